@@ -1,0 +1,110 @@
+"""Terminals as automata over bytes: the form in which every front end hands its lexical rules to the engine.
+
+A terminal's automaton is ε-free and *ordered*. Reading a byte moves a thread along a **position** (a byte range and
+the state behind it, as in Glushkov's construction); arriving in a state expands it to the state's **entries**: the
+positions that may read next, and MATCH where the lexeme may end. Order is priority (leftmost-first, as in
+backtracking engines; Pike's virtual machine keeps it the same way); grammars whose lexing is unordered ignore it.
+
+    thread (position p, counter c) reads b:
+        if lo(p) <= b <= hi(p):
+            for (q, op, bound) in entries(state(p)):
+                op applied to c says whether q is entered, and with which counter
+
+**Counters** keep `x{0,5000}` from being unrolled: one counter per thread, changed and tested when a state is expanded.
+At most one counted loop is active in a thread at any time, and loops are never nested in one another.
+
+    KEEP            c stays
+    ENTER  bound    c := 1             the first round of a loop begins     (bound unused)
+    AGAIN  bound    needs c < bound    the next round begins, c := c + 1    (bound < 0: no upper bound, c saturates)
+    EXIT   bound    needs c >= bound   the loop is left, c := 0
+
+With an unbounded loop ``{min,}``, ``AGAIN`` carries ``-min`` so that c stops growing at min (min ≥ 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+KEEP, ENTER, AGAIN, EXIT = 0, 1, 2, 3
+MATCH = -1
+
+Int32Array = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ByteAutomaton:
+    """An ε-free, ordered automaton over bytes; state 0 is the start.
+
+    positions: int32 ``(P, 3)``: lowest byte, highest byte, state behind.
+    offsets:   int32 ``(S + 1,)``: the entries of state s are ``entries[offsets[s]:offsets[s + 1]]``, highest priority first.
+    entries:   int32 ``(E, 3)``: index of a position or MATCH, counter operation, bound.
+    key:       equal keys mean equal automata (used to share mask rows between grammars); "" = never shared.
+
+    Invariants (checked by ``validate``): state 0 has no MATCH entry (a terminal is never empty), every state is
+    reachable and a MATCH is reachable from every state.
+    """
+
+    positions: Int32Array
+    offsets: Int32Array
+    entries: Int32Array
+    key: str = ""
+
+    @property
+    def num_states(self) -> int:
+        return len(self.offsets) - 1
+
+    def validate(self) -> None:
+        """Raise ValueError if an invariant does not hold (counters are taken as always passing)."""
+        states = self.num_states
+        successors: list[set[int]] = []
+        accepting: set[int] = set()
+        for state in range(states):
+            targets: set[int] = set()
+            for index, op, _ in self.entries[self.offsets[state] : self.offsets[state + 1]].tolist():
+                if op not in (KEEP, ENTER, AGAIN, EXIT):
+                    raise ValueError(f"state {state}: unknown counter operation {op}")
+                if index == MATCH:
+                    accepting.add(state)
+                else:
+                    low, high, target = self.positions[index].tolist()
+                    if not (0 <= low <= high <= 255 and 0 <= target < states):
+                        raise ValueError(f"position {index} is out of range")
+                    targets.add(target)
+            successors.append(targets)
+        if 0 in accepting:
+            raise ValueError("the start state matches the empty string")
+        reached, todo = {0}, [0]
+        while todo:
+            for target in successors[todo.pop()]:
+                if target not in reached:
+                    reached.add(target)
+                    todo.append(target)
+        if len(reached) != states:
+            raise ValueError(f"{states - len(reached)} states are unreachable")
+        live = set(accepting)
+        changed = True
+        while changed:
+            changed = False
+            for state in range(states):
+                if state not in live and successors[state] & live:
+                    live.add(state)
+                    changed = True
+        if len(live) != states:
+            raise ValueError(f"{states - len(live)} states cannot reach a match")
+
+
+def literal(text: bytes) -> ByteAutomaton:
+    """The automaton of one non-empty byte string: a chain."""
+    if not text:
+        raise ValueError("a terminal is never empty")
+    count = len(text)
+    positions = np.empty((count, 3), np.int32)
+    positions[:, 0] = positions[:, 1] = np.frombuffer(text, np.uint8)
+    positions[:, 2] = np.arange(1, count + 1)
+    entries = np.zeros((count + 1, 3), np.int32)
+    entries[:count, 0] = np.arange(count)
+    entries[count, 0] = MATCH
+    return ByteAutomaton(positions=positions, offsets=np.arange(count + 2, dtype=np.int32), entries=entries)

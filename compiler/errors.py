@@ -1,0 +1,106 @@
+"""Every error that this package raises on purpose.
+
+    GrammarEngineError
+    ├── GrammarSyntaxError          a grammar or pattern that cannot be parsed: line, column, caret
+    ├── UnsupportedGrammarError     a construct that no automaton here carries: construct, place, advice
+    ├── InvalidSchemaError          a JSON Schema (or type) that is not one: pointer
+    ├── UnsupportedSchemaError      a keyword that is not enforced: pointer, keyword, advice
+    ├── UnsatisfiableGrammarError   the language is empty: place, why
+    ├── TokenizerError              not a tokenizer, or one that contradicts itself
+    ├── LimitExceededError          a documented limit: limit, given
+    ├── IncompleteGenerationError   tokens ran out before the text was complete: partial text
+    └── AllParticlesDeadError       sequential Monte Carlo lost its whole population
+
+Errors carry data, not only prose: callers can point an editor at ``line`` and ``column`` or a form at ``pointer``.
+"""
+
+from __future__ import annotations
+
+
+class GrammarEngineError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+def _caret(source: str, line: int, column: int) -> str:
+    lines = source.splitlines() or [""]
+    if not 1 <= line <= len(lines):
+        return ""
+    text = lines[line - 1]
+    return f"\n  {text}\n  {' ' * (column - 1)}^"
+
+
+class GrammarSyntaxError(GrammarEngineError):
+    """A grammar or pattern that cannot be parsed.
+
+    ``line`` and ``column`` count from 1; the message shows the offending line with a caret under the column.
+    """
+
+    def __init__(self, message: str, *, source: str = "", line: int = 1, column: int = 1) -> None:
+        super().__init__(f"{message} (line {line}, column {column}){_caret(source, line, column)}")
+        self.reason = message
+        self.source = source
+        self.line = line
+        self.column = column
+
+
+class UnsupportedGrammarError(GrammarEngineError):
+    """A construct of a grammar or pattern that is not supported: what, where, and what to do instead."""
+
+    def __init__(self, construct: str, *, place: str, advice: str) -> None:
+        super().__init__(f"{construct} is not supported ({place}). {advice}")
+        self.construct = construct
+        self.place = place
+        self.advice = advice
+
+
+class InvalidSchemaError(GrammarEngineError):
+    """A JSON Schema or Python type that is malformed; ``pointer`` is a JSON pointer into the schema."""
+
+    def __init__(self, message: str, *, pointer: str = "") -> None:
+        super().__init__(f"{message} (at {pointer or 'the root'})")
+        self.reason = message
+        self.pointer = pointer
+
+
+class UnsupportedSchemaError(GrammarEngineError):
+    """A keyword of a JSON Schema that would not be enforced; nothing is ever ignored silently."""
+
+    def __init__(self, keyword: str, *, pointer: str, advice: str) -> None:
+        super().__init__(f"{keyword!r} is not supported (at {pointer or 'the root'}). {advice}")
+        self.keyword = keyword
+        self.pointer = pointer
+        self.advice = advice
+
+
+class UnsatisfiableGrammarError(GrammarEngineError):
+    """No text is in the language."""
+
+    def __init__(self, why: str, *, place: str = "") -> None:
+        super().__init__(f"nothing can satisfy {place or 'the grammar'}: {why}")
+        self.why = why
+        self.place = place
+
+
+class TokenizerError(GrammarEngineError):
+    """A tokenizer file that is not one, or a vocabulary that contradicts itself."""
+
+
+class LimitExceededError(GrammarEngineError):
+    """A documented limit was exceeded; ``limit`` names it with its value, ``given`` is what was asked for."""
+
+    def __init__(self, message: str, *, limit: str, given: object) -> None:
+        super().__init__(f"{message} (limit {limit}, given {given})")
+        self.limit = limit
+        self.given = given
+
+
+class IncompleteGenerationError(GrammarEngineError):
+    """The token budget ran out before the text was complete; ``partial_text`` keeps what there is."""
+
+    def __init__(self, message: str, *, partial_text: str) -> None:
+        super().__init__(message)
+        self.partial_text = partial_text
+
+
+class AllParticlesDeadError(GrammarEngineError):
+    """Every particle of a population has weight zero."""

@@ -1,0 +1,90 @@
+"""What front ends produce and the engine consumes: a grammar as nonterminals that are expanded on demand.
+
+A **symbol** is an int: ``t >= 0`` is terminal t, ``~n`` (negative) is nonterminal n. Ids are dense, chosen by the
+front end, and may be handed out while expansion goes on, so a front end can name a subschema without looking inside
+it: `a JSON Schema costs what is visited, not what is written`.
+
+Contract of ``productions(n)``: pure (same answer every time), ε-free (no empty production; a grammar whose language
+holds the empty text says so in ``accepts_empty``), at least one production, and every nonterminal named in it is
+productive (derives some text). Unit productions, unit cycles, ambiguity, left and right recursion are all welcome;
+left recursion is the cheaper of the two, because the stack returns to the same configuration after every element.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from grammar_engine.compiler.automaton import ByteAutomaton
+
+Symbol = int
+Production = tuple[Symbol, ...]
+
+
+class Lexing(Enum):
+    """How the end of a lexeme is found.
+
+    UNORDERED: all tokenizations (JSON Schema, regexes, GBNF, Lark's dynamic lexer): a lexeme may end wherever its
+    automaton matches, and every terminal that the parser offers runs in parallel.
+    LEFTMOST: Lark's basic and contextual lexers: the terminals that the parser offers form one ordered alternation
+    (by terminal id, lowest first), the first match in backtracking order wins, and there is no re-lexing.
+    """
+
+    UNORDERED = 0
+    LEFTMOST = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terminal:
+    """A lexical rule. ``automaton``: bytes for a literal (the common case, kept cheap), else an automaton.
+
+    ``unless``: for LEFTMOST lexing, the ids of regex terminals over which this literal wins when they match exactly
+    its text (Lark's keyword rule); empty otherwise.
+    """
+
+    name: str
+    automaton: bytes | ByteAutomaton
+    unless: tuple[int, ...] = ()
+
+
+class Grammar(ABC):
+    """A context-free grammar over byte terminals, expanded on demand.
+
+    start: id of the start nonterminal.
+    lexing: see ``Lexing``.
+    accepts_empty: the empty text is in the language.
+    ignored: ids of terminals that may stand anywhere between lexemes, leading and trailing (Lark's %ignore).
+    """
+
+    start: int
+    lexing: Lexing = Lexing.UNORDERED
+    accepts_empty: bool = False
+    ignored: tuple[int, ...] = ()
+
+    @abstractmethod
+    def productions(self, nonterminal: int) -> Sequence[Production]:
+        """The right-hand sides of a nonterminal; called once, when a parser state first needs them."""
+
+    @abstractmethod
+    def terminal(self, terminal: int) -> Terminal:
+        """The lexical rule of a terminal; called once, when a lexer state first needs it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EagerGrammar(Grammar):
+    """A grammar that is written out in full: regexes, choices, Lark grammars, tests."""
+
+    start: int
+    rules: Sequence[Sequence[Production]]
+    terminals: Sequence[Terminal]
+    lexing: Lexing = Lexing.UNORDERED
+    accepts_empty: bool = False
+    ignored: tuple[int, ...] = ()
+
+    def productions(self, nonterminal: int) -> Sequence[Production]:
+        return self.rules[nonterminal]
+
+    def terminal(self, terminal: int) -> Terminal:
+        return self.terminals[terminal]
