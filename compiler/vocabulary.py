@@ -23,8 +23,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-
 from grammar_engine.compiler.errors import TokenizerError
+from grammar_engine.compiler.tokenizers import huggingface, sentencepiece, tiktoken
+from grammar_engine.compiler.tokenizers.table import TokenTable
 
 MAX_VOCABULARY_SIZE = 1 << 24
 """Ids at or above this are taken for a damaged file: real vocabularies stay below a million."""
@@ -86,6 +87,66 @@ class Vocabulary:
         self._special_tokens = names
         self._strips_leading_space = strips_leading_space
         self._fingerprint: str | None = None
+
+    @classmethod
+    def from_huggingface(
+        cls, tokenizer: object, stop_token_ids: Sequence[int] | None = None, vocab_size: int | None = None
+    ) -> Vocabulary:
+        """Read a Hugging Face tokenizer; neither `transformers` nor `tokenizers` is needed for files.
+
+        Args:
+            tokenizer: path of a tokenizer.json (or .json.gz) or of a model's folder, a ``tokenizers.Tokenizer``, or a
+                transformers tokenizer or processor.
+            stop_token_ids: default: the tokenizer's end of text and the usual end-of-turn tokens among the special ones.
+            vocab_size: width of the model's logits, if it differs from the tokenizer's: ids behind the tokenizer's are
+                absent; ids at or above it are dropped, since the model cannot produce them.
+
+        Raises:
+            TokenizerError: not a tokenizer, damaged, or of a kind whose tokens have no bytes of their own.
+        """
+        return cls._from_table(huggingface.read(tokenizer), stop_token_ids, vocab_size)
+
+    @classmethod
+    def from_tiktoken(
+        cls,
+        encoding: object,
+        special_tokens: Mapping[str, int] | None = None,
+        stop_token_ids: Sequence[int] | None = None,
+        vocab_size: int | None = None,
+    ) -> Vocabulary:
+        """Read a tiktoken rank file, Mistral's tekken.json, or a ``tiktoken.Encoding``.
+
+        Args:
+            encoding: path (gzip or plain) or encoding.
+            special_tokens: name → id; rank files do not hold them.
+            stop_token_ids, vocab_size: as in ``from_huggingface``.
+
+        Raises:
+            TokenizerError: not such a file, damaged, or a special token has the id of a text token.
+        """
+        return cls._from_table(tiktoken.read(encoding, special_tokens), stop_token_ids, vocab_size)
+
+    @classmethod
+    def from_sentencepiece(
+        cls, processor: object, stop_token_ids: Sequence[int] | None = None, vocab_size: int | None = None
+    ) -> Vocabulary:
+        """Read a SentencePiece .model file or a ``SentencePieceProcessor``; arguments and errors as in ``from_huggingface``."""
+        return cls._from_table(sentencepiece.read(processor), stop_token_ids, vocab_size)
+
+    @classmethod
+    def _from_table(cls, table: TokenTable, stop_token_ids: Sequence[int] | None, vocab_size: int | None) -> Vocabulary:
+        size = len(table.tokens) if vocab_size is None else vocab_size
+        if not 0 < size <= MAX_VOCABULARY_SIZE:
+            raise TokenizerError(f"a vocabulary of {size} ids is out of range (1 to {MAX_VOCABULARY_SIZE})")
+        tokens = table.tokens[:size] + [None] * (size - len(table.tokens))
+        stops = sorted(i for i in table.stop_token_ids if i < size) if stop_token_ids is None else stop_token_ids
+        return cls(
+            tokens,
+            stop_token_ids=stops,
+            special_token_ids=sorted(i for i in table.special_token_ids if i < size),
+            special_tokens={name: i for name, i in table.special_tokens.items() if i < size},
+            strips_leading_space=table.strips_leading_space,
+        )
 
     @property
     def tokens(self) -> tuple[bytes | None, ...]:
