@@ -1,0 +1,176 @@
+"""Grammar sources in, compiled grammars out: the compiler, and what it shares between grammars.
+
+    vocab = Vocabulary.from_huggingface(tokenizer)
+    compiler = GrammarCompiler(vocab)
+    compiled = compiler.compile_json_schema({"type": "object", ...})
+
+A ``CompiledGrammar`` is little more than its start state: automata grow when matchers visit them. Both classes may be
+shared by threads.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grammar_engine.compiler.engine import Engine, EngineContext, Limits
+from grammar_engine.compiler.errors import GrammarEngineError, InvalidSchemaError
+from grammar_engine.compiler.ir import Grammar
+from grammar_engine.compiler.mask_cache import MaskCache
+from grammar_engine.compiler.mask_store import MaskStore
+from grammar_engine.compiler.token_trie import make_token_trie
+
+if TYPE_CHECKING:
+    import os
+
+    from grammar_engine.compiler.vocabulary import Vocabulary
+
+
+class CompiledGrammar:
+    """A grammar bound to a vocabulary. Make matchers of it: ``Matcher(compiled)``."""
+
+    def __init__(self, grammar: Grammar, vocabulary: Vocabulary, engine: Engine, stop_ids: np.ndarray[Any, np.dtype[np.int32]]) -> None:
+        self.grammar = grammar
+        self.vocabulary = vocabulary
+        self.engine = engine
+        self.stop_ids = stop_ids
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """Sizes of the automata built so far and counts of work done (see ``Engine.statistics``)."""
+        return self.engine.statistics
+
+
+class GrammarCompiler:
+    """Compiles grammars for one vocabulary and remembers the last ``cache_size`` of them.
+
+    limits: arena and mask budgets of each compiled grammar. cache_dir: where mask rows that many grammars share are kept
+    between processes (None: the user's cache folder; "" turns the disk cache off).
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        *,
+        limits: Limits | None = None,
+        cache_size: int = 64,
+        cache_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.limits = limits or Limits()
+        self.store = MaskStore()
+        self._disk = MaskCache(vocabulary, self.store, cache_dir)
+        self._disk.load()
+        self._context = EngineContext(make_token_trie(vocabulary.tokens), vocabulary.size, self.store)
+        self._stop_ids = np.array(vocabulary.stop_token_ids, np.int32)
+        self._cache: OrderedDict[tuple[object, ...], CompiledGrammar] = OrderedDict()
+        self._cache_size = cache_size
+        self._lock = threading.Lock()
+
+    # -- front ends -----------------------------------------------------------------------------------------------
+
+    def compile_json_schema(
+        self,
+        schema: dict[str, Any] | bool | str,
+        *,
+        any_whitespace: bool = True,
+        indent: int | None = None,
+        separators: tuple[str, str] | None = None,
+        property_order: str = "declared",
+        max_whitespace: int | None = None,
+    ) -> CompiledGrammar:
+        """A JSON Schema (dict, bool or JSON text); texts are JSON values that validate against it.
+
+        any_whitespace: JSON whitespace is allowed between tokens, at most ``max_whitespace`` characters per gap; else
+        the text is laid out exactly as ``json.dumps`` would with ``indent`` and ``separators`` (giving either turns
+        any_whitespace off). Properties come in the declared order, additional ones last.
+
+        Raises InvalidSchemaError, UnsupportedSchemaError or UnsatisfiableGrammarError.
+        """
+        from grammar_engine.compiler.frontends.json_schema import JsonSchemaOptions, json_schema_grammar
+
+        if isinstance(schema, str):
+            try:
+                schema = json.loads(schema)
+            except json.JSONDecodeError as error:
+                raise InvalidSchemaError(f"the schema is not JSON: {error}") from error
+        chosen: dict[str, Any] = {"any_whitespace": any_whitespace and indent is None and separators is None}
+        chosen.update(indent=indent, separators=separators, property_order=property_order)
+        if max_whitespace is not None:
+            chosen["max_whitespace"] = max_whitespace
+        try:
+            options = JsonSchemaOptions(**chosen)
+        except GrammarEngineError:
+            raise
+        try:
+            text = json.dumps(schema)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidSchemaError(f"the schema is not JSON data: {error}") from error
+        return self._compile(("json_schema", text, options), lambda: json_schema_grammar(schema, options))
+
+    def compile_regex(self, pattern: str, *, flags: int = 0) -> CompiledGrammar:
+        """A regular expression in Python's `re` syntax; the whole text must match, as with ``re.fullmatch``.
+
+        Raises GrammarSyntaxError, UnsupportedGrammarError (look-around, back-references) or UnsatisfiableGrammarError.
+        """
+        from grammar_engine.compiler.frontends.regex import regex_grammar
+
+        return self._compile(("regex", pattern, int(flags)), lambda: regex_grammar(pattern, flags=flags))
+
+    def compile_choices(self, choices: Sequence[str]) -> CompiledGrammar:
+        """One of the given strings, exactly."""
+        from grammar_engine.compiler.frontends.choices import choices_grammar
+
+        listed = list(choices)
+        return self._compile(("choices", *listed), lambda: choices_grammar(listed))
+
+    def compile_lark(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        start: str = "start",
+        parser: str = "auto",
+        lexer: str = "auto",
+        postlex: object | None = None,
+    ) -> CompiledGrammar:
+        """A Lark grammar: its text, the path of a .lark file, or the name of a shipped grammar; options as in ``lark.Lark``.
+
+        Raises GrammarSyntaxError, UnsupportedGrammarError or UnsatisfiableGrammarError.
+        """
+        from grammar_engine.compiler.frontends.lark import load_lark_grammar
+
+        key = ("lark", str(source), start, parser, lexer, postlex)
+        return self._compile(key, lambda: load_lark_grammar(source, start=start, parser=parser, lexer=lexer, postlex=postlex))
+
+    def compile_grammar(self, grammar: Grammar) -> CompiledGrammar:
+        """A grammar of your own front end (see ``grammar_engine.compiler.ir``). Not cached."""
+        return self._bind(grammar)
+
+    # -- shared ---------------------------------------------------------------------------------------------------
+
+    def save_cache(self) -> int:
+        """Write the mask rows found so far to the disk cache; the number of rows kept there."""
+        return self._disk.save()
+
+    def _compile(self, key: tuple[object, ...], build: Callable[[], Grammar]) -> CompiledGrammar:
+        with self._lock:
+            found = self._cache.get(key)
+            if found is not None:
+                self._cache.move_to_end(key)
+                return found
+        compiled = self._bind(build())
+        if self._cache_size > 0:
+            with self._lock:
+                self._cache[key] = compiled
+                while len(self._cache) > self._cache_size:
+                    self._cache.popitem(last=False)
+        return compiled
+
+    def _bind(self, grammar: Grammar) -> CompiledGrammar:
+        engine = Engine(grammar, self._context, self.limits)
+        return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids)

@@ -1,0 +1,75 @@
+"""The vocabulary as a trie in flat arrays, in preorder, so that a walk is one forward scan with skips.
+
+Node i carries its byte, its depth and the end of its subtree: nodes ``i + 1 .. end[i] - 1`` are below it, and a walk that
+can't take node i's byte continues at ``end[i]``. Tokens are sorted by their bytes first; then the trie is one pass over
+common prefixes, and the tokens that end at a node are a slice of the sorted ids (several ids may spell the same bytes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grammar_engine.compiler.errors import LimitExceededError
+from grammar_engine.kernels.trie import build_trie
+
+Int32Array = npt.NDArray[np.int32]
+
+MAX_TOKEN_BYTES = 4000  # depth has 12 bits; the walk's stack has 4096 entries
+MAX_TOKENS_PER_NODE = 2000  # 11 bits
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TokenTrie:
+    """Node arrays are int32 ``(N,)`` in preorder; node 0 is the root.
+
+    info:      byte | depth << 8 | number of tokens << 20.
+    end:       one past the last node of the subtree.
+    first:     where the node's tokens start in ``token_ids``.
+    token_ids: ids sorted by bytes.
+    bytes:     all tokens' bytes, one int32 each, token t at ``starts[t] : starts[t + 1]``.
+    """
+
+    info: Int32Array
+    end: Int32Array
+    first: Int32Array
+    token_ids: Int32Array
+    bytes: Int32Array
+    starts: Int32Array
+
+    @property
+    def num_nodes(self) -> int:
+        return len(self.info)
+
+    def path(self, node: int) -> bytes:
+        """The bytes from the root to a node."""
+        result = bytearray()
+        depth = (int(self.info[node]) >> 8) & 0xFFF
+        while depth:
+            result.append(int(self.info[node]) & 0xFF)
+            node -= 1
+            while ((int(self.info[node]) >> 8) & 0xFFF) >= depth:
+                node -= 1
+            depth -= 1
+        return bytes(reversed(result))
+
+
+def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:
+    """The trie of all tokens that have bytes. Raises LimitExceededError for tokens longer than MAX_TOKEN_BYTES."""
+    order = sorted((t for t, data in enumerate(tokens) if data), key=lambda t: tokens[t] or b"")
+    lengths = np.fromiter((len(data) if data else 0 for data in tokens), np.int32, len(tokens))
+    if len(lengths) and int(lengths.max()) > MAX_TOKEN_BYTES:
+        raise LimitExceededError("a token is too long", limit=f"{MAX_TOKEN_BYTES} bytes", given=int(lengths.max()))
+    starts = np.zeros(len(tokens) + 1, np.int32)
+    np.cumsum(lengths, out=starts[1:])
+    data = np.frombuffer(b"".join(token or b"" for token in tokens), np.uint8).astype(np.int32)
+    token_ids = np.array(order, np.int32)
+    nodes = np.empty((int(lengths.sum()) + 1, 3), np.int32)
+    count = build_trie(data, starts, token_ids, nodes)
+    if count < 0:
+        raise LimitExceededError("too many tokens spell the same bytes", limit=str(MAX_TOKENS_PER_NODE), given="more")
+    info, end, first = (np.ascontiguousarray(nodes[:count, i]) for i in range(3))
+    return TokenTrie(info=info, end=end, first=first, token_ids=token_ids, bytes=data, starts=starts)

@@ -1,0 +1,179 @@
+"""A matcher: one text in the making, as a list of positions in a compiled grammar.
+
+A position is an integer that never changes its meaning, so history is a list, rollback cuts it and fork copies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from grammar_engine.bitmask import Bitmask, as_uint32_rows
+
+if TYPE_CHECKING:
+    from grammar_engine.compiler.compiled import CompiledGrammar
+
+MAX_JUMP_BYTES = 1 << 16
+
+
+class Matcher:
+    """Follows one text through a grammar, token by token or byte by byte.
+
+    Not thread-safe itself (a text has one author); any number of matchers may share a compiled grammar between threads.
+    """
+
+    __slots__ = ("_compiled", "_engine", "_history", "_terminated", "_trie", "_words")
+
+    def __init__(self, compiled: CompiledGrammar) -> None:
+        self._compiled = compiled
+        self._engine = compiled.engine
+        self._trie = compiled.engine.context.trie
+        self._words = compiled.engine.context.words
+        self._history = [self._engine.start_position]
+        self._terminated = False
+
+    @property
+    def compiled(self) -> CompiledGrammar:
+        """The grammar that is being matched."""
+        return self._compiled
+
+    @property
+    def position(self) -> int:
+        """The current position; equal positions of one grammar have equal futures."""
+        return self._history[-1]
+
+    @property
+    def num_tokens(self) -> int:
+        """How many accepted steps ``rollback`` can take back: tokens (stop tokens too) and ``accept_bytes`` calls."""
+        return len(self._history) - 1
+
+    def fill_next_token_bitmask(self, bitmask: Bitmask, index: int = 0) -> None:
+        """Row ``index`` of an int32 ``(batch, ceil(V/32))`` numpy array or CPU tensor := the tokens that may come next.
+
+        Stop ids are allowed iff the text so far is complete; after a stop token only stop ids are.
+        """
+        rows = as_uint32_rows(bitmask, self._words)
+        if not -len(rows) <= index < len(rows):
+            raise IndexError(f"row {index} of a bitmask with {len(rows)} rows")
+        index %= len(rows)
+        if self._terminated:
+            rows[index] = 0
+            for token in self._compiled.stop_ids.tolist():
+                rows[index, token >> 5] |= np.uint32(1 << (token & 31))
+            return
+        self._engine.fill(self._history[-1], rows, index, self._compiled.stop_ids)
+
+    def accept_token(self, token_id: int) -> bool:
+        """Append a token. False, and nothing changes, if it is not allowed here.
+
+        Raises IndexError if the id is not one of the vocabulary's.
+        """
+        position = self._after(self._history[-1], token_id)
+        if position == 0:
+            return False
+        if position < 0:
+            self._terminated = True
+            position = self._history[-1]
+        self._history.append(position)
+        return True
+
+    def accept_bytes(self, data: bytes) -> bool:
+        """Append bytes, whatever tokens they came from. False, and nothing changes, if no text continues so."""
+        if self._terminated:
+            return not data
+        position = self._advance(self._history[-1], data)
+        if position == 0:
+            return False
+        self._history.append(position)
+        return True
+
+    def validate_tokens(self, token_ids: Sequence[int]) -> int:
+        """How many of the tokens, from the first on, could be accepted one after the other; nothing changes."""
+        position, terminated = self._history[-1], self._terminated
+        for count, token_id in enumerate(token_ids):
+            after = self._after(position, token_id, terminated=terminated)
+            if after == 0:
+                return count
+            if after < 0:
+                terminated = True
+            else:
+                position = after
+        return len(token_ids)
+
+    def rollback(self, num_tokens: int) -> None:
+        """Take back the last ``num_tokens`` steps. ValueError if there are not so many."""
+        if not 0 <= num_tokens < len(self._history):
+            raise ValueError(f"cannot take back {num_tokens} steps of {len(self._history) - 1}")
+        if num_tokens:
+            del self._history[-num_tokens:]
+            self._terminated = False
+
+    def fork(self) -> Matcher:
+        """An independent matcher at the same place, with the same history."""
+        other = Matcher(self._compiled)
+        other._history = self._history.copy()
+        other._terminated = self._terminated
+        return other
+
+    def reset(self) -> None:
+        """Back to the empty text."""
+        del self._history[1:]
+        self._terminated = False
+
+    def is_accepting(self) -> bool:
+        """Whether the text so far is in the language."""
+        return self._engine.is_accepting(self._history[-1])
+
+    def is_terminated(self) -> bool:
+        """Whether a stop token has been accepted."""
+        return self._terminated
+
+    def jump_forward_bytes(self) -> bytes:
+        """The longest continuation that every text from here shares (empty if the text may end here); at most 64 KiB."""
+        if self._terminated:
+            return b""
+        engine = self._engine
+        position = self._history[-1]
+        forced = bytearray()
+        while len(forced) < MAX_JUMP_BYTES and not engine.is_accepting(position):
+            only = 0
+            following = 0
+            for byte in engine.candidate_bytes(position):
+                after = engine.step_byte(position, byte)
+                if after:
+                    if following:
+                        return bytes(forced)
+                    only, following = byte, after
+            if not following:
+                break
+            forced.append(only)
+            position = following
+        return bytes(forced)
+
+    def allowed_token_ids(self) -> npt.NDArray[np.int32]:
+        """The ids that may come next, ascending: for debugging and tests."""
+        bitmask = np.zeros((1, self._words), np.int32)
+        self.fill_next_token_bitmask(bitmask)
+        bits = np.unpackbits(bitmask.view(np.uint8), bitorder="little")
+        return np.flatnonzero(bits).astype(np.int32)
+
+    def _advance(self, position: int, data: bytes) -> int:
+        values = np.frombuffer(data, np.uint8).astype(np.int32)
+        return self._engine.advance(position, values, 0, len(values))
+
+    def _after(self, position: int, token_id: int, *, terminated: bool | None = None) -> int:
+        """The position after a token; 0 if not allowed, -1 for a stop token that is."""
+        starts = self._trie.starts
+        if not 0 <= token_id < len(starts) - 1:
+            raise IndexError(f"token {token_id} of a vocabulary of {len(starts) - 1}")
+        if self._terminated if terminated is None else terminated:
+            return 0
+        start, end = int(starts[token_id]), int(starts[token_id + 1])
+        if start == end:
+            if token_id in self._compiled.vocabulary.stop_token_ids and self._engine.is_accepting(position):
+                return -1
+            return 0
+        return self._engine.advance(position, self._trie.bytes, start, end)

@@ -1,0 +1,181 @@
+"""One flat int32 arena per compiled grammar: the memory of every automaton that is built on demand.
+
+Why one array: a compiled function pays ~35 ns per array argument and reference counts for every array that a helper
+unpacks, and a table that grows must be replaced while others point into it. So all tables live in ``mem``, a record is
+named by its address, and growth is one copy into a longer array: addresses stay valid.
+
+    mem = [ header | records, lists and hash tables, in order of creation ... TOP | free ... ]
+
+An **interned record** is `[hash, length, fields..., payload...]`: its payload is what it *is* (two records with equal
+payloads are one record), its fields are what is known about it (memoized results). Interning is hash-consing
+(Ershov 1958; Goto 1974); it turns equality of whole parser stacks into equality of integers.
+
+Functions return an address (> 0), 0 for "none", or a negative code; on a code the caller returns it upwards, the
+Python driver (``compiler.engine``) does what is asked (grow, expand a nonterminal, load a terminal) and calls again.
+Everything done before the code is memoized, so a repeated call goes straight to where it stopped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Int32Array = npt.NDArray[np.int32]
+
+
+def kernel(signature: str):  # type: ignore[no-untyped-def]
+    """Compile a hot function for one signature, releasing the GIL, kept in numba's on-disk cache.
+
+    One explicit signature each: left to itself numba compiles a helper anew for every mix of int32, int64 and literal
+    arguments (measured here: 85 specializations of 25 functions, 22 s; with signatures see benchmarks).
+    """
+    return njit(signature, cache=True, nogil=True)
+
+
+# Codes. Only what Python must do is a code; "impossible" is 0.
+FULL = -1  # the arena or one of its hash tables must grow
+MISS_NONTERMINAL = -2  # mem[H_MISS] is a nonterminal without productions
+MISS_TERMINAL = -3  # mem[H_MISS] is a terminal without automaton
+MISS_ROW = -4  # mem[H_MISS] is a lexer state whose row may be known to the vocabulary's store
+FULL_ROWS = -5  # the pool of mask rows must grow or be emptied
+LIMIT = -6  # scratch space exhausted: the grammar is too ambiguous at this place
+
+# Header.
+H_TOP = 0  # first free address
+H_PRESSURE = 1  # 1: some hash table is more than half full
+H_MISS = 2  # what a MISS code is about
+H_EPOCH = 3  # stamps "seen" marks
+H_ORDERED = 4  # 1: leftmost-first lexing
+H_START = 5  # the augmented start nonterminal
+H_IGNORED = 6  # list of ignored terminals
+H_ROWS_USED = 7  # rows handed out
+H_VISITS = 8  # trie nodes visited, for benchmarks
+H_NO_ROW_MISS = 9  # 1: compute rows without asking the store
+
+# Tables: [address of slots, capacity - 1, number of entries]; interned tables hold addresses, memos (a, b, value).
+T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION = 16, 20, 24, 28, 32, 36
+M_GOTO, M_SHIFT, M_WALK, M_START = 40, 44, 48, 52
+INTERN_TABLES = (T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION)
+MEMO_TABLES = (M_GOTO, M_SHIFT, M_WALK, M_START)
+HEADER_SIZE = 64
+
+# Interned records: every one starts with hash and payload length.
+R_HASH, R_LENGTH = 0, 1
+
+# Free space that must be there before a miss is worked on; also what a single step may use up without checking.
+SLACK = 4096
+
+UNKNOWN = -1
+
+
+@kernel("int64(int64, int64)")
+def mix(h, x):  # type: ignore[no-untyped-def]
+    """One round of a multiplicative hash (as in FxHash), kept to 32 bits."""
+    return ((((h << 5) & 0xFFFFFFFF) | (h >> 27)) ^ (x & 0xFFFFFFFF)) * 0x9E3779B1 & 0xFFFFFFFF
+
+
+@kernel("int64(int32[::1], int64, int64, int64)")
+def intern(mem, table, fields, length):  # type: ignore[no-untyped-def]
+    """The record whose payload of ``length`` ints stands at TOP + fields: an older one if there is one, else that one.
+
+    ``fields`` counts the ints before the payload, hash and length included; the caller initializes them when the
+    returned address is the old TOP.
+    """
+    top = mem[H_TOP]
+    payload = top + fields
+    h = np.int64(length)
+    for i in range(payload, payload + length):
+        h = mix(h, mem[i])
+    h = (h ^ (h >> 15)) & 0x7FFFFFFF
+    slots = mem[table]
+    mask = mem[table + 1]
+    slot = h & mask
+    while True:
+        other = mem[slots + slot]
+        if other == 0:
+            break
+        if mem[other] == h and mem[other + R_LENGTH] == length:
+            same = True
+            other_payload = other + fields
+            for i in range(length):
+                if mem[other_payload + i] != mem[payload + i]:
+                    same = False
+                    break
+            if same:
+                return other
+        slot = (slot + 1) & mask
+    mem[slots + slot] = top
+    mem[table + 2] += 1
+    if mem[table + 2] * 2 > mask:
+        mem[H_PRESSURE] = 1
+    mem[top] = h
+    mem[top + R_LENGTH] = length
+    mem[H_TOP] = payload + length
+    return top
+
+
+@kernel("int64(int32[::1], int64, int64, int64)")
+def memo_get(mem, table, a, b):  # type: ignore[no-untyped-def]
+    """The value remembered for (a, b), or UNKNOWN."""
+    slots = mem[table]
+    mask = mem[table + 1]
+    h = mix(mix(np.int64(17), a), b)
+    slot = (h ^ (h >> 15)) & mask
+    while True:
+        at = slots + 3 * slot
+        if mem[at] == 0:
+            return UNKNOWN
+        if mem[at] == a and mem[at + 1] == b:
+            return mem[at + 2]
+        slot = (slot + 1) & mask
+
+
+@kernel("void(int32[::1], int64, int64, int64, int64)")
+def memo_put(mem, table, a, b, value):  # type: ignore[no-untyped-def]
+    """Remember ``value`` for (a, b); a > 0, and (a, b) is not yet there."""
+    slots = mem[table]
+    mask = mem[table + 1]
+    h = mix(mix(np.int64(17), a), b)
+    slot = (h ^ (h >> 15)) & mask
+    while mem[slots + 3 * slot] != 0:
+        slot = (slot + 1) & mask
+    at = slots + 3 * slot
+    mem[at] = a
+    mem[at + 1] = b
+    mem[at + 2] = value
+    mem[table + 2] += 1
+    if mem[table + 2] * 2 > mask:
+        mem[H_PRESSURE] = 1
+
+
+@kernel("void(int32[::1], int64, int64, int64)")
+def grow_table(mem, table, is_memo, capacity):  # type: ignore[no-untyped-def]
+    """Move a hash table to ``capacity`` (a power of two) fresh slots at TOP; the caller has made room."""
+    old, old_mask = mem[table], mem[table + 1]
+    width = 3 if is_memo else 1
+    top = mem[H_TOP]
+    for i in range(top, top + capacity * width):
+        mem[i] = 0
+    mem[H_TOP] = top + capacity * width
+    mem[table] = top
+    mem[table + 1] = capacity - 1
+    mem[table + 2] = 0
+    if old != 0:
+        for slot in range(old_mask + 1):
+            at = old + slot * width
+            if mem[at] != 0:
+                if is_memo:
+                    memo_put(mem, table, mem[at], mem[at + 1], mem[at + 2])
+                else:
+                    new = mem[mem[at]] & (capacity - 1)
+                    while mem[top + new] != 0:
+                        new = (new + 1) & (capacity - 1)
+                    mem[top + new] = mem[at]
+                    mem[table + 2] += 1
+
+
+@kernel("boolean(int32[::1])")
+def must_grow(mem):  # type: ignore[no-untyped-def]
+    """True if a miss must not be worked on before the arena has grown."""
+    return mem[H_PRESSURE] != 0 or mem[H_TOP] + SLACK > mem.size

@@ -1,0 +1,87 @@
+"""The one compiled entry point.
+
+Numba compiles a function together with everything that it calls, so several entry points over the same call tree
+would compile the tree several times (measured on a prototype: 18 s for one). Hence one function and an operation code.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from grammar_engine.kernels.arena import UNKNOWN, kernel
+from grammar_engine.kernels.lexer import lexer_step
+from grammar_engine.kernels.masks import (
+    K_COUNT,
+    K_LIST,
+    K_ROW,
+    O_ACCEPTING,
+    O_FIELDS,
+    add_pair,
+    intern_position,
+    mask_of_pair,
+    position_step,
+    walk,
+)
+from grammar_engine.kernels.parser import start_of
+
+OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible (data index in out[0])
+OP_FILL = 1  # bitmask[b] := mask of position a (stop ids in data iff accepting)
+OP_START = 2  # the position at the start of configuration a
+OP_WALK = 3  # the walk of lexer state a below trie node b
+OP_STEP = 4  # the lexer state a after byte b
+
+
+@kernel("int64(int64, int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], uint32[:, ::1], int32[::1], int64, int64, int64)")
+def run(operation, mem, scratch, node_info, node_end, node_token, token_ids, rows, bitmask, data, a, b, c):  # type: ignore[no-untyped-def]
+    """One operation of the engine: an address, 0, or a code (see kernels.arena)."""
+    if operation == OP_ADVANCE:
+        position = np.int64(a)
+        for i in range(b, c):
+            position = np.int64(position_step(mem, scratch, position, np.int64(data[i])))
+            if position <= 0:
+                return position
+        return position
+    if operation == OP_FILL:
+        pairs = mem[a + 1]
+        for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
+            code = mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows, mem[i])
+            if code < 0:
+                return np.int64(code)
+        words = bitmask.shape[1]
+        empty = True
+        for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
+            mask = mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows, mem[i])
+            row = mem[mask + K_ROW]
+            if row >= 0:
+                if empty:
+                    for w in range(words):
+                        bitmask[b, w] = rows[row, w]
+                    empty = False
+                else:
+                    for w in range(words):
+                        bitmask[b, w] |= rows[row, w]
+        if empty:
+            for w in range(words):
+                bitmask[b, w] = 0
+        for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
+            mask = mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows, mem[i])
+            for k in range(mask + K_LIST, mask + K_LIST + mem[mask + K_COUNT]):
+                token = mem[k]
+                bitmask[b, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
+        if mem[a + O_ACCEPTING] != 0:
+            for k in range(data.size):
+                token = np.int64(data[k])
+                bitmask[b, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
+        return np.int64(1)
+    if operation == OP_START:
+        start = start_of(mem, a, 0)
+        if start < 0:
+            return np.int64(start)
+        count = add_pair(mem, scratch, 0, start, a)
+        if count < 0:
+            return np.int64(count)
+        return np.int64(intern_position(mem, scratch, count))
+    if operation == OP_WALK:
+        return np.int64(walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, a, b))
+    if operation == OP_STEP:
+        return np.int64(lexer_step(mem, a, b))
+    return np.int64(UNKNOWN)

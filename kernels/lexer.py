@@ -1,0 +1,313 @@
+"""Lexer states: the interned set of threads alive inside the current lexeme, stepped byte by byte.
+
+    step(L, b):
+        for each thread (p, c) of L, in order, whose byte range holds b:
+            for each entry (q, op, bound) of the state behind p, where op lets the counter pass:
+                q is a position: the thread (q, c') joins L'
+                q is MATCH of terminal t: the lexeme may end here as t;
+                    leftmost-first: all threads of lower priority are cut (Pike's rule)
+
+Unordered lexing keeps threads sorted, so that equal sets are one state. Leftmost-first lexing keeps their priority,
+and where a match was found while threads of higher priority live on, both futures are kept: the lexeme ended here, or
+it goes on. In the first, the surviving threads become **monitors**: if one of them matches later, the backtracking
+engine would have preferred that longer match, so the state dies. Monitors can't help a text, only forbid it, and
+vanish when none of them can match any more.
+
+Keywords (Lark's rule: a literal wins over a regex terminal only where that terminal matches exactly the literal's
+text): beside such a terminal the literal runs as a **shadow** that never matches by itself; if a shadow is complete
+at the very byte where its regex terminal matches, the match counts as the keyword's.
+"""
+
+from __future__ import annotations
+
+from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT
+from grammar_engine.kernels.arena import (
+    FULL,
+    H_EPOCH,
+    H_MISS,
+    H_ORDERED,
+    H_TOP,
+    MISS_TERMINAL,
+    T_LEXER,
+    UNKNOWN,
+    intern,
+    kernel,
+    must_grow,
+)
+
+# Position: a byte range and the closure (state) behind it.
+P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
+# Closure: [number of entries, (target, op, bound)...]; target > 0: position, < 0: minus a terminal that matches.
+# Terminal.
+X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, TERMINAL_SIZE = 0, 1, 2, 3, 4, 5, 6, 7
+# Lexer state: fields, then payload [is_start, threads, monitors, matches, (position, counter)..., ..., (terminal, counter)...].
+L_SHARED, L_NEXT, L_FIELDS = 2, 3, 3 + 256
+L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
+
+
+@kernel("int64(int64, int64, int64)")
+def counter_after(c, op, bound):  # type: ignore[no-untyped-def]
+    """The counter after an entry's operation, or -1 if the entry is closed to it (see compiler.automaton)."""
+    if op == 0:
+        return c
+    if op == ENTER:
+        return 1
+    if op == AGAIN:
+        if bound < 0:
+            return min(c + 1, -bound)
+        if c < bound:
+            return c + 1
+        return -1
+    if op == EXIT and c >= bound:
+        return 0
+    return -1
+
+
+@kernel("int64(int32[::1], int64, int64, int64, int64, int64)")
+def add_thread(mem, base, count, position, c, ordered):  # type: ignore[no-untyped-def]
+    """Add a thread to the list of pairs at ``base``; returns the new count. Sorted if unordered; no duplicates."""
+    at = base + 2 * count
+    if ordered:
+        for i in range(base, at, 2):
+            if mem[i] == position and mem[i + 1] == c:
+                return count
+        mem[at] = position
+        mem[at + 1] = c
+        return count + 1
+    i = at
+    while i > base and (mem[i - 2] > position or (mem[i - 2] == position and mem[i - 1] > c)):
+        i -= 2
+    if i > base and mem[i - 2] == position and mem[i - 1] == c:
+        return count
+    for j in range(at, i, -2):
+        mem[j] = mem[j - 2]
+        mem[j + 1] = mem[j - 1]
+    mem[i] = position
+    mem[i + 1] = c
+    return count + 1
+
+
+@kernel("int64(int32[::1], int64)")
+def intern_lexer_state(mem, length):  # type: ignore[no-untyped-def]
+    """Intern the payload of ``length`` ints at TOP + L_FIELDS; a new state knows which bytes are dead for it."""
+    top = mem[H_TOP]
+    state = intern(mem, T_LEXER, L_FIELDS, length)
+    if state == top:
+        for i in range(state + L_NEXT, state + L_NEXT + 256):
+            mem[i] = 0
+        shared = 1
+        at = state + L_LIST
+        for i in range(at, at + 2 * mem[state + L_THREADS], 2):
+            position = mem[i]
+            for b in range(mem[position + P_LOW], mem[position + P_HIGH] + 1):
+                mem[state + L_NEXT + b] = UNKNOWN
+            if mem[position + P_KEY] == 0:
+                shared = 0
+        if mem[state + L_MONITORS] != 0 or mem[state + L_THREADS] == 0:
+            shared = 0
+        mem[state + L_SHARED] = shared
+    return state
+
+
+@kernel("int64(int32[::1], int64, int64)")
+def lexer_step(mem, state, byte):  # type: ignore[no-untyped-def]
+    """The lexer state after ``byte``: an address, 0 if no thread survives and nothing matched, or FULL."""
+    known = mem[state + L_NEXT + byte]
+    if known != UNKNOWN:
+        return known
+    if must_grow(mem):
+        return FULL
+    ordered = mem[H_ORDERED]
+    top = mem[H_TOP]
+    limit = mem.size - 64
+    base = top + L_LIST
+    threads = 0
+    at_threads = state + L_LIST
+    end_threads = at_threads + 2 * mem[state + L_THREADS]
+    matched = 0  # ordered: the terminal; unordered: number of MATCH entries met
+    keyword_count = 0
+    keyword_at = limit  # shadows completed at this byte, noted from the end of the arena downwards
+    cut = False
+    for i in range(at_threads, end_threads, 2):
+        position = mem[i]
+        if byte < mem[position + P_LOW] or byte > mem[position + P_HIGH]:
+            continue
+        c = mem[i + 1]
+        closure = mem[position + P_NEXT]
+        entry = closure + 1
+        for _ in range(mem[closure]):
+            target = mem[entry]
+            c2 = counter_after(c, mem[entry + 1], mem[entry + 2])
+            entry += 3
+            if c2 < 0:
+                continue
+            if target > 0:
+                if base + 2 * threads + 64 > keyword_at - 64:
+                    mem[H_TOP] = top
+                    return FULL
+                threads = add_thread(mem, base, threads, target, c2, ordered)
+            elif ordered == 0:
+                matched += 1
+            elif mem[-target + X_SHADOW_OF] != 0:
+                keyword_count += 1
+                mem[keyword_at - keyword_count] = mem[-target + X_SHADOW_OF]
+            else:
+                matched = -target
+                for k in range(keyword_count):
+                    keyword = mem[keyword_at - 1 - k]
+                    unless = mem[keyword + X_UNLESS]
+                    for u in range(unless + 1, unless + 1 + mem[unless]):
+                        if mem[u] == -target:
+                            matched = keyword
+                cut = True
+                break
+        if cut:
+            break
+    if ordered:
+        alive = False
+        for i in range(base, base + 2 * threads, 2):
+            if mem[mem[i] + P_SHADOW] == 0:
+                alive = True
+                break
+        if not alive:
+            threads = 0
+    if threads == 0 and matched == 0:
+        mem[state + L_NEXT + byte] = 0
+        return 0
+    # Monitors of this state move on; one that matches kills everything.
+    monitors = 0
+    at_monitors = base + 2 * threads
+    for i in range(end_threads, end_threads + 2 * mem[state + L_MONITORS], 2):
+        position = mem[i]
+        if byte < mem[position + P_LOW] or byte > mem[position + P_HIGH]:
+            continue
+        closure = mem[position + P_NEXT]
+        entry = closure + 1
+        for _ in range(mem[closure]):
+            target = mem[entry]
+            c2 = counter_after(mem[i + 1], mem[entry + 1], mem[entry + 2])
+            entry += 3
+            if c2 < 0:
+                continue
+            if target < 0:
+                if mem[-target + X_SHADOW_OF] == 0:
+                    mem[state + L_NEXT + byte] = 0
+                    return 0
+            else:
+                if at_monitors + 2 * monitors + 64 > limit:
+                    return FULL
+                monitors = add_thread(mem, at_monitors, monitors, target, c2, 0)
+    matches = 0
+    at_matches = at_monitors + 2 * monitors
+    if matched != 0:
+        if ordered:
+            mem[at_matches] = matched
+            mem[at_matches + 1] = 0
+            matches = 1
+        else:
+            for i in range(at_threads, end_threads, 2):
+                position = mem[i]
+                if byte < mem[position + P_LOW] or byte > mem[position + P_HIGH]:
+                    continue
+                closure = mem[position + P_NEXT]
+                entry = closure + 1
+                for _ in range(mem[closure]):
+                    target = mem[entry]
+                    if target < 0 and counter_after(mem[i + 1], mem[entry + 1], mem[entry + 2]) >= 0:
+                        if at_matches + 2 * matches + 64 > limit:
+                            return FULL
+                        matches = add_thread(mem, at_matches, matches, -target, 0, 0)
+                    entry += 3
+    head = top + L_FIELDS
+    mem[head] = 0
+    mem[head + 1] = threads
+    mem[head + 2] = monitors
+    mem[head + 3] = matches
+    result = intern_lexer_state(mem, 4 + 2 * (threads + monitors + matches))
+    mem[state + L_NEXT + byte] = result
+    return result
+
+
+@kernel("int64(int32[::1], int64, int64, int64, int64)")
+def add_closure(mem, base, threads, closure, ordered):  # type: ignore[no-untyped-def]
+    """Add the threads of a terminal's start to the list at ``base``; returns the new count (or FULL)."""
+    entry = closure + 1
+    for _ in range(mem[closure]):
+        if base + 2 * threads + 64 > mem.size:
+            return FULL
+        c = counter_after(0, mem[entry + 1], mem[entry + 2])
+        if c >= 0 and mem[entry] > 0:
+            threads = add_thread(mem, base, threads, mem[entry], c, ordered)
+        entry += 3
+    return threads
+
+
+@kernel("int64(int32[::1], int64, int64, int64)")
+def lexer_start(mem, offered, count, before):  # type: ignore[no-untyped-def]
+    """The lexer state at the start of a lexeme.
+
+    ``offered``: address of ``count`` terminals (scratch space at TOP is free for use behind them). ``before``: the
+    lexer state in which the previous lexeme ended, whose threads and monitors must not match from now on, or 0.
+    """
+    ordered = mem[H_ORDERED]
+    top = mem[H_TOP]
+    # `offered` lies at TOP; the payload is built behind it and moved down, so that interning finds it at TOP + L_FIELDS.
+    base = offered + count + 8
+    threads = 0
+    if ordered:
+        for i in range(offered + 1, offered + count):  # insertion sort by priority; lists are short and mostly sorted
+            t = mem[i]
+            j = i
+            while j > offered and mem[mem[j - 1] + X_ORDER] > mem[t + X_ORDER]:
+                mem[j] = mem[j - 1]
+                j -= 1
+            mem[j] = t
+    for i in range(offered, offered + count):
+        if mem[mem[i] + X_CLOSURE] == 0:
+            mem[H_MISS] = mem[i]
+            return MISS_TERMINAL
+    if ordered:
+        mem[H_EPOCH] += 1
+        epoch = mem[H_EPOCH]
+        for i in range(offered, offered + count):
+            mem[mem[i] + X_MARK] = epoch
+        for i in range(offered, offered + count):  # shadows go first, so that no match cuts them
+            t = mem[i]
+            unless = mem[t + X_UNLESS]
+            if unless != 0:
+                for u in range(unless + 1, unless + 1 + mem[unless]):
+                    if mem[mem[u] + X_MARK] == epoch:
+                        threads = add_closure(mem, base, threads, mem[t + X_SHADOW], ordered)
+                        if threads < 0:
+                            return FULL
+                        mem[i] = -t
+                        break
+    for i in range(offered, offered + count):
+        if mem[i] > 0:
+            threads = add_closure(mem, base, threads, mem[mem[i] + X_CLOSURE], ordered)
+            if threads < 0:
+                return FULL
+    monitors = 0
+    if before != 0:
+        at_monitors = base + 2 * threads
+        source = before + L_LIST
+        for i in range(source, source + 2 * (mem[before + L_THREADS] + mem[before + L_MONITORS]), 2):
+            if at_monitors + 2 * monitors + 64 > mem.size:
+                return FULL
+            monitors = add_thread(mem, at_monitors, monitors, mem[i], mem[i + 1], 0)
+    length = 2 * (threads + monitors)
+    target = top + L_LIST
+    if max(base, target) + length + 64 > mem.size:
+        return FULL
+    if target <= base:
+        for i in range(length):
+            mem[target + i] = mem[base + i]
+    else:
+        for i in range(length - 1, -1, -1):
+            mem[target + i] = mem[base + i]
+    head = top + L_FIELDS
+    mem[head] = 1
+    mem[head + 1] = threads
+    mem[head + 2] = monitors
+    mem[head + 3] = 0
+    return intern_lexer_state(mem, 4 + length)

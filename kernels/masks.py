@@ -1,0 +1,402 @@
+"""Which tokens may come next: walks over the token trie, and masks put together from them.
+
+    walk(L, node)     the tokens below a trie node that stay inside the lexeme, and the exits: nodes where it can end.
+                      Depends on the lexer state and the vocabulary alone, so one walk serves every configuration.
+    mask(L, C)        todo := [(L, root, C)]
+                      for each (L, node, C) in todo, each once:
+                          take walk(L, node)
+                          for each exit (node', L') and terminal t that ends there: C' := shift(C, t)
+                              the tokens that end at node' are allowed; todo += (start(C'), node', C')
+    mask(position)    the union over its pairs (threads of lexing never speak to each other)
+
+Exact however many lexemes a token spans: the inner loop follows it through all of them. A mask is kept compact, as
+(row id or none, a few token ids); a row is a bitmask in the pool.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from grammar_engine.kernels.arena import (
+    FULL,
+    FULL_ROWS,
+    H_EPOCH,
+    H_MISS,
+    H_NO_ROW_MISS,
+    H_ORDERED,
+    H_ROWS_USED,
+    H_TOP,
+    H_VISITS,
+    LIMIT,
+    M_WALK,
+    MISS_ROW,
+    SLACK,
+    T_PAIR,
+    T_POSITION,
+    UNKNOWN,
+    intern,
+    kernel,
+    memo_get,
+    memo_put,
+    mix,
+    must_grow,
+)
+from grammar_engine.kernels.lexer import (
+    L_IS_START,
+    L_LIST,
+    L_MATCHES,
+    L_MONITORS,
+    L_NEXT,
+    L_SHARED,
+    L_THREADS,
+    lexer_step,
+)
+from grammar_engine.kernels.parser import C_FIELDS, SCRATCH_SHIFT, shift_match, start_of
+
+# Walk: [row or -1, tokens, exits, token ids..., (node, lexer state)...].
+W_ROW, W_TOKENS, W_EXITS, W_LIST = 0, 1, 2, 3
+# Mask: [row or -1, number of ids, ids...].
+K_ROW, K_COUNT, K_LIST = 0, 1, 2
+# Pair: payload [lexer state, configuration]. Position: payload [pairs...]; accepting is known at creation.
+Q_MASK, Q_FIELDS = 2, 3
+O_ACCEPTING, O_FIELDS = 2, 3
+
+# Trie node: byte | depth << 8 | number of tokens << 20.
+NODE_DEPTH, NODE_TOKENS = 8, 20
+
+MANY = 256  # more token ids than this become a row
+VISITED_SLOTS = 1 << 14
+SCRATCH_WORK = SCRATCH_SHIFT  # todo triples
+SCRATCH_WORK_SIZE = 3 << 14
+SCRATCH_VISITED = SCRATCH_WORK + SCRATCH_WORK_SIZE
+SCRATCH_IDS = SCRATCH_VISITED + 4 * VISITED_SLOTS  # token ids of the mask being built
+SCRATCH_IDS_SIZE = 1 << 14
+SCRATCH_WALK = SCRATCH_IDS + SCRATCH_IDS_SIZE  # stack of lexer states (4096), then exits (1 << 18), then token ids
+SCRATCH_STACK_SIZE = 1 << 12
+SCRATCH_EXITS_SIZE = 1 << 18
+SCRATCH_FIXED = SCRATCH_WALK + SCRATCH_STACK_SIZE + SCRATCH_EXITS_SIZE
+
+
+@kernel("int64(int32[::1], uint32[:, ::1])")
+def new_row(mem, rows):  # type: ignore[no-untyped-def]
+    """A zeroed row of the pool, or FULL_ROWS."""
+    row = mem[H_ROWS_USED]
+    if row >= rows.shape[0]:
+        return FULL_ROWS
+    rows[row, :] = 0
+    mem[H_ROWS_USED] = row + 1
+    return row
+
+
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)")
+def walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+    """The walk of a lexer state below a trie node: its address, or a code."""
+    known = memo_get(mem, M_WALK, state, node)
+    if known != UNKNOWN:
+        return known
+    if node == 0 and mem[state + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
+        mem[H_MISS] = state
+        return MISS_ROW
+    exits_at = SCRATCH_WALK + SCRATCH_STACK_SIZE
+    tokens_at = exits_at + SCRATCH_EXITS_SIZE
+    exits = 0
+    tokens = 0
+    visits = 0
+    depth0 = (node_info[node] >> NODE_DEPTH) & 0xFFF
+    scratch[SCRATCH_WALK] = state
+    i = node + 1
+    end = node_end[node]
+    while i < end:
+        visits += 1
+        info = node_info[i]
+        depth = ((info >> NODE_DEPTH) & 0xFFF) - depth0
+        above = scratch[SCRATCH_WALK + depth - 1]
+        byte = info & 0xFF
+        after = mem[above + L_NEXT + byte]
+        if after == UNKNOWN:
+            after = lexer_step(mem, above, byte)
+            if after < 0:
+                return after
+        if after == 0:
+            i = node_end[i]
+            continue
+        alive = mem[after + L_THREADS] != 0
+        count = info >> NODE_TOKENS
+        if alive and count != 0:
+            first = node_token[i]
+            for k in range(first, first + count):
+                scratch[tokens_at + tokens] = token_ids[k]
+                tokens += 1
+        if mem[after + L_MATCHES] != 0:
+            if 2 * exits + 2 >= SCRATCH_EXITS_SIZE:
+                return LIMIT
+            scratch[exits_at + 2 * exits] = i
+            scratch[exits_at + 2 * exits + 1] = after
+            exits += 1
+        if alive:
+            scratch[SCRATCH_WALK + depth] = after
+            i += 1
+        else:
+            i = node_end[i]
+    mem[H_VISITS] += visits
+    if must_grow(mem):
+        return FULL
+    row = -1
+    listed = tokens
+    if tokens > MANY:
+        row = new_row(mem, rows)
+        if row < 0:
+            return row
+        for k in range(tokens_at, tokens_at + tokens):
+            token = scratch[k]
+            rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
+        listed = 0
+    top = mem[H_TOP]
+    if top + W_LIST + listed + 2 * exits + SLACK > mem.size:
+        if row >= 0:
+            mem[H_ROWS_USED] -= 1
+        return FULL
+    mem[top + W_ROW] = row
+    mem[top + W_TOKENS] = listed
+    mem[top + W_EXITS] = exits
+    for k in range(listed):
+        mem[top + W_LIST + k] = scratch[tokens_at + k]
+    for k in range(2 * exits):
+        mem[top + W_LIST + listed + k] = scratch[exits_at + k]
+    mem[H_TOP] = top + W_LIST + listed + 2 * exits
+    memo_put(mem, M_WALK, state, node, top)
+    return top
+
+
+@kernel("int64(int32[::1], int64, int64, int64, int64)")
+def first_visit(scratch, epoch, a, b, c):  # type: ignore[no-untyped-def]
+    """1 if (a, b, c) was not seen in this epoch, 0 if it was, LIMIT if too many were."""
+    h = mix(mix(mix(np.int64(3), a), b), c)
+    slot = (h ^ (h >> 15)) & (VISITED_SLOTS - 1)
+    for _ in range(64):
+        at = SCRATCH_VISITED + 4 * slot
+        if scratch[at] != epoch:
+            scratch[at] = epoch
+            scratch[at + 1] = a
+            scratch[at + 2] = b
+            scratch[at + 3] = c
+            return 1
+        if scratch[at + 1] == a and scratch[at + 2] == b and scratch[at + 3] == c:
+            return 0
+        slot = (slot + 1) & (VISITED_SLOTS - 1)
+    return LIMIT
+
+
+@kernel("void(uint32[:, ::1], int64, int32[::1], int64, int64)")
+def add_to_row(rows, row, ids, first, count):  # type: ignore[no-untyped-def]
+    """Set the bits of ids[first:first + count] in a row."""
+    for k in range(first, first + count):
+        token = ids[k]
+        rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
+
+
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64)")
+def mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows, pair):  # type: ignore[no-untyped-def]
+    """The mask of (lexer state, configuration): its address, or a code."""
+    known = mem[pair + Q_MASK]
+    if known != 0:
+        return known
+    if must_grow(mem):
+        return FULL
+    ordered = mem[H_ORDERED]
+    mem[H_EPOCH] += 1
+    epoch = mem[H_EPOCH]
+    scratch[SCRATCH_WORK] = mem[pair + Q_FIELDS]
+    scratch[SCRATCH_WORK + 1] = 0
+    scratch[SCRATCH_WORK + 2] = mem[pair + Q_FIELDS + 1]
+    todo, done = 1, 0
+    ids = 0
+    base = -1  # the one row that is taken as it is
+    own = -1  # a row of this mask's own, once one is not enough
+    rows_before = -1
+    while done < todo:
+        at = SCRATCH_WORK + 3 * done
+        state, node, configuration = scratch[at], scratch[at + 1], scratch[at + 2]
+        done += 1
+        found = walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node)
+        if found < 0:
+            if own >= 0 and mem[H_ROWS_USED] == own + 1:
+                mem[H_ROWS_USED] = own
+            return found
+        if mem[found + W_ROW] >= 0:
+            if base < 0:
+                base = mem[found + W_ROW]
+            elif base != mem[found + W_ROW]:
+                if own < 0:
+                    own = new_row(mem, rows)
+                    if own < 0:
+                        return own
+                    for w in range(rows.shape[1]):
+                        rows[own, w] = rows[base, w]
+                other = mem[found + W_ROW]
+                for w in range(rows.shape[1]):
+                    rows[own, w] |= rows[other, w]
+        count = mem[found + W_TOKENS]
+        if ids + count >= SCRATCH_IDS_SIZE:
+            if own < 0:
+                own = new_row(mem, rows)
+                if own < 0:
+                    return own
+                if base >= 0:
+                    for w in range(rows.shape[1]):
+                        rows[own, w] = rows[base, w]
+                base = own
+            add_to_row(rows, own, scratch, SCRATCH_IDS, ids)
+            ids = 0
+        for k in range(found + W_LIST, found + W_LIST + count):
+            scratch[SCRATCH_IDS + ids] = mem[k]
+            ids += 1
+        exits = found + W_LIST + count
+        last_state = 0
+        last_single = 0
+        for k in range(exits, exits + 2 * mem[found + W_EXITS], 2):
+            exit_node = mem[k]
+            exit_state = mem[k + 1]
+            matches = exit_state + L_LIST + 2 * (mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS])
+            shifted = False
+            for m in range(matches, matches + 2 * mem[exit_state + L_MATCHES], 2):
+                after = shift_match(mem, scratch, configuration, mem[m])
+                if after < 0:
+                    if own >= 0 and mem[H_ROWS_USED] == own + 1:
+                        mem[H_ROWS_USED] = own
+                    return after
+                if after == 0:
+                    continue
+                shifted = True
+                if node_end[exit_node] == exit_node + 1:
+                    continue
+                start = start_of(mem, after, exit_state if ordered and mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS] else 0)
+                if start < 0:
+                    if own >= 0 and mem[H_ROWS_USED] == own + 1:
+                        mem[H_ROWS_USED] = own
+                    return start
+                new = first_visit(scratch, epoch, start, exit_node, after)
+                if new < 0 or 3 * todo + 3 >= SCRATCH_WORK_SIZE:
+                    return LIMIT
+                if new:
+                    work = SCRATCH_WORK + 3 * todo
+                    scratch[work] = start
+                    scratch[work + 1] = exit_node
+                    scratch[work + 2] = after
+                    todo += 1
+            if shifted and mem[exit_state + L_THREADS] == 0:
+                count = node_info[exit_node] >> NODE_TOKENS
+                if count != 0:
+                    first = node_token[exit_node]
+                    if ids + count >= SCRATCH_IDS_SIZE:
+                        return LIMIT
+                    for t in range(first, first + count):
+                        scratch[SCRATCH_IDS + ids] = token_ids[t]
+                        ids += 1
+    if own < 0 and ids > MANY:
+        own = new_row(mem, rows)
+        if own < 0:
+            return own
+        if base >= 0:
+            for w in range(rows.shape[1]):
+                rows[own, w] = rows[base, w]
+    if own >= 0:
+        add_to_row(rows, own, scratch, SCRATCH_IDS, ids)
+        ids = 0
+        base = own
+    if must_grow(mem) or mem[H_TOP] + ids + SLACK > mem.size:
+        if own >= 0 and mem[H_ROWS_USED] == own + 1:
+            mem[H_ROWS_USED] = own
+        return FULL
+    top = mem[H_TOP]
+    mem[top + K_ROW] = base
+    mem[top + K_COUNT] = ids
+    for k in range(ids):
+        mem[top + K_LIST + k] = scratch[SCRATCH_IDS + k]
+    mem[H_TOP] = top + K_LIST + ids
+    mem[pair + Q_MASK] = top
+    return top
+
+
+@kernel("int64(int32[::1], int64, int64)")
+def intern_pair(mem, state, configuration):  # type: ignore[no-untyped-def]
+    """The record of (lexer state, configuration)."""
+    top = mem[H_TOP]
+    mem[top + Q_FIELDS] = state
+    mem[top + Q_FIELDS + 1] = configuration
+    pair = intern(mem, T_PAIR, Q_FIELDS, 2)
+    if pair == top:
+        mem[pair + Q_MASK] = 0
+    return pair
+
+
+@kernel("int64(int32[::1], int32[::1], int64, int64, int64)")
+def add_pair(mem, scratch, count, state, configuration):  # type: ignore[no-untyped-def]
+    """Add a pair to the sorted list in scratch[SCRATCH_WORK:]; the new count, or a code."""
+    if must_grow(mem):
+        return FULL
+    pair = intern_pair(mem, state, configuration)
+    i = SCRATCH_WORK + count
+    while i > SCRATCH_WORK and scratch[i - 1] > pair:
+        i -= 1
+    if i > SCRATCH_WORK and scratch[i - 1] == pair:
+        return count
+    if count + 1 >= SCRATCH_WORK_SIZE:
+        return LIMIT
+    for j in range(SCRATCH_WORK + count, i, -1):
+        scratch[j] = scratch[j - 1]
+    scratch[i] = pair
+    return count + 1
+
+
+@kernel("int64(int32[::1], int32[::1], int64)")
+def intern_position(mem, scratch, count):  # type: ignore[no-untyped-def]
+    """The position made of the pairs in scratch[SCRATCH_WORK:], or FULL."""
+    if must_grow(mem) or mem[H_TOP] + count + SLACK > mem.size:
+        return FULL
+    top = mem[H_TOP]
+    for i in range(count):
+        mem[top + O_FIELDS + i] = scratch[SCRATCH_WORK + i]
+    position = intern(mem, T_POSITION, O_FIELDS, count)
+    if position == top:
+        accepting = 0
+        for i in range(position + O_FIELDS, position + O_FIELDS + count):
+            if mem[mem[mem[i] + Q_FIELDS] + L_IS_START] != 0 and mem[mem[mem[i] + Q_FIELDS + 1] + C_FIELDS] != 0:
+                accepting = 1
+        mem[position + O_ACCEPTING] = accepting
+    return position
+
+
+@kernel("int64(int32[::1], int32[::1], int64, int64)")
+def position_step(mem, scratch, position, byte):  # type: ignore[no-untyped-def]
+    """The position after a byte; 0 if no thread survives, or a code."""
+    ordered = mem[H_ORDERED]
+    count = 0
+    for i in range(position + O_FIELDS, position + O_FIELDS + mem[position + 1]):
+        pair = mem[i]
+        configuration = mem[pair + Q_FIELDS + 1]
+        state = lexer_step(mem, mem[pair + Q_FIELDS], byte)
+        if state < 0:
+            return state
+        if state == 0:
+            continue
+        alive = mem[state + L_THREADS] != 0
+        if alive:
+            count = add_pair(mem, scratch, count, state, configuration)
+            if count < 0:
+                return count
+        matches = state + L_LIST + 2 * (mem[state + L_THREADS] + mem[state + L_MONITORS])
+        for m in range(matches, matches + 2 * mem[state + L_MATCHES], 2):
+            after = shift_match(mem, scratch, configuration, mem[m])
+            if after < 0:
+                return after
+            if after == 0:
+                continue
+            start = start_of(mem, after, state if ordered and mem[state + L_THREADS] + mem[state + L_MONITORS] else 0)
+            if start < 0:
+                return start
+            count = add_pair(mem, scratch, count, start, after)
+            if count < 0:
+                return count
+    if count == 0:
+        return 0
+    return intern_position(mem, scratch, count)
