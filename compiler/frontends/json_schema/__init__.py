@@ -1,0 +1,1 @@
+"""JSON Schema front end: see ``grammar.json_schema_grammar``."""

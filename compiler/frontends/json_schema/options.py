@@ -1,0 +1,53 @@
+"""What a caller may choose about the texts of a schema; the language of values never depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grammar_engine.compiler.errors import LimitExceededError, UnsupportedSchemaError
+
+_MAX_GAP = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonSchemaOptions:
+    """How values are laid out as text.
+
+    any_whitespace: JSON whitespace may stand between tokens (never before or after the whole text). It only applies
+        when neither ``indent`` nor ``separators`` asks for one exact layout.
+    max_whitespace: at most so many whitespace characters in one gap, so that a model cannot loop on them.
+    indent, separators: exact layout, as ``json.dumps`` has it with the same arguments.
+    property_order: "declared": properties stand in the order of ``properties``, then names that only ``required``
+        mentions, then additional ones. "any" is not available yet.
+    """
+
+    any_whitespace: bool = True
+    max_whitespace: int = 64
+    indent: int | str | None = None
+    separators: tuple[str, str] | None = None
+    property_order: str = "declared"
+
+    def __post_init__(self) -> None:
+        if self.property_order not in ("declared", "any"):
+            raise ValueError(f"property_order is 'declared' or 'any', not {self.property_order!r}")
+        if self.property_order == "any":
+            raise UnsupportedSchemaError(
+                "property_order='any'", pointer="", advice="Use property_order='declared' (the default)."
+            )
+        if not 0 <= self.max_whitespace <= _MAX_GAP:
+            raise LimitExceededError(
+                "max_whitespace is out of range", limit=f"0..{_MAX_GAP}", given=self.max_whitespace
+            )
+        if isinstance(self.indent, str) and self.indent.strip(" \t\n\r"):
+            raise ValueError("indent may hold JSON whitespace only")
+        if isinstance(self.indent, int) and self.indent < 0:
+            raise ValueError("indent is not negative")
+        if self.separators is not None:
+            item, key = self.separators
+            if item.strip(" \t\n\r") != "," or key.strip(" \t\n\r") != ":":
+                raise ValueError("separators are a comma and a colon, each with JSON whitespace around it at most")
+
+    @property
+    def exact(self) -> bool:
+        """Is the layout fixed (no free whitespace)?"""
+        return not self.any_whitespace or self.indent is not None or self.separators is not None
