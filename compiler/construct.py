@@ -1,0 +1,185 @@
+"""From a program to an ε-free ordered automaton: the silent part of the program is walked once per state.
+
+    state = (where in the program, obligations on the rest of the text, what the text so far says)
+    expand(state):
+        walk the silent instructions depth first, preferred way first, each (place, operation, obligations) once
+        READ  gives an edge, its label cut by the automata of the obligations and of the text so far
+        STOP  gives a MATCH, if every obligation allows the text to end here
+
+For a pattern without assertions the last two parts of a state are empty and the result has one state per READ
+(the position automaton of Glushkov 1961).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from grammar_engine.compiler.assertions import DEAD, Runner, runner, step
+from grammar_engine.compiler.automaton import ENTER, EXIT, KEEP, MATCH
+from grammar_engine.compiler.char_program import COUNT, LOOK, READ, SPLIT, Program, ProgramBuilder
+from grammar_engine.compiler.char_states import Edge, States, check_limit, trim
+from grammar_engine.compiler.charset import NOTHING, CharSet
+from grammar_engine.compiler.regex_ast import Node
+
+Obligations = frozenset[tuple[int, int]]
+Key = tuple[int, Obligations, tuple[int, ...]]
+_NONE: Obligations = frozenset()
+_IRRELEVANT = -2
+
+
+def construct(node: Node, *, counters: bool = True) -> States:
+    """The trimmed automaton of the texts that a tree matches as a whole; ordered, leftmost-first.
+
+    ``counters``: long loops may count instead of being unrolled. LimitExceededError if it grows too large.
+    """
+    try:
+        return _Construction(ProgramBuilder(counters=counters).build(node)).run()
+    except _OperationsMeetError:
+        return _Construction(ProgramBuilder(counters=counters, peel=True).build(node)).run()
+
+
+class _OperationsMeetError(Exception):
+    """Two counter operations would have to share an edge."""
+
+
+class _Way(NamedTuple):
+    """A silent path's end: the READ or STOP reached, and what was met on the way."""
+
+    place: int
+    op: int
+    bound: int
+    obligations: Obligations
+
+
+class _Construction:
+    def __init__(self, program: Program) -> None:
+        self._code = program.code
+        self._start = program.start
+        self._runners: list[Runner] = [runner(look) for look in program.looks]
+        self._looks = program.looks
+        self._behind = [index for index, look in enumerate(program.looks) if not look.ahead]
+        self._relevant = self._reachable_look_behinds() if self._behind else []
+        self._number: dict[Key, int] = {}
+        self._order: list[Key] = []
+
+    def run(self) -> States:
+        self._state(self._start, _NONE, (0,) * len(self._behind))
+        result: list[tuple[Edge, ...]] = []
+        for place, obligations, past in self._order:
+            edges: list[Edge] = []
+            for way in self._ways(place, obligations, past):
+                self._leave(way, past, edges)
+            result.append(tuple(edges))
+        return trim(tuple(result))
+
+    def _state(self, place: int, obligations: Obligations, past: tuple[int, ...]) -> int:
+        if past:
+            relevant = self._relevant[place]
+            past = tuple(
+                state if relevant >> index & 1 else _IRRELEVANT for state, index in zip(past, self._behind)
+            )
+        key = (place, obligations, past)
+        number = self._number.get(key)
+        if number is None:
+            number = self._number[key] = len(self._order)
+            check_limit(number)
+            self._order.append(key)
+        return number
+
+    def _ways(self, place: int, obligations: Obligations, past: tuple[int, ...]) -> list[_Way]:
+        """All silent ways from a place, preferred first."""
+        found: list[_Way] = []
+        seen: set[_Way] = set()
+        todo = [_Way(place, KEEP, 0, obligations)]
+        while todo:
+            way = todo.pop()
+            if way in seen:
+                continue
+            seen.add(way)
+            instruction = self._code[way.place]
+            if instruction.kind == SPLIT:
+                todo.extend(way._replace(place=target) for target in reversed(instruction.next))
+            elif instruction.kind == LOOK:
+                after = self._assert(way, instruction.look, past)
+                if after is not None:
+                    todo.append(after._replace(place=instruction.next[0]))
+            elif instruction.kind == COUNT:
+                todo.append(_counted(way, instruction.next[0], instruction.op, instruction.bound))
+            else:
+                found.append(way)
+        return found
+
+    def _assert(self, way: _Way, look: int, past: tuple[int, ...]) -> _Way | None:
+        run = self._runners[look]
+        if self._looks[look].ahead:
+            if run.dead_at_start:
+                return None
+            if run.settled[0]:
+                return way
+            return way._replace(obligations=way.obligations | {(look, 0)})
+        state = past[self._behind.index(look)]
+        holds = state != DEAD and run.accepting[state]
+        return way if holds != self._looks[look].negative else None
+
+    def _leave(self, way: _Way, past: tuple[int, ...], edges: list[Edge]) -> None:
+        instruction = self._code[way.place]
+        if instruction.kind != READ:
+            if all(self._runners[look].accepting[state] for look, state in way.obligations):
+                edges.append(Edge(NOTHING, MATCH, way.op, way.bound))
+            return
+        target = instruction.next[0]
+        if not way.obligations and not past:
+            edges.append(Edge(instruction.charset, self._state(target, _NONE, ()), way.op, way.bound))
+            return
+        pieces: list[tuple[CharSet, frozenset[tuple[int, int]], tuple[int, ...]]] = [
+            (instruction.charset, _NONE, ())
+        ]
+        for look, state in way.obligations:
+            run = self._runners[look]
+            pieces = [
+                (cut, due if run.settled[behind] else due | {(look, behind)}, ())
+                for label, due, _ in pieces
+                for cut, behind in step(run, state, label, keep_dead=False)
+            ]
+        for look, state in zip(self._behind, past):
+            pieces = [
+                (cut, due, (*now, behind))
+                for label, due, now in pieces
+                for cut, behind in (
+                    [(label, _IRRELEVANT)]
+                    if state == _IRRELEVANT
+                    else step(self._runners[look], state, label, keep_dead=True)
+                )
+            ]
+        joined: dict[int, list[CharSet]] = {}
+        for label, due, now in pieces:
+            if label:
+                joined.setdefault(self._state(target, due, now), []).append(label)
+        for number, labels in joined.items():
+            edges.append(Edge(labels[0].union(*labels[1:]), number, way.op, way.bound))
+
+    def _reachable_look_behinds(self) -> list[int]:
+        """Per instruction, a bit set of the look-behinds that can still be asked from there."""
+        bits = [
+            1 << item.look if item.kind == LOOK and not self._looks[item.look].ahead else 0 for item in self._code
+        ]
+        users: list[list[int]] = [[] for _ in self._code]
+        for index, item in enumerate(self._code):
+            for target in item.next:
+                users[target].append(index)
+        todo = [index for index, value in enumerate(bits) if value]
+        while todo:
+            index = todo.pop()
+            for user in users[index]:
+                if bits[index] & ~bits[user]:
+                    bits[user] |= bits[index]
+                    todo.append(user)
+        return bits
+
+
+def _counted(way: _Way, target: int, op: int, bound: int) -> _Way:
+    if way.op == KEEP:
+        return _Way(target, op, bound, way.obligations)
+    if way.op == EXIT and op == ENTER and way.bound <= 1:
+        return _Way(target, op, bound, way.obligations)
+    raise _OperationsMeetError

@@ -1,0 +1,248 @@
+"""From automata over characters to automata over bytes: the spellings of a text.
+
+``to_utf8``: the one UTF-8 encoding of every text. ``to_json_string``: every JSON string, quotes included, whose value
+is one of the texts: a character stands for itself in UTF-8 where RFC 8259 allows that, and for itself too in each of
+its escapes: `\\n`, `\\u000a`, `\\u000A`, surrogate pairs beyond the basic plane. Lone surrogates are no texts.
+
+Every label is spelled by a trie (``utf8.py``); states behind its branches are shared per (trie node, target).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton
+from grammar_engine.compiler.char_automaton import CharAutomaton
+from grammar_engine.compiler.char_states import Edge
+from grammar_engine.compiler.charset import CharSet, Range
+from grammar_engine.compiler.errors import UnsatisfiableGrammarError
+from grammar_engine.compiler.utf8 import Branches, TrieNode, digit_trie, node, utf8_trie
+
+_QUOTE, _BACKSLASH = 0x22, 0x5C
+_RAW = CharSet.from_ranges([(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)])
+_ESCAPES = {0x22: '"', 0x5C: "\\", 0x2F: "/", 0x08: "b", 0x0C: "f", 0x0A: "n", 0x0D: "r", 0x09: "t"}
+_HEX = ((0, 9, ord("0")), (10, 15, ord("A")), (10, 15, ord("a")))
+
+
+def to_utf8(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
+    """The UTF-8 encodings of the non-empty texts of a language.
+
+    The empty text has no place in a terminal: ask ``automaton.accepts_empty()``. ``key``: see ``ByteAutomaton``.
+    Raises UnsatisfiableGrammarError if no non-empty text is left.
+    """
+    builder = _Builder(utf8_trie)
+    states = automaton.states
+    entered_again = any(edge.target == 0 for edges in states for edge in edges)
+    if any(edge.target == MATCH for edge in states[0]):
+        if entered_again:
+            # The start may match where it is come back to, not where it starts: it becomes two states.
+            states = (states[0], *states[1:], states[0])
+            states = tuple(
+                tuple(edge._replace(target=len(states) - 1) if edge.target == 0 else edge for edge in edges)
+                for edges in states
+            )
+        states = (tuple(edge for edge in states[0] if edge.target != MATCH), *states[1:])
+    if not states[0]:
+        raise UnsatisfiableGrammarError("no non-empty text is in the language")
+    builder.reserve(len(states))
+    for number, edges in enumerate(states):
+        for edge in edges:
+            if edge.target == MATCH:
+                builder.enter(number, MATCH, edge.op, edge.bound)
+            else:
+                builder.spell(number, edge, edge.target)
+    return builder.finish(key)
+
+
+def to_json_string(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
+    """The JSON strings, quotes included, whose values are the texts of a language.
+
+    Raises UnsatisfiableGrammarError for the empty language.
+    """
+    if automaton.is_empty():
+        raise UnsatisfiableGrammarError("no text is in the language")
+    builder = _Builder(json_trie)
+    states = automaton.states
+    end = len(states) + 1
+    builder.reserve(end + 1)
+    builder.read(0, _QUOTE, 1)
+    for number, edges in enumerate(states, start=1):
+        for edge in edges:
+            if edge.target == MATCH:
+                builder.read(number, _QUOTE, end, edge.op, edge.bound)
+            else:
+                builder.spell(number, edge, edge.target + 1)
+    builder.enter(end, MATCH)
+    return builder.finish(key)
+
+
+def any_json_string(min_length: int = 0, max_length: int | None = None) -> ByteAutomaton:
+    """Every JSON string of so many characters, counted in Unicode scalar values (an escape or a pair is one)."""
+    low, high = max(min_length, 0), "" if max_length is None else str(max_length)
+    key = "json-string" if low == 0 and not high else f"json-string:{low}:{high}"
+    return to_json_string(CharAutomaton.any_string(low, max_length), key=key)
+
+
+@lru_cache(maxsize=2048)
+def json_trie(charset: CharSet) -> Branches:
+    """The branches that spell exactly the ways in which the members of a set may stand in a JSON string."""
+    raw = utf8_trie(charset.intersect(_RAW))
+    short = tuple(
+        (ord(letter), ord(letter), None)
+        for code, letter in sorted(_ESCAPES.items(), key=lambda item: item[1])
+        if code in charset
+    )
+    units = _hex_units(charset)
+    escaped = (*short, (0x75, 0x75, node(units)))
+    return (*raw, (_BACKSLASH, _BACKSLASH, node(escaped))) if charset else ()
+
+
+def _hex_units(charset: CharSet) -> Branches:
+    """What may follow `\\u`: four digits, or a pair of surrogates with another `\\u` in between."""
+    plain: list[Range] = [(low, min(high, 0xFFFF)) for low, high in charset.ranges if low <= 0xFFFF]
+    astral: list[Range] = [
+        (max(low, 0x10000) - 0x10000, high - 0x10000) for low, high in charset.ranges if high >= 0x10000
+    ]
+    branches = digit_trie(tuple(plain), 4, 4, _HEX) if plain else ()
+    if not astral:
+        return branches
+    high_surrogates = _high_surrogates(astral)
+    result: list[tuple[int, int, TrieNode | None]] = []
+    for low, high, below in branches:
+        # The digit D leads to both kinds of code unit; surrogates are no scalar values, so no range reaches past it.
+        for letter in (ord("D"), ord("d")):
+            if low <= letter <= high:
+                if low < letter:
+                    result.append((low, letter - 1, below))
+                both = (*(below.branches if below else ()), *high_surrogates)
+                result.append((letter, letter, node(both)))
+                low = letter + 1
+        if low <= high:
+            result.append((low, high, below))
+    if not any(low <= ord("d") <= high for low, high, _ in result):
+        result.extend((ord(letter), ord(letter), node(high_surrogates)) for letter in "Dd")
+    return tuple(result)
+
+
+def _high_surrogates(astral: list[Range]) -> Branches:
+    """The digits behind `\\uD` for the high surrogates of astral code points, given less 0x10000: 2, 4 and 4 bits,
+    then `\\uD` and as many for the low surrogate."""
+    groups: dict[tuple[Range, ...], list[Range]] = {}
+    for high, lows in _by_high_surrogate(astral):
+        groups.setdefault(lows, []).append(high)
+    tails: dict[int, TrieNode] = {}
+    cells: list[tuple[int, int, TrieNode]] = []
+    for lows, highs in groups.items():
+        below = node(_low_surrogates(lows))
+        cells.extend((first, last, below) for first, last in highs)
+    del tails
+    return _two_four_four(sorted(cells, key=lambda cell: cell[0]))
+
+
+def _by_high_surrogate(astral: list[Range]) -> list[tuple[Range, tuple[Range, ...]]]:
+    """(range of ten-bit high parts, ranges of ten-bit low parts that they go with)."""
+    partial: dict[int, list[Range]] = {}
+    found: list[tuple[Range, tuple[Range, ...]]] = []
+    for low, high in astral:
+        while low <= high:
+            digit = low >> 10
+            if low & 0x3FF == 0 and high - low >= 0x3FF:
+                count = (high - low + 1) >> 10
+                found.append(((digit, digit + count - 1), ((0, 0x3FF),)))
+                low += count << 10
+                continue
+            end = min(high, (digit << 10) | 0x3FF)
+            partial.setdefault(digit, []).append((low & 0x3FF, end & 0x3FF))
+            low = end + 1
+    found.extend(((digit, digit), tuple(ranges)) for digit, ranges in partial.items())
+    return found
+
+
+def _low_surrogates(ranges: tuple[Range, ...]) -> Branches:
+    digits = digit_trie(tuple((0xC00 + low, 0xC00 + high) for low, high in ranges), 3, 4, _HEX)
+    after_u = tuple((ord(letter), ord(letter), node(digits)) for letter in "Dd")
+    after_backslash = ((ord("u"), ord("u"), node(after_u)),)
+    return ((_BACKSLASH, _BACKSLASH, node(after_backslash)),)
+
+
+def _two_four_four(cells: list[tuple[int, int, TrieNode]]) -> Branches:
+    """Spell ten-bit numbers from 0x800 on with three digits, each range going on to its own node."""
+
+    def level(inside: list[tuple[int, int, TrieNode]], shift: int) -> Branches:
+        if shift < 0:
+            raise ValueError("a number has three digits")
+        branches: list[tuple[int, int, TrieNode | None]] = []
+        for first, last, base in _HEX:
+            for digit in range(first, last + 1):
+                bottom, top = digit << shift, ((digit + 1) << shift) - 1
+                here = [
+                    (max(low, bottom) - bottom, min(high, top) - bottom, below)
+                    for low, high, below in inside
+                    if low <= top and high >= bottom
+                ]
+                if not here:
+                    continue
+                below = here[0][2] if shift == 0 else node(level(here, shift - 4))
+                byte = base + digit - first
+                if branches and branches[-1][2] is below and branches[-1][1] == byte - 1:
+                    branches[-1] = (branches[-1][0], byte, below)
+                else:
+                    branches.append((byte, byte, below))
+        return tuple(branches)
+
+    return level([(0x800 + low, 0x800 + high, below) for low, high, below in cells], 8)
+
+
+class _Builder:
+    """Collects the states of a byte automaton; states behind trie nodes are made when first needed."""
+
+    def __init__(self, spelling: Callable[[CharSet], Branches]) -> None:
+        self._spelling = spelling
+        self._entries: list[list[tuple[int, int, int]]] = []
+        self._positions: dict[tuple[int, int, int], int] = {}
+        self._behind: dict[tuple[TrieNode, int], int] = {}
+
+    def reserve(self, count: int) -> None:
+        """States 0 to count - 1 are the caller's."""
+        self._entries.extend([] for _ in range(count))
+
+    def enter(self, state: int, position: int, op: int = KEEP, bound: int = 0) -> None:
+        self._entries[state].append((position, op, bound))
+
+    def read(self, state: int, byte: int, target: int, op: int = KEEP, bound: int = 0) -> None:
+        self.enter(state, self._position(byte, byte, target), op, bound)
+
+    def spell(self, state: int, edge: Edge, target: int) -> None:
+        """Add all spellings of an edge's label."""
+        append = self._entries[state].append
+        for low, high, below in self._spelling(edge.label):
+            behind = target if below is None else self._continue(below, target)
+            append((self._position(low, high, behind), edge.op, edge.bound))
+
+    def finish(self, key: str) -> ByteAutomaton:
+        offsets = np.zeros(len(self._entries) + 1, np.int32)
+        np.cumsum([len(entries) for entries in self._entries], out=offsets[1:])
+        flat = [entry for entries in self._entries for entry in entries]
+        return ByteAutomaton(
+            positions=np.array(list(self._positions), np.int32).reshape(-1, 3),
+            offsets=offsets,
+            entries=np.array(flat, np.int32).reshape(-1, 3),
+            key=key,
+        )
+
+    def _position(self, low: int, high: int, target: int) -> int:
+        return self._positions.setdefault((low, high, target), len(self._positions))
+
+    def _continue(self, trie: TrieNode, target: int) -> int:
+        state = self._behind.get((trie, target))
+        if state is None:
+            state = self._behind[trie, target] = len(self._entries)
+            self._entries.append([])
+            self._entries[state] = [
+                (self._position(low, high, target if below is None else self._continue(below, target)), KEEP, 0)
+                for low, high, below in trie.branches
+            ]
+        return state
