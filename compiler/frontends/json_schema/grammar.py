@@ -55,7 +55,7 @@ class JsonSchemaGrammar(Grammar):
     def __init__(self, schema: object, options: JsonSchemaOptions) -> None:
         dialect = dialect_of(schema)
         self._lexical = Lexical()
-        scan = Scan(schema, dialect, self._lexical.check_pattern)
+        scan = Scan(schema, dialect, self._lexical)
         self._formulas = Formulas(dialect, scan.targets)
         self._productivity = Productivity(self._formulas, dialect, self._lexical)
         self._layout = Layout(options)

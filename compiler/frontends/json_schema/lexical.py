@@ -1,42 +1,227 @@
-"""Keys of strings and numbers as automata: where this front end meets the regex, format and number machinery."""
+"""Keys of strings and numbers as automata: where this front end meets the regex, format and number machinery.
+
+Length beside a pattern is folded into the pattern where that is exact without unrolling anything: a bound that the
+pattern's own width implies is dropped, and ``^[class]*$`` becomes a counted loop. What is left is an intersection.
+"""
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
+from fractions import Fraction
+
 from grammar_engine.compiler.automaton import ByteAutomaton
-from grammar_engine.compiler.frontends.json_schema.names import other_names
-from grammar_engine.compiler.frontends.json_schema.scalars import NumberKey, StringKey
+from grammar_engine.compiler.char_automaton import CharAutomaton
+from grammar_engine.compiler.errors import (
+    GrammarSyntaxError,
+    InvalidSchemaError,
+    LimitExceededError,
+    UnsatisfiableGrammarError,
+    UnsupportedGrammarError,
+    UnsupportedSchemaError,
+)
+from grammar_engine.compiler.frontends.json_schema.scalars import NumberKey, StringKey, common_step, exact, whole_bounds
+from grammar_engine.compiler.numbers import integer_automaton, number_automaton
+from grammar_engine.compiler.regex_ast import (
+    TEXT_END,
+    TEXT_START,
+    Alternate,
+    Chars,
+    Concat,
+    Empty,
+    Node,
+    Repeat,
+    parse_regex,
+)
+from grammar_engine.compiler.spelling import any_json_string, to_json_string
 
 
 class Lexical:
     """Builds automata on demand and keeps the value-level ones that emptiness tests share with terminals."""
 
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._patterns: dict[str, CharAutomaton] = {}
+        self._formats: dict[str, CharAutomaton | None] = {}
+        self._strings: dict[StringKey, CharAutomaton] = {}
+
+    # -- checks at compile time ---------------------------------------------------------------------------------------
+
     def check_pattern(self, pattern: str, pointer: str) -> None:
-        """Raise if the pattern is malformed or cannot be an automaton."""
+        """Raise InvalidSchemaError for a malformed pattern, UnsupportedSchemaError for one that is no automaton."""
+        try:
+            self._node(pattern)
+        except GrammarSyntaxError as error:
+            raise InvalidSchemaError(f"the pattern {pattern!r} is malformed: {error.reason}", pointer=pointer) from error
+        except UnsupportedGrammarError as error:
+            raise UnsupportedSchemaError(
+                f"pattern with {error.construct}", pointer=pointer, advice=error.advice
+            ) from error
+
+    def check_multiple(self, multiple: int | float, pointer: str) -> None:
+        """Raise UnsupportedSchemaError for a multiple with too many remainders for an automaton."""
+        try:
+            self.number_automaton(NumberKey(False, None, None, (multiple,)))
+        except LimitExceededError as error:
+            raise UnsupportedSchemaError(f"multipleOf {multiple}", pointer=pointer, advice=str(error)) from error
+
+    # -- strings ------------------------------------------------------------------------------------------------------
 
     def string_is_possible(self, key: StringKey) -> bool:
         """Does any string satisfy the key?"""
-        return key.maximum is None or key.minimum <= key.maximum
+        if key.maximum is not None and key.maximum < key.minimum:
+            return False
+        formats = self._known(key.formats)
+        if not key.patterns and (not formats or (len(formats) == 1 and not key.minimum and key.maximum is None)):
+            return True
+        if len(key.patterns) == 1 and not formats:
+            body, _, _ = _anchored(self._node(key.patterns[0]))
+            if _is_plain(body):
+                low, _ = _width(body)
+                if key.minimum <= low and (key.maximum is None or low <= key.maximum):
+                    return True
+        return not self._value_automaton(key).is_empty()
 
     def string_satisfies(self, key: StringKey, text: str) -> bool:
         """Does ``text`` satisfy the key?"""
-        return True
+        if len(text) < key.minimum or (key.maximum is not None and len(text) > key.maximum):
+            return False
+        parts = [self._pattern(pattern) for pattern in key.patterns] + self._known(key.formats)
+        return all(part.accepts(text) for part in parts)
 
     def string_automaton(self, key: StringKey) -> ByteAutomaton:
         """All spellings, with quotes, of the strings that satisfy the key."""
-        return other_names(())
+        if not key.patterns and not self._known(key.formats):
+            return any_json_string(key.minimum, key.maximum)
+        return to_json_string(self._value_automaton(key), key="json-string:" + json.dumps(key))
+
+    def _value_automaton(self, key: StringKey) -> CharAutomaton:
+        found = self._strings.get(key)
+        if found is None:
+            found = self._strings[key] = self._intersection(key)
+        return found
+
+    def _intersection(self, key: StringKey) -> CharAutomaton:
+        low, high = key.minimum, key.maximum
+        parts: list[CharAutomaton] = []
+        for pattern in key.patterns:
+            body, at_start, at_end = _anchored(self._node(pattern))
+            if at_start and at_end and _is_plain(body):
+                if isinstance(body, Repeat) and isinstance(body.node, Chars):
+                    least = max(low, body.min)
+                    most = min((bound for bound in (body.max, high) if bound is not None), default=None)
+                    if most is not None and most < least:
+                        return CharAutomaton.any_string(1, 0)
+                    parts.append(CharAutomaton.from_node(Repeat(body.node, least, most)))
+                    low, high = 0, None
+                    continue
+                shortest, longest = _width(body)
+                if low <= shortest:
+                    low = 0
+                if longest is not None and high is not None and longest <= high:
+                    high = None
+            parts.append(self._pattern(pattern))
+        parts += self._known(key.formats)
+        if low or high is not None:
+            parts.append(CharAutomaton.any_string(low, high))
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = whole.intersect(part)
+        return whole
+
+    def _node(self, pattern: str) -> Node:
+        node = self._nodes.get(pattern)
+        if node is None:
+            node = self._nodes[pattern] = parse_regex(pattern, dialect="ecma")
+        return node
+
+    def _pattern(self, pattern: str) -> CharAutomaton:
+        found = self._patterns.get(pattern)
+        if found is None:
+            found = self._patterns[pattern] = CharAutomaton.from_node(self._node(pattern), search=True)
+        return found
+
+    def _known(self, formats: tuple[str, ...]) -> list[CharAutomaton]:
+        """The automata of the formats that the standard defines; any other name is an annotation."""
+        out: list[CharAutomaton] = []
+        for name in formats:
+            if name not in self._formats:
+                from grammar_engine.compiler.formats import format_automaton
+
+                self._formats[name] = format_automaton(name)
+            automaton = self._formats[name]
+            if automaton is not None:
+                out.append(automaton)
+        return out
+
+    # -- numbers ------------------------------------------------------------------------------------------------------
 
     def number_automaton(self, key: NumberKey) -> ByteAutomaton:
-        """All spellings of the numbers that satisfy the key."""
-        return _STUB
+        """All spellings of the numbers that satisfy the key. Raises LimitExceededError for too large a multiple."""
+        step = common_step(key)
+        if key.whole:
+            low, high = whole_bounds(key)
+            multiple = None if step is None or step == 1 else int(step)
+            found = integer_automaton(minimum=low, maximum=high, multiple_of=multiple)
+        else:
+            found = number_automaton(
+                minimum=None if key.lower is None else _decimal(exact(key.lower[0])),
+                maximum=None if key.upper is None else _decimal(exact(key.upper[0])),
+                exclusive_minimum=key.lower is not None and key.lower[1],
+                exclusive_maximum=key.upper is not None and key.upper[1],
+                multiple_of=None if step is None else _decimal(step),
+            )
+        if found is None:
+            raise UnsatisfiableGrammarError("no number is in the range", place=str(key))
+        return found
 
 
-import numpy as np
+def _decimal(value: Fraction) -> Decimal:
+    """A fraction with a finite decimal expansion, exactly (every JSON number is one)."""
+    digits, denominator = 0, value.denominator
+    while denominator % 10 == 0:
+        denominator //= 10
+        digits += 1
+    while denominator % 2 == 0 or denominator % 5 == 0:
+        denominator = denominator // 2 if denominator % 2 == 0 else denominator // 5
+        digits += 1
+    return Decimal(f"{(value * 10**digits).numerator}E-{digits}")
 
-_P = np.array([(45, 45, 1), (48, 48, 2), (49, 57, 3), (48, 57, 3), (46, 46, 4), (48, 57, 5)], np.int32)
-_E = [[0, 1, 2], [1, 2], [-1, 4], [-1, 3, 4], [5], [-1, 5]]
-_STUB = ByteAutomaton(
-    positions=_P,
-    offsets=np.cumsum([0] + [len(e) for e in _E]).astype(np.int32),
-    entries=np.array([(i, 0, 0) for e in _E for i in e], np.int32),
-    key="stub-number",
-)
+
+def _anchored(node: Node) -> tuple[Node, bool, bool]:
+    """The node without ``^`` at its start and ``$`` at its end, and which of them there were."""
+    nodes = node.nodes if isinstance(node, Concat) else (node,)
+    at_start = nodes[0] == TEXT_START
+    at_end = nodes[-1] == TEXT_END
+    nodes = nodes[at_start : len(nodes) - at_end]
+    body = Empty() if not nodes else nodes[0] if len(nodes) == 1 else Concat(nodes)
+    return body, at_start, at_end
+
+
+def _is_plain(node: Node) -> bool:
+    """No assertion inside and no empty class: the node matches something, and its widths are exact."""
+    if isinstance(node, Chars):
+        return bool(node.charset)
+    if isinstance(node, Concat | Alternate):
+        return all(map(_is_plain, node.nodes))
+    if isinstance(node, Repeat):
+        return _is_plain(node.node)
+    return isinstance(node, Empty)
+
+
+def _width(node: Node) -> tuple[int, int | None]:
+    """Least and greatest number of characters of a plain node's matches (None: unbounded)."""
+    if isinstance(node, Chars):
+        return 1, 1
+    if isinstance(node, Concat | Alternate):
+        widths = [_width(part) for part in node.nodes]
+        lows, highs = [low for low, _ in widths], [high for _, high in widths]
+        if isinstance(node, Concat):
+            return sum(lows), None if None in highs else sum(h for h in highs if h is not None)
+        return min(lows), None if None in highs else max(h for h in highs if h is not None)
+    if isinstance(node, Repeat):
+        low, high = _width(node.node)
+        if high == 0 or node.max == 0:
+            return 0, 0
+        return low * node.min, None if high is None or node.max is None else high * node.max
+    return 0, 0

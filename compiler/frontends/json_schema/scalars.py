@@ -9,7 +9,7 @@ import math
 from fractions import Fraction
 from typing import NamedTuple
 
-from grammar_engine.compiler.frontends.json_schema.conjunction import INTEGER, Conjunct, Number
+from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, Conjunct, Number
 
 
 class StringKey(NamedTuple):
@@ -38,7 +38,7 @@ def string_key(conjunct: Conjunct) -> StringKey:
 def number_key(conjunct: Conjunct) -> NumberKey:
     """The number constraints of a conjunct."""
     return NumberKey(
-        not conjunct.types & ~INTEGER & (INTEGER | 2 * INTEGER), conjunct.lower, conjunct.upper, conjunct.multiples
+        not conjunct.types & FRACTION, conjunct.lower, conjunct.upper, conjunct.multiples
     )
 
 
@@ -47,24 +47,46 @@ def exact(value: Number) -> Fraction:
     return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
 
 
-def number_is_possible(key: NumberKey) -> bool:
-    """Does any number satisfy the key?"""
+def common_step(key: NumberKey) -> Fraction | None:
+    """What the number is a multiple of: all multiples asked for, and 1 for integers; None: of nothing."""
     step = Fraction(1) if key.whole else None
     for multiple in key.multiples:
         factor = exact(multiple)
         step = factor if step is None else _common_multiple(step, factor)
+    return step
+
+
+def whole_bounds(key: NumberKey) -> tuple[int | None, int | None]:
+    """Least and greatest integer in the range (None: no bound)."""
+    return _multiples_within(key, Fraction(1))
+
+
+def number_is_possible(key: NumberKey) -> bool:
+    """Does any number satisfy the key?"""
     if key.lower is None or key.upper is None:
         return True
-    low, high = exact(key.lower[0]), exact(key.upper[0])
+    step = common_step(key)
     if step is None:
+        low, high = exact(key.lower[0]), exact(key.upper[0])
         return low < high or (low == high and not key.lower[1] and not key.upper[1])
-    first = math.ceil(low / step)
-    if first * step == low and key.lower[1]:
-        first += 1
-    last = math.floor(high / step)
-    if last * step == high and key.upper[1]:
-        last -= 1
-    return first <= last
+    first, last = _multiples_within(key, step)
+    return first is None or last is None or first <= last
+
+
+def _multiples_within(key: NumberKey, step: Fraction) -> tuple[int | None, int | None]:
+    """Least and greatest k such that k·step is in the range."""
+    first = last = None
+    if key.lower is not None:
+        low = exact(key.lower[0])
+        first = math.ceil(low / step)
+        if key.lower[1] and first * step == low:
+            first += 1
+    if key.upper is not None:
+        high = exact(key.upper[0])
+        last = math.floor(high / step)
+        if key.upper[1] and last * step == high:
+            last -= 1
+    return first, last
 
 
 def _common_multiple(left: Fraction, right: Fraction) -> Fraction:

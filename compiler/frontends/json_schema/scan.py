@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.references import References, Resource, Schema
 
 Path = tuple["Path", object] | tuple[()]
@@ -33,11 +34,11 @@ def pointer_of(path: Path) -> str:
 class Scan:
     """The pass, and what it leaves behind: the target of every reference, by identity of the schema that holds it."""
 
-    def __init__(self, root: object, dialect: Dialect, check_pattern: Callable[[str, str], None]) -> None:
+    def __init__(self, root: object, dialect: Dialect, lexical: Lexical) -> None:
         self.dialect = dialect
         self.references = References(root, dialect)
         self.targets: dict[int, Schema] = {}
-        self._check_pattern = check_pattern
+        self.lexical = lexical
         self._checks = {name: check for name, check in _CHECKS.items() if name in dialect.keywords}
         self._seen: set[int] = set()
         self._resource = self.references.resource
@@ -185,6 +186,7 @@ def _multiple(scan: Scan, value: object, path: Path) -> None:
     _number(scan, value, path)
     if value <= 0:  # type: ignore[operator]
         raise scan.invalid("multipleOf is greater than zero", path)
+    scan.lexical.check_multiple(value, pointer_of(path))  # type: ignore[arg-type]
 
 
 def _names(scan: Scan, value: object, path: Path) -> None:
@@ -209,7 +211,7 @@ def _text(scan: Scan, value: object, path: Path) -> None:
 def _pattern(scan: Scan, value: object, path: Path) -> None:
     if not isinstance(value, str):
         raise scan.invalid("pattern is a string", path)
-    scan._check_pattern(value, pointer_of(path))
+    scan.lexical.check_pattern(value, pointer_of(path))
 
 
 def _unique(scan: Scan, value: object, path: Path) -> None:
