@@ -92,7 +92,8 @@ class GrammarCompiler:
 
         Raises InvalidSchemaError, UnsupportedSchemaError or UnsatisfiableGrammarError.
         """
-        from grammar_engine.compiler.frontends.json_schema import JsonSchemaOptions, json_schema_grammar
+        from grammar_engine.compiler.frontends.json_schema.grammar import json_schema_grammar
+        from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
 
         if isinstance(schema, str):
             try:

@@ -264,8 +264,9 @@ class Engine:
     def _expand(self, address: int) -> None:
         """Write the productions of a nonterminal: right-hand sides first, then the list of their addresses."""
         productions = self.grammar.productions(self._nonterminal_ids[address])
-        if not productions:
-            raise ValueError(f"nonterminal {self._nonterminal_ids[address]} has no productions")
+        number = self._nonterminal_ids[address]
+        if not productions and not (number == self.grammar.start and self.grammar.accepts_empty):
+            raise ValueError(f"nonterminal {number} has no productions")
         self.expansions += 1
         terminals, nonterminals = self._terminals, self._nonterminals
         flat: list[int] = []

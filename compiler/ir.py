@@ -5,7 +5,8 @@ front end, and may be handed out while expansion goes on, so a front end can nam
 it: `a JSON Schema costs what is visited, not what is written`.
 
 Contract of ``productions(n)``: pure (same answer every time), ε-free (no empty production; a grammar whose language
-holds the empty text says so in ``accepts_empty``), at least one production, and every nonterminal named in it is
+holds the empty text says so in ``accepts_empty``), at least one production (the start may have none if only the
+empty text is left), and every nonterminal named in it is
 productive (derives some text). Unit productions, unit cycles, ambiguity, left and right recursion are all welcome;
 left recursion is the cheaper of the two, because the stack returns to the same configuration after every element.
 """

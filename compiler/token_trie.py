@@ -45,16 +45,9 @@ class TokenTrie:
         return len(self.info)
 
     def path(self, node: int) -> bytes:
-        """The bytes from the root to a node."""
-        result = bytearray()
-        depth = (int(self.info[node]) >> 8) & 0xFFF
-        while depth:
-            result.append(int(self.info[node]) & 0xFF)
-            node -= 1
-            while ((int(self.info[node]) >> 8) & 0xFFF) >= depth:
-                node -= 1
-            depth -= 1
-        return bytes(reversed(result))
+        """The bytes from the root to a node: those of its ancestors, which are the nodes whose subtrees hold it."""
+        ancestors = np.flatnonzero(self.end[1 : node + 1] > node) + 1
+        return (self.info[ancestors] & 0xFF).astype(np.uint8).tobytes()
 
 
 def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:

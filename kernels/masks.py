@@ -19,7 +19,6 @@ import numpy as np
 from grammar_engine.kernels.arena import (
     FULL,
     FULL_ROWS,
-    H_EPOCH,
     H_MISS,
     H_NO_ROW_MISS,
     H_ORDERED,
@@ -68,7 +67,8 @@ VISITED_SLOTS = 1 << 14
 SCRATCH_WORK = SCRATCH_SHIFT  # todo triples
 SCRATCH_WORK_SIZE = 3 << 14
 SCRATCH_VISITED = SCRATCH_WORK + SCRATCH_WORK_SIZE
-SCRATCH_IDS = SCRATCH_VISITED + 4 * VISITED_SLOTS  # token ids of the mask being built
+SCRATCH_ROUND = SCRATCH_VISITED + 4 * VISITED_SLOTS  # stamps the visited set; grammars share scratch, so it lives here
+SCRATCH_IDS = SCRATCH_ROUND + 1  # token ids of the mask being built
 SCRATCH_IDS_SIZE = 1 << 14
 SCRATCH_WALK = SCRATCH_IDS + SCRATCH_IDS_SIZE  # stack of lexer states (4096), then exits (1 << 18), then token ids
 SCRATCH_STACK_SIZE = 1 << 12
@@ -203,8 +203,8 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows,
     if must_grow(mem):
         return FULL
     ordered = mem[H_ORDERED]
-    mem[H_EPOCH] += 1
-    epoch = mem[H_EPOCH]
+    scratch[SCRATCH_ROUND] += 1
+    epoch = np.int64(scratch[SCRATCH_ROUND])
     scratch[SCRATCH_WORK] = mem[pair + Q_FIELDS]
     scratch[SCRATCH_WORK + 1] = 0
     scratch[SCRATCH_WORK + 2] = mem[pair + Q_FIELDS + 1]
@@ -212,7 +212,6 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows,
     ids = 0
     base = -1  # the one row that is taken as it is
     own = -1  # a row of this mask's own, once one is not enough
-    rows_before = -1
     while done < todo:
         at = SCRATCH_WORK + 3 * done
         state, node, configuration = scratch[at], scratch[at + 1], scratch[at + 2]
@@ -251,8 +250,6 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows,
             scratch[SCRATCH_IDS + ids] = mem[k]
             ids += 1
         exits = found + W_LIST + count
-        last_state = 0
-        last_single = 0
         for k in range(exits, exits + 2 * mem[found + W_EXITS], 2):
             exit_node = mem[k]
             exit_state = mem[k + 1]

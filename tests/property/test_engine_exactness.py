@@ -1,0 +1,162 @@
+"""Masks equal brute force: random grammars, random vocabularies, random walks, against the plain reference recognizer.
+
+The reference (compiler.reference) has no interning, no memo and no masks: it tries every token byte by byte.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton
+from grammar_engine.compiler.compiled import GrammarCompiler
+from grammar_engine.compiler.ir import EagerGrammar, Lexing, Terminal
+from grammar_engine.compiler.normalize import normalize
+from grammar_engine.compiler.errors import UnsatisfiableGrammarError
+from grammar_engine.compiler.reference import ReferenceRecognizer
+from grammar_engine.compiler.vocabulary import Vocabulary
+from grammar_engine.matcher import Matcher
+
+ALPHABET = b"ab(, "
+
+
+def random_automaton(rng: random.Random, key: str) -> ByteAutomaton:
+    """A trimmed random ordered automaton of a few states, sometimes with a counted loop, never matching empty."""
+    while True:
+        states = rng.randint(2, 4)
+        positions, entries, offsets = [], [], [0]
+        for state in range(states):
+            for _ in range(rng.randint(0, 3)):
+                low = rng.choice(ALPHABET)
+                high = min(255, low + rng.choice([0, 0, 1]))
+                entries.append((len(positions), KEEP, 0))
+                positions.append((low, high, rng.randrange(states)))
+            if state and rng.random() < 0.5:
+                entries.insert(rng.randint(offsets[-1], len(entries)), (MATCH, KEEP, 0))
+            offsets.append(len(entries))
+        automaton = ByteAutomaton(
+            positions=np.array(positions, np.int32).reshape(-1, 3),
+            offsets=np.array(offsets, np.int32),
+            entries=np.array(entries, np.int32).reshape(-1, 3),
+            key=key,
+        )
+        try:
+            automaton.validate()
+        except ValueError:
+            continue
+        return automaton
+
+
+def counted_automaton(rng: random.Random) -> ByteAutomaton:
+    """``"`` body{low,high} ``"`` with a counter, as JSON strings have it."""
+    low = rng.randint(1, 3)
+    high = rng.choice([low + rng.randint(0, 3), None])
+    body = rng.choice(b"ab")
+    again = (1, AGAIN, high if high is not None else -low)
+    return ByteAutomaton(
+        positions=np.array([(40, 40, 1), (body, body, 2), (40, 40, 3)], np.int32),
+        offsets=np.array([0, 1, 2, 4, 5], np.int32),
+        entries=np.array([(0, KEEP, 0), (1, ENTER, 0), again, (2, EXIT, low), (MATCH, KEEP, 0)], np.int32),
+    )
+
+
+def random_terminal(rng: random.Random, number: int) -> Terminal:
+    kind = rng.random()
+    if kind < 0.5:
+        automaton: bytes | ByteAutomaton = bytes(rng.choice(ALPHABET) for _ in range(rng.randint(1, 3)))
+    elif kind < 0.65:
+        automaton = counted_automaton(rng)
+    else:
+        automaton = random_automaton(rng, rng.choice(["", f"k{rng.random()}"]))
+    return Terminal(name=f"T{number}", automaton=automaton)
+
+
+def random_grammar(rng: random.Random, lexing: Lexing) -> EagerGrammar | None:
+    terminals = [random_terminal(rng, i) for i in range(rng.randint(1, 4))]
+    if lexing is Lexing.LEFTMOST:
+        regexes = [i for i, t in enumerate(terminals) if not isinstance(t.automaton, bytes)]
+        terminals = [
+            Terminal(name=t.name, automaton=t.automaton, unless=tuple(regexes) if isinstance(t.automaton, bytes) and rng.random() < 0.4 else ())
+            for t in terminals
+        ]
+    nonterminals = rng.randint(1, 4)
+    rules = []
+    for _ in range(nonterminals):
+        productions = []
+        for _ in range(rng.randint(1, 3)):
+            length = rng.choice([0, 1, 1, 2, 2, 3])
+            productions.append(
+                tuple(
+                    rng.randrange(len(terminals)) if rng.random() < 0.6 else ~rng.randrange(nonterminals) for _ in range(length)
+                )
+            )
+        rules.append(productions)
+    try:
+        normal = normalize(rules, 0)
+    except UnsatisfiableGrammarError:
+        return None
+    ignored = (len(terminals) - 1,) if lexing is Lexing.LEFTMOST and rng.random() < 0.3 else ()
+    return EagerGrammar(
+        start=normal.start,
+        rules=normal.rules,
+        terminals=terminals,
+        lexing=lexing,
+        accepts_empty=normal.accepts_empty,
+        ignored=ignored,
+    )
+
+
+def random_tokens(rng: random.Random) -> list[bytes | None]:
+    tokens: list[bytes | None] = [bytes([byte]) for byte in ALPHABET]
+    tokens += [bytes(rng.choice(ALPHABET) for _ in range(rng.randint(2, 6))) for _ in range(40)]
+    tokens += [None, None]
+    return tokens
+
+
+def check(seed: int, lexing: Lexing, steps: int, tokens: list[bytes | None], compiler: GrammarCompiler) -> int:
+    rng = random.Random(seed)
+    grammar = random_grammar(rng, lexing)
+    if grammar is None:
+        return 0
+    stop = len(tokens) - 1
+    matcher = Matcher(compiler.compile_grammar(grammar))
+    reference = ReferenceRecognizer(grammar)
+    text = b""
+    checked = 0
+    for _ in range(steps):
+        expected = reference.allowed_token_ids(tokens, text)
+        if reference.accepts(text):
+            expected = expected | {stop}
+        allowed = set(matcher.allowed_token_ids().tolist())
+        assert allowed == expected, (seed, text, [tokens[t] for t in allowed ^ expected])
+        assert matcher.is_accepting() == reference.accepts(text)
+        for token, data in enumerate(tokens):
+            if data and rng.random() < 0.2:
+                probe = matcher.fork()
+                assert probe.accept_token(token) == (token in expected), (seed, text, data)
+        checked += 1
+        choices = sorted(expected - {stop})
+        if not choices:
+            break
+        token = rng.choice(choices)
+        assert matcher.accept_token(token)
+        text += tokens[token] or b""
+    return checked
+
+
+def check_block(first_seed: int, lexing: Lexing) -> int:
+    """Fifty grammars over one vocabulary, compiled by one compiler, so that what grammars share is tested too."""
+    tokens = random_tokens(random.Random(first_seed))
+    compiler = GrammarCompiler(Vocabulary(tokens, stop_token_ids=[len(tokens) - 1]), cache_dir="")
+    return sum(check(seed, lexing, 6, tokens, compiler) for seed in range(first_seed, first_seed + 50))
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_masks_equal_brute_force_unordered(block: int) -> None:
+    assert check_block(block * 50, Lexing.UNORDERED) > 50
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_masks_equal_brute_force_leftmost(block: int) -> None:
+    assert check_block(10_000 + block * 50, Lexing.LEFTMOST) > 50
