@@ -35,9 +35,7 @@ class CharAutomaton:
         return CharAutomaton(construct(searching(node) if search else node))
 
     @staticmethod
-    def from_regex(
-        pattern: str, *, flags: int = 0, search: bool = False, dialect: Dialect = "python"
-    ) -> CharAutomaton:
+    def from_regex(pattern: str, *, flags: int = 0, search: bool = False, dialect: Dialect = "python") -> CharAutomaton:
         """The texts that a pattern matches (``re.fullmatch``), or in which it matches (``re.search``).
 
         Errors: see ``regex_ast.parse_regex``; LimitExceededError for a pattern that unrolls too far.

@@ -177,7 +177,5 @@ def _counters_are_safe(node: Node, *, at_end: bool) -> bool:
         last = len(node.nodes) - 1
         while last > 0 and isinstance(node.nodes[last], Assertion):
             last -= 1
-        return all(
-            _counters_are_safe(part, at_end=at_end and index >= last) for index, part in enumerate(node.nodes)
-        )
+        return all(_counters_are_safe(part, at_end=at_end and index >= last) for index, part in enumerate(node.nodes))
     return not has_assertion(node)

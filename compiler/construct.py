@@ -75,9 +75,7 @@ class _Construction:
     def _state(self, place: int, obligations: Obligations, past: tuple[int, ...]) -> int:
         if past:
             relevant = self._relevant[place]
-            past = tuple(
-                state if relevant >> index & 1 else _IRRELEVANT for state, index in zip(past, self._behind)
-            )
+            past = tuple(state if relevant >> index & 1 else _IRRELEVANT for state, index in zip(past, self._behind))
         key = (place, obligations, past)
         number = self._number.get(key)
         if number is None:
@@ -131,9 +129,7 @@ class _Construction:
         if not way.obligations and not past:
             edges.append(Edge(instruction.charset, self._state(target, _NONE, ()), way.op, way.bound))
             return
-        pieces: list[tuple[CharSet, frozenset[tuple[int, int]], tuple[int, ...]]] = [
-            (instruction.charset, _NONE, ())
-        ]
+        pieces: list[tuple[CharSet, frozenset[tuple[int, int]], tuple[int, ...]]] = [(instruction.charset, _NONE, ())]
         for look, state in way.obligations:
             run = self._runners[look]
             pieces = [
@@ -160,9 +156,7 @@ class _Construction:
 
     def _reachable_look_behinds(self) -> list[int]:
         """Per instruction, a bit set of the look-behinds that can still be asked from there."""
-        bits = [
-            1 << item.look if item.kind == LOOK and not self._looks[item.look].ahead else 0 for item in self._code
-        ]
+        bits = [1 << item.look if item.kind == LOOK and not self._looks[item.look].ahead else 0 for item in self._code]
         users: list[list[int]] = [[] for _ in self._code]
         for index, item in enumerate(self._code):
             for target in item.next:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 from grammar_engine.compiler.charset import ANY, CharSet
@@ -32,12 +33,9 @@ from grammar_engine.compiler.regex_ast import (
 )
 from grammar_engine.compiler.unicode_classes import category, ignoring_case
 
-if sys.version_info >= (3, 11):
-    from re import _constants as sre
-    from re import _parser as sre_parser
-else:
-    import sre_constants as sre
-    import sre_parse as sre_parser
+_PRIVATE = ("re._parser", "re._constants") if sys.version_info >= (3, 11) else ("sre_parse", "sre_constants")
+sre_parser: Any = import_module(_PRIVATE[0])
+sre: Any = import_module(_PRIVATE[1])
 
 _TYPE_FLAGS = re.ASCII | re.LOCALE | re.UNICODE
 _CATEGORIES: dict[Any, tuple[str, bool]] = {
@@ -180,5 +178,3 @@ def _combine(flags: int, added: int, removed: int) -> int:
     if added & _TYPE_FLAGS:
         flags &= ~_TYPE_FLAGS
     return (flags | added) & ~removed
-
-

@@ -74,9 +74,7 @@ _NEWLINE = Chars(CharSet.from_chars("\n"))
 TEXT_START = Assertion(ANY_CHAR, ahead=False, negative=True)
 TEXT_END = Assertion(ANY_CHAR, ahead=True, negative=True)
 #: Python's `$`: at the end, and before a newline that ends the text.
-TEXT_END_OR_NEWLINE = Assertion(
-    Alternate((TEXT_END, Concat((_NEWLINE, TEXT_END)))), ahead=True
-)
+TEXT_END_OR_NEWLINE = Assertion(Alternate((TEXT_END, Concat((_NEWLINE, TEXT_END)))), ahead=True)
 #: `^` and `$` under (?m).
 LINE_START = Assertion(Chars(_NEWLINE.charset.complement()), ahead=False, negative=True)
 LINE_END = Assertion(Chars(_NEWLINE.charset.complement()), ahead=True, negative=True)

@@ -10,6 +10,7 @@ from grammar_engine.compiler.regex_ast import (
     ANY_TEXT,
     EMPTY,
     TEXT_END,
+    TEXT_END_OR_NEWLINE,
     TEXT_START,
     Alternate,
     Concat,
@@ -17,6 +18,8 @@ from grammar_engine.compiler.regex_ast import (
     Node,
     Repeat,
     alt,
+    chars,
+    optional,
     repeat,
     seq,
 )
@@ -31,22 +34,28 @@ def _open(node: Node, *, left: bool, right: bool) -> Node:
     """``node`` with any text before it (if ``left``) and behind it (if ``right``)."""
     if isinstance(node, Alternate):
         return alt(*(_open(option, left=left, right=right) for option in node.nodes))
-    parts = list(node.nodes) if isinstance(node, Concat) else [] if isinstance(node, Empty) else [node]
+    parts: list[Node] = [node]
+    if isinstance(node, (Concat, Empty)):
+        parts = list(node.nodes) if isinstance(node, Concat) else []
     while parts and parts[0] == TEXT_START:
         left = False
         parts.pop(0)
-    while parts and parts[-1] == TEXT_END:
+    anchors: list[Node] = []
+    while parts and parts[-1] in (TEXT_END, TEXT_END_OR_NEWLINE):
+        anchors.append(parts.pop())
+    tail: Node = ANY_TEXT if right else EMPTY
+    if anchors and right:
         right = False
-        parts.pop()
+        tail = EMPTY if TEXT_END in anchors else optional(chars("\n"))
     if left and parts:
         parts[0] = _least(parts[0])
     if right and parts:
         parts[-1] = _least(parts[-1])
-    if len(parts) == 1 and isinstance(parts[0], (Alternate, Concat)):
+    if len(parts) == 1 and isinstance(parts[0], (Alternate, Concat)) and isinstance(tail, Empty) != right:
         return _open(parts[0], left=left, right=right)
-    if not parts:
-        return ANY_TEXT if left or right else EMPTY
-    return seq(ANY_TEXT if left else EMPTY, *parts, ANY_TEXT if right else EMPTY)
+    if not parts and left and right:
+        return ANY_TEXT
+    return seq(ANY_TEXT if left else EMPTY, *parts, tail)
 
 
 def _least(node: Node) -> Node:

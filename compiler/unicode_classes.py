@@ -9,6 +9,7 @@ so a class is tried on those (about 2,900), not on all 1.1 million.
 from __future__ import annotations
 
 import re
+import unicodedata
 from array import array
 from functools import cache, lru_cache
 
@@ -48,3 +49,43 @@ def ignoring_case(literal: CharSet, class_source: str, flags: int) -> CharSet:
     text, cased = _cased()
     matched = re.findall(class_source, text, flags | re.IGNORECASE)
     return literal.difference(cased).union(CharSet.from_chars(matched))
+
+
+#: Long names of general categories (UAX 44, table 12), with the short ones that unicodedata uses.
+_LONG_NAMES = {
+    "Letter": "L", "Cased_Letter": "LC", "Uppercase_Letter": "Lu", "Lowercase_Letter": "Ll", "Titlecase_Letter": "Lt",
+    "Modifier_Letter": "Lm", "Other_Letter": "Lo", "Mark": "M", "Combining_Mark": "M", "Nonspacing_Mark": "Mn",
+    "Spacing_Mark": "Mc", "Enclosing_Mark": "Me", "Number": "N", "Decimal_Number": "Nd", "digit": "Nd",
+    "Letter_Number": "Nl", "Other_Number": "No", "Punctuation": "P", "punct": "P", "Connector_Punctuation": "Pc",
+    "Dash_Punctuation": "Pd", "Open_Punctuation": "Ps", "Close_Punctuation": "Pe", "Initial_Punctuation": "Pi",
+    "Final_Punctuation": "Pf", "Other_Punctuation": "Po", "Symbol": "S", "Math_Symbol": "Sm", "Currency_Symbol": "Sc",
+    "Modifier_Symbol": "Sk", "Other_Symbol": "So", "Separator": "Z", "Space_Separator": "Zs", "Line_Separator": "Zl",
+    "Paragraph_Separator": "Zp", "Other": "C", "Control": "Cc", "cntrl": "Cc", "Format": "Cf", "Private_Use": "Co",
+    "Unassigned": "Cn",
+}  # fmt: skip
+
+
+@cache
+def _categories() -> dict[str, CharSet]:
+    found: dict[str, list[tuple[int, int]]] = {}
+    start, previous = 0, unicodedata.category("\0")
+    for code, name in enumerate(map(unicodedata.category, map(chr, range(_ALL)))):
+        if name != previous:
+            found.setdefault(previous, []).append((start, code - 1))
+            start, previous = code, name
+    found.setdefault(previous, []).append((start, _ALL - 1))
+    return {name: CharSet.from_ranges(ranges) for name, ranges in found.items()}
+
+
+@cache
+def general_category(name: str) -> CharSet | None:
+    """The members of a general category of Unicode by its short or long name (`L`, `Lu`, `Uppercase_Letter`), in the
+    Unicode version of the running Python; None for a name that is none."""
+    short = _LONG_NAMES.get(name, name)
+    table = _categories()
+    if short == "LC":
+        return table["Lu"].union(table["Ll"], table["Lt"])
+    if short in table:
+        return table[short]
+    members = [members for key, members in table.items() if len(short) == 1 and key.startswith(short)]
+    return members[0].union(*members[1:]) if members else None
