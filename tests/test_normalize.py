@@ -6,10 +6,11 @@ import random
 import time
 
 import pytest
-from grammar_engine.compiler.errors import UnsatisfiableGrammarError
-from grammar_engine.compiler.normalize import NormalizedRules, normalize
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from grammar_engine.compiler.errors import UnsatisfiableGrammarError
+from grammar_engine.compiler.normalize import NormalizedRules, normalize
 
 LENGTH = 4
 
@@ -140,7 +141,7 @@ def test_optional_parts_cost_linearly() -> None:
 
 
 def test_prefixes_are_shared() -> None:
-    optional = [tuple(~(2 + index) for index in range(6)) + (part,) for part in (7, 8)]
+    optional = [(*(~(2 + index) for index in range(6)), part) for part in (7, 8)]
     rules = [optional, [], *([(part,), ()] for part in range(6))]
     added = [origin for origin in normalize(rules, 0).origins if origin is None]
     assert len(added) == 4

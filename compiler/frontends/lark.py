@@ -1,0 +1,208 @@
+"""Lark grammars: Lark's own loader, our automata.
+
+    source → lark_loading (Lark's terminals and plain rules) → normalize (ε-free) → ir.EagerGrammar
+                                                     terminals → lark_terminals (order, keywords, automata)
+
+What carries over from Lark, and what does not:
+
+- ``parser="auto"``: the LALR parser with the contextual lexer where Lark can build it, else Earley with the dynamic
+  lexer. (Lark's own default is Earley.)
+- LALR. The engine recognizes the rules' full language. Lark's table decides some things beyond the rules: it shifts
+  in a shift/reduce conflict and resolves reduce/reduce by rule priority, so that it may reject texts that the rules
+  derive. Where a table has conflicts, ``LarkConflictWarning`` lists them. Lark's contextual lexer also offers the
+  lookaheads of a state, which are more than the terminals that can really follow; this shows only where such a
+  terminal would take the text from one that can.
+- Lexers: the contextual lexer is ``Lexing.LEFTMOST``. Basic, dynamic and dynamic_complete are accepted where
+  ``lark_lexing`` finds them equal to what the engine has, else refused by name.
+- Trees do not matter: ``?rule``, ``!rule``, ``->``, ``[x]`` placeholders and priorities between Earley's derivations
+  change the tree, not the language.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lark.grammar import NonTerminal
+
+from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
+from grammar_engine.compiler.frontends.lark_lexing import (
+    TerminalView,
+    competing_pair,
+    obstacle_to_all_tokenizations,
+)
+from grammar_engine.compiler.frontends.lark_loading import Conflict, LoadedGrammar, lalr_conflicts, load
+from grammar_engine.compiler.frontends.lark_terminals import TerminalTable, ordered_table, unordered_table
+from grammar_engine.compiler.ir import EagerGrammar, Lexing, Production
+from grammar_engine.compiler.normalize import normalize
+
+_LEXERS = {"lalr": ("contextual", "basic"), "earley": ("dynamic", "basic", "dynamic_complete"), "cyk": ("basic",)}
+
+
+class LarkConflictWarning(UserWarning):
+    """Lark resolves conflicts of this grammar by rule; the engine accepts what the rules derive, which may be more.
+
+    ``conflicts`` lists them.
+    """
+
+    def __init__(self, conflicts: Sequence[Conflict]) -> None:
+        listed = "; ".join(str(conflict) for conflict in conflicts[:3])
+        more = f"; and {len(conflicts) - 3} more" if len(conflicts) > 3 else ""
+        super().__init__(f"Lark's LALR table resolves {len(conflicts)} conflicts, texts may differ: {listed}{more}")
+        self.conflicts = tuple(conflicts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LarkGrammar(EagerGrammar):
+    """A Lark grammar, compiled.
+
+    rule_names: per nonterminal the rule that it comes from; "" for one that normalization added.
+    parser, lexer: the Lark modes that it follows.
+    conflicts: see ``LarkConflictWarning``.
+    """
+
+    rule_names: tuple[str, ...]
+    parser: str
+    lexer: str
+    conflicts: tuple[Conflict, ...] = ()
+
+
+def lark_grammar(
+    source: str,
+    *,
+    start: str = "start",
+    parser: str = "auto",
+    lexer: str = "auto",
+    g_regex_flags: int = 0,
+    import_paths: Sequence[str] = (),
+    source_path: str | None = None,
+) -> LarkGrammar:
+    """Compile a Lark grammar; the options are those of ``lark.Lark``.
+
+    source: the grammar's text. source_path: the file that it came from, beside which relative imports are found.
+    parser: "auto", "lalr", "earley" or "cyk". lexer: "auto", "contextual", "basic", "dynamic" or "dynamic_complete".
+    g_regex_flags: flags of ``re`` for every terminal.
+
+    Raises GrammarSyntaxError where Lark refuses the grammar, UnsupportedGrammarError for what the engine cannot
+    follow exactly, UnsatisfiableGrammarError if no text matches.
+    """
+    _check_options(parser, lexer)
+    loaded = load(source, start=start, import_paths=import_paths, source_path=source_path)
+    chosen, conflicts = _choose_parser(loaded, parser, lexer)
+    if lexer == "auto":
+        lexer = _LEXERS[chosen][0]
+    lexing, table = _choose_lexing(loaded, lexer, g_regex_flags)
+    rules, names = _plain_rules(loaded, table)
+    normalized = normalize(rules, 0, describe=lambda nonterminal: names[nonterminal])
+    if conflicts:
+        warnings.warn(LarkConflictWarning(conflicts), stacklevel=2)
+    return LarkGrammar(
+        start=normalized.start,
+        rules=normalized.rules,
+        terminals=table.terminals,
+        lexing=lexing,
+        accepts_empty=normalized.accepts_empty,
+        ignored=table.ignored,
+        rule_names=tuple("" if origin is None else names[origin] for origin in normalized.origins),
+        parser=chosen,
+        lexer=lexer,
+        conflicts=tuple(conflicts),
+    )
+
+
+def _check_options(parser: str, lexer: str) -> None:
+    if parser not in ("auto", *_LEXERS):
+        raise UnsupportedGrammarError(
+            f"parser={parser!r}", place="options", advice=f"Use one of {sorted(('auto', *_LEXERS))}."
+        )
+    allowed = {name for known, names in _LEXERS.items() if parser in ("auto", known) for name in names}
+    if lexer != "auto" and lexer not in allowed:
+        raise UnsupportedGrammarError(
+            f"lexer={lexer!r} with parser={parser!r}", place="options", advice=f"Use one of {sorted(allowed)}."
+        )
+
+
+def _choose_parser(loaded: LoadedGrammar, parser: str, lexer: str) -> tuple[str, list[Conflict]]:
+    """The parser's name other than "auto", and the conflicts of the LALR table if it is that one."""
+    if parser == "cyk":
+        _refuse_empty_rules(loaded)
+        return "cyk", []
+    if parser == "earley" or lexer in ("dynamic", "dynamic_complete"):
+        return "earley", []
+    try:
+        return "lalr", lalr_conflicts(loaded)
+    except GrammarSyntaxError:
+        if parser == "lalr" or lexer == "contextual":
+            raise
+        return "earley", []
+
+
+def _refuse_empty_rules(loaded: LoadedGrammar) -> None:
+    for rule in loaded.rules:
+        if not rule.expansion:
+            raise GrammarSyntaxError(f"parser='cyk' allows no empty rules, and {rule.origin.name} can be empty")
+
+
+def _choose_lexing(loaded: LoadedGrammar, lexer: str, g_regex_flags: int) -> tuple[Lexing, TerminalTable]:
+    """The engine's lexer that gives the language of Lark's; raises UnsupportedGrammarError if there is none."""
+    if lexer == "contextual":
+        return Lexing.LEFTMOST, ordered_table(loaded, g_regex_flags=g_regex_flags)
+    table = unordered_table(loaded, g_regex_flags=g_regex_flags)
+    views = [TerminalView(terminal) for terminal in table.terminals]
+    if lexer == "basic":
+        rivals = competing_pair(views)
+        if rivals:
+            raise UnsupportedGrammarError(
+                "lexer='basic' with terminals that match at the start of one text",
+                place=f"terminals {rivals[0]} and {rivals[1]}",
+                advice="Use lexer='contextual', which tries a terminal only where the parser expects it.",
+            )
+        ignored = frozenset(table.ignored)
+        return Lexing.LEFTMOST, TerminalTable(
+            terminals=table.terminals, ids=table.ids, ignored=table.ignored, lost=ignored
+        )
+    obstacle = obstacle_to_all_tokenizations(views, table.ignored, complete=lexer == "dynamic_complete")
+    if obstacle is None:
+        return Lexing.UNORDERED, table
+    used = {index for rule in loaded.rules for symbol in rule.expansion for index in table.ids.get(symbol.name, ())}
+    if lexer == "dynamic" and used.isdisjoint(table.ignored) and competing_pair(views) is None:
+        return Lexing.LEFTMOST, table
+    raise UnsupportedGrammarError(
+        f"lexer={lexer!r} with a terminal that has more than one match",
+        place=f"terminal {obstacle}",
+        advice="Use parser='lalr' if the grammar allows it, or write the terminal so that it delimits itself.",
+    )
+
+
+def _plain_rules(loaded: LoadedGrammar, table: TerminalTable) -> tuple[list[list[Production]], list[str]]:
+    """Lark's rules as plain productions, the start first; productions that need a lost terminal are left out."""
+    number = {loaded.start: 0}
+    names = [loaded.start]
+    for rule in loaded.rules:
+        if rule.origin.name not in number:
+            number[rule.origin.name] = len(names)
+            names.append(rule.origin.name)
+    rules: list[list[Production]] = [[] for _ in names]
+    choices: dict[str, int] = {}  # terminals that stand for several ids, as nonterminals
+
+    def symbol_of(name: str, is_rule: bool) -> int:
+        if is_rule:
+            return ~number[name]
+        ids = table.ids[name]
+        if len(ids) == 1:
+            return ids[0]
+        if name not in choices:
+            choices[name] = len(rules)
+            rules.append([(index,) for index in ids])
+            names.append(name)
+        return ~choices[name]
+
+    for rule in loaded.rules:
+        symbols = [
+            (symbol.name, isinstance(symbol, NonTerminal)) for symbol in rule.expansion
+        ]
+        if any(not is_rule and table.lost.intersection(table.ids[name]) for name, is_rule in symbols):
+            continue
+        rules[number[rule.origin.name]].append(tuple(symbol_of(name, is_rule) for name, is_rule in symbols))
+    return rules, names

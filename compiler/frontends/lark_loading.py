@@ -1,0 +1,159 @@
+"""Lark's own loader, and its complaints in our words.
+
+Lark's grammar language is defined by Lark's loader (imports, %extend and %override, templates, EBNF, terminal
+arithmetic), so that loader is used as it is; what comes out are its terminals and plain rules. Nothing here builds a
+``lark.Lark``: its lexers and parse tables would cost more than the loading and are not needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lark.common import ParserConf
+from lark.exceptions import GrammarError, LarkError, UnexpectedInput, VisitError
+from lark.grammar import Rule
+from lark.grammar import Terminal as LarkTerminal
+from lark.lexer import TerminalDef
+from lark.load_grammar import GrammarBuilder, _parse_grammar
+from lark.parsers.grammar_analysis import GrammarAnalyzer
+from lark.parsers.lalr_analysis import LALR_Analyzer
+
+from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
+
+_PLACE = re.compile(r"line (\d+),? column (\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """Where Lark's LALR table had to choose: on ``terminal`` it prefers to shift, or to reduce by priority.
+
+    ``rules`` are the reductions that it never makes there, written out.
+    """
+
+    terminal: str
+    rules: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"on {self.terminal}: {', '.join(self.rules)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedGrammar:
+    """A Lark grammar after loading: rules are plain (no EBNF, no templates), terminals are regexes and strings."""
+
+    source: str
+    start: str
+    terminals: Sequence[TerminalDef]
+    rules: Sequence[Rule]
+    ignore: Sequence[str]
+
+    def line_of(self, terminal: TerminalDef) -> int | None:
+        """The line of ``source`` that defines a terminal, if it is defined there (imported ones are not)."""
+        name = re.escape(terminal.name)
+        head = rf"^[ \t]*(?:%(?:override|extend)[ \t]+)?{name}[ \t]*(?:\.[ \t]*-?\d+)?[ \t]*:"
+        found = re.search(head, self.source, re.MULTILINE)
+        raw = terminal.pattern.raw
+        offset = found.start() if found else self.source.find(raw) if raw else -1
+        return self.source.count("\n", 0, offset) + 1 if offset >= 0 else None
+
+    def place_of(self, terminal: TerminalDef) -> str:
+        """A terminal's place for error messages: its name (or spelling), and its line if known."""
+        line = self.line_of(terminal)
+        return f"terminal {terminal.user_repr()}" + (f", line {line}" if line else "")
+
+
+def load(source: str, *, start: str, import_paths: Sequence[str] = (), source_path: str | None = None) -> LoadedGrammar:
+    """Load a Lark grammar with everything that it imports.
+
+    source_path: the file that ``source`` came from; relative imports are looked up beside it.
+
+    Raises GrammarSyntaxError where Lark refuses the grammar, UnsupportedGrammarError for terminals that are
+    declared without a definition.
+    """
+    try:
+        builder = GrammarBuilder(import_paths=list(import_paths))
+        builder.load_grammar(source, source_path or "<string>")
+        terminals, rules, ignore = builder.build().compile([start], set())
+        loaded = LoadedGrammar(source=source, start=start, terminals=terminals, rules=rules, ignore=tuple(ignore))
+        GrammarAnalyzer(ParserConf(list(rules), {}, [start]))
+    except (LarkError, AssertionError, OSError) as error:
+        raise syntax_error(error, source) from error
+    _check_defined(loaded)
+    return loaded
+
+
+def _check_defined(loaded: LoadedGrammar) -> None:
+    defined = {terminal.name for terminal in loaded.terminals}
+    for rule in loaded.rules:
+        for symbol in rule.expansion:
+            if isinstance(symbol, LarkTerminal) and symbol.name not in defined:
+                raise UnsupportedGrammarError(
+                    f"the terminal {symbol.name}, declared without a definition,",
+                    place=f"rule {rule.origin.name}",
+                    advice="Terminals that a postlexer makes up are not supported yet; define it, or leave it out.",
+                )
+    for name in loaded.ignore:
+        if name not in defined:
+            raise GrammarSyntaxError(f"%ignore of {name}, which is not defined", source=loaded.source)
+
+
+def lalr_conflicts(loaded: LoadedGrammar) -> list[Conflict]:
+    """Build Lark's LALR(1) table and list where it resolves a conflict by rule.
+
+    Raises GrammarSyntaxError if the grammar is not LALR(1) even so (reduce/reduce).
+    """
+    analyzer = LALR_Analyzer(ParserConf(list(loaded.rules), {}, [loaded.start]))
+    try:
+        analyzer.compute_lalr()  # type: ignore[no-untyped-call]
+    except GrammarError as error:
+        raise GrammarSyntaxError(f"not LALR(1): {error}", source=loaded.source) from error
+    found: dict[tuple[str, tuple[str, ...]], Conflict] = {}
+    for items in analyzer.lr0_itemsets:
+        for lookahead, rules in items.lookaheads.items():
+            shifted = lookahead in items.transitions
+            if not shifted and len(rules) == 1:
+                continue
+            best = max((rule.options.priority or 0) for rule in rules)
+            lost = tuple(sorted(str(rule) for rule in rules if shifted or (rule.options.priority or 0) < best))
+            found[lookahead.name, lost] = Conflict(terminal=lookahead.name, rules=lost)
+    return [found[key] for key in sorted(found)]
+
+
+def syntax_error(error: Exception, source: str) -> GrammarSyntaxError:
+    """One of Lark's exceptions as ours; line and column are kept where Lark tells them and they are in ``source``."""
+    cause: Exception = error.orig_exc if isinstance(error, VisitError) else error
+    if isinstance(cause, OSError):
+        return _import_error(cause, source)
+    text = str(cause) or type(cause).__name__
+    line, column = 1, 1
+    if isinstance(cause, UnexpectedInput):
+        line, column = cause.line, cause.column
+        token = getattr(cause, "token", None)
+        text = f"unexpected {str(token)!r}" if token is not None else "unexpected input"
+    else:
+        found = _PLACE.search(text)
+        if found:
+            line, column = int(found[1]), int(found[2])
+            text = text[: found.start()].rstrip(" ,").removesuffix(" at")
+    if (line, column) != (1, 1) and not _is_in_main_source(source):
+        return GrammarSyntaxError(f"in an imported grammar: {text}", line=line, column=column)
+    return GrammarSyntaxError(text, source=source, line=max(line, 1), column=max(column, 1))
+
+
+def _import_error(error: OSError, source: str) -> GrammarSyntaxError:
+    missing = str(error.filename or error)
+    name = missing.removesuffix(".lark").replace("/", ".").replace("\\", ".")
+    found = re.search(rf"^%import[ \t]+\.?{re.escape(name)}", source, re.M)
+    line = source.count("\n", 0, found.start()) + 1 if found else 1
+    return GrammarSyntaxError(f"cannot import {name!r}: no such grammar", source=source, line=line)
+
+
+def _is_in_main_source(source: str) -> bool:
+    """Does the complaint concern ``source`` itself, not a grammar that it imports?"""
+    try:
+        _parse_grammar(source, "<string>")  # type: ignore[no-untyped-call]
+    except LarkError:
+        return True
+    return False

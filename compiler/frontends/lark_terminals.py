@@ -1,0 +1,181 @@
+"""Lark's terminals as ``ir.Terminal``s, in the order in which Lark's lexer tries them.
+
+The order is (-priority, -max_width, -length of the pattern, name), as in ``lark.lexer.BasicLexer``; ids follow it, so
+that "lowest id first" is Lark's alternation.
+
+**Keywords** (``lark.lexer._create_unless``). A string literal that a regex terminal of equal priority matches whole is
+a keyword of that regex: where the regex's match is exactly the literal's text, the literal wins. Where its flags are
+among the regex's flags, the literal also leaves the alternation (an *embedded* keyword), otherwise it stays in at its
+own rank. ``ir.Terminal.unless`` means the embedded kind. The other kind (``"if"i`` beside ``/[a-z]+/``) is written as
+two terminals, one for the alternation and one that wins on a full match, both of which the rules allow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lark.lexer import PatternStr, TerminalDef
+
+from grammar_engine.compiler.automaton import ByteAutomaton
+from grammar_engine.compiler.char_automaton import CharAutomaton
+from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
+from grammar_engine.compiler.frontends.lark_assertions import looks_beyond
+from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
+from grammar_engine.compiler.ir import Terminal
+from grammar_engine.compiler.regex_ast import parse_regex
+from grammar_engine.compiler.spelling import to_utf8
+
+
+@dataclass(frozen=True, kw_only=True)
+class TerminalTable:
+    """terminals: in lexing order. ids: per Lark name the terminals that stand for it (two for a split keyword).
+
+    ignored: ids of %ignore'd terminals. lost: ids that the lexer can never hand to the parser, because what they
+    spell is ignored first (with an ordered lexer only).
+    """
+
+    terminals: tuple[Terminal, ...]
+    ids: dict[str, tuple[int, ...]]
+    ignored: tuple[int, ...]
+    lost: frozenset[int] = frozenset()
+
+
+def unordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
+    """The terminals of a grammar whose lexer has no order (Lark's dynamic lexers): no keyword rule, no priorities."""
+    ordered = sorted_terminals(loaded)
+    terminals = tuple(_terminal(definition, loaded, g_regex_flags) for definition in ordered)
+    ids: dict[str, tuple[int, ...]] = {definition.name: (index,) for index, definition in enumerate(ordered)}
+    return TerminalTable(terminals=terminals, ids=ids, ignored=_ignored(loaded, ids))
+
+
+def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
+    """The terminals of a grammar whose lexer is one ordered alternation (Lark's basic and contextual lexers)."""
+    ordered = sorted_terminals(loaded)
+    keywords = _keywords(ordered, g_regex_flags)
+    split = {name for name, regexes in keywords.items() if any(not embedded for _, embedded in regexes)}
+    ids: dict[str, tuple[int, ...]] = {}
+    count = 0
+    for definition in ordered:
+        copies = 2 if definition.name in split else 1
+        ids[definition.name] = tuple(range(count, count + copies))
+        count += copies
+    ignored = set(loaded.ignore)
+    terminals: list[Terminal] = []
+    lost: set[int] = set()
+    for definition in ordered:
+        terminal = _terminal(definition, loaded, g_regex_flags)
+        regexes = keywords.get(definition.name, [])
+        embedding = [ids[name][0] for name, embedded in regexes if embedded and name not in ignored]
+        others = [ids[name][0] for name, embedded in regexes if not embedded and name not in ignored]
+        swallowed = any(embedded and name in ignored for name, embedded in regexes)
+        if definition.name in ignored:
+            if embedding or others:
+                raise _entangled(definition, loaded)
+        elif swallowed:
+            if embedding or others:
+                raise _entangled(definition, loaded)
+            lost.update(ids[definition.name])
+        terminals.append(replace(terminal, unless=tuple(embedding)))
+        if definition.name in split:
+            terminals.append(replace(terminal, unless=tuple(embedding + others)))
+    ignored_ids = _ignored(loaded, ids)
+    lost.update(ignored_ids)
+    return TerminalTable(terminals=tuple(terminals), ids=ids, ignored=ignored_ids, lost=frozenset(lost))
+
+
+def sorted_terminals(loaded: LoadedGrammar) -> list[TerminalDef]:
+    """All terminals in the order in which Lark's lexer tries them; raises GrammarSyntaxError for zero-width ones."""
+    for definition in loaded.terminals:
+        try:
+            zero_width = definition.pattern.min_width == 0
+        except (ValueError, re.error, OverflowError) as error:
+            raise _broken(f"the pattern is not a regular expression: {error}", definition, loaded) from error
+        if zero_width:
+            raise _broken("the terminal can match the empty text, which a lexer does not allow", definition, loaded)
+    return sorted(
+        loaded.terminals,
+        key=lambda t: (-t.priority, -t.pattern.max_width, -len(t.pattern.value), t.name),
+    )
+
+
+def _ignored(loaded: LoadedGrammar, ids: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sorted({index for name in loaded.ignore for index in ids[name]}))
+
+
+def _keywords(ordered: Sequence[TerminalDef], flags: int) -> dict[str, list[tuple[str, bool]]]:
+    """Per literal the regex terminals that match it whole at equal priority, each with: is the literal embedded?
+
+    The match is Python's own, as in Lark: a prefix match whose text is the literal.
+    """
+    literals: dict[int, list[TerminalDef]] = {}
+    for definition in ordered:
+        if isinstance(definition.pattern, PatternStr):
+            literals.setdefault(definition.priority, []).append(definition)
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for definition in ordered:
+        rivals = literals.get(definition.priority, [])
+        if isinstance(definition.pattern, PatternStr) or not rivals:
+            continue
+        pattern = re.compile(definition.pattern.to_regexp(), flags)
+        for literal in rivals:
+            match = pattern.match(literal.pattern.value)
+            if match and match.group() == literal.pattern.value:
+                embedded = frozenset(literal.pattern.flags) <= frozenset(definition.pattern.flags)
+                found.setdefault(literal.name, []).append((definition.name, embedded))
+    return found
+
+
+def _terminal(definition: TerminalDef, loaded: LoadedGrammar, g_regex_flags: int) -> Terminal:
+    """Compile one terminal: a literal where possible, else its regex over UTF-8."""
+    pattern = definition.pattern
+    if isinstance(pattern, PatternStr) and not pattern.flags and not g_regex_flags & re.IGNORECASE:
+        try:
+            return Terminal(name=definition.name, automaton=pattern.value.encode())
+        except UnicodeEncodeError as error:
+            raise UnsupportedGrammarError(
+                "a lone surrogate", place=loaded.place_of(definition), advice="Texts are UTF-8, which has none."
+            ) from error
+    regexp = pattern.to_regexp()
+    try:
+        re.compile(regexp, g_regex_flags)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise _broken(f"cannot compile the pattern: {error}", definition, loaded) from error
+    return Terminal(name=definition.name, automaton=_automaton(regexp, g_regex_flags, definition, loaded))
+
+
+def _automaton(regexp: str, flags: int, definition: TerminalDef, loaded: LoadedGrammar) -> ByteAutomaton:
+    place = loaded.place_of(definition)
+    try:
+        node = parse_regex(regexp, flags=flags)
+        characters = CharAutomaton.from_node(node)
+    except UnsupportedGrammarError as error:
+        raise UnsupportedGrammarError(error.construct, place=place, advice=error.advice) from error
+    except GrammarSyntaxError as error:
+        raise _broken(error.reason, definition, loaded) from error
+    if looks_beyond(node):
+        raise UnsupportedGrammarError(
+            "an assertion that looks beyond the terminal's own text",
+            place=place,
+            advice="Write the pattern so that it delimits itself, or keep look-around inside of it.",
+        )
+    if characters.is_empty():
+        raise UnsupportedGrammarError(
+            "a terminal that matches no text", place=place, advice="Leave it out, with the rules that need it."
+        )
+    return to_utf8(characters, key=f"lark:{flags}:{regexp}")
+
+
+def _broken(message: str, definition: TerminalDef, loaded: LoadedGrammar) -> GrammarSyntaxError:
+    line = loaded.line_of(definition)
+    text = f"terminal {definition.user_repr()}: {message}"
+    return GrammarSyntaxError(text, source=loaded.source if line else "", line=line or 1)
+
+
+def _entangled(definition: TerminalDef, loaded: LoadedGrammar) -> UnsupportedGrammarError:
+    return UnsupportedGrammarError(
+        f"the keyword {definition.user_repr()} of a regex, one of which is ignored and the other not,",
+        place=loaded.place_of(definition),
+        advice="Give the two terminals different priorities, or write the keyword as a regex.",
+    )
