@@ -20,7 +20,7 @@ from functools import cache
 from typing import NamedTuple
 
 from grammar_engine.compiler.automaton import ByteAutomaton
-from grammar_engine.compiler.digit_dfa import Moves, build
+from grammar_engine.compiler.machine import Moves, minimal_table, to_bytes
 
 _DIGITS = "0123456789"
 _LESS, _EQUAL, _GREATER = -1, 0, 1
@@ -323,7 +323,8 @@ def _build(
         fractions=fractions,
         exponents=exponents,
     )
-    return build(_State(phase=""), machine.moves, machine.accepts, key=key, what=f"the number {key}")
+    table = minimal_table(_State(phase=""), machine.moves, machine.accepts, what=f"the number {key}")
+    return None if table is None else to_bytes(table, key=key)
 
 
 def _spelled(value: Decimal | None) -> str:

@@ -1,14 +1,15 @@
-"""Small deterministic automata over ASCII: explored from a step function, minimized, written out as ByteAutomata.
+"""Small deterministic automata over ASCII: explored from a step function and minimized.
 
-Number terminals are built here rather than from patterns, because their states are comparisons and remainders, not
-text. A *machine* is given as in any on-the-fly construction: a start state, the moves of a state, and whether the
-text may end in it; states are any hashable values.
+For terminals whose states are comparisons, remainders or counts rather than text (numbers, addresses), and which would
+be long as patterns. A *machine* is given as in any on-the-fly construction: a start state, the moves of a state, and
+whether the text may end in it; states are any hashable values.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -16,16 +17,27 @@ from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton
 from grammar_engine.compiler.errors import LimitExceededError
 
 MAX_STATES = 20_000
-"""States that ``build`` may explore before minimizing (about a third of a second)."""
+"""States that ``minimal_table`` may explore before minimizing (about a third of a second)."""
 
 S = TypeVar("S", bound=Hashable)
 Moves = list[tuple[str, S]]
 """pairs of the characters of a move and the state behind it; the characters of a state's moves are disjoint"""
 
 
-def build(
-    start: S, moves: Callable[[S], Moves[S]], accepts: Callable[[S], bool], *, key: str, what: str
-) -> ByteAutomaton | None:
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A minimal, partial, deterministic automaton; state 0 is the start, states are numbered breadth-first.
+
+    rows: for each state the state behind each character that it can read. accepting: the text may end there.
+    """
+
+    rows: tuple[dict[str, int], ...]
+    accepting: tuple[bool, ...]
+
+
+def minimal_table(
+    start: S, moves: Callable[[S], Moves[S]], accepts: Callable[[S], bool], *, what: str
+) -> Table | None:
     """The minimal automaton of a machine, or None if it accepts no text. ``what`` names it in LimitExceededError."""
     numbers: dict[S, int] = {start: 0}
     order: list[S] = [start]
@@ -48,7 +60,7 @@ def build(
     if 0 not in live:
         return None
     table = [{c: target for c, target in row.items() if target in live} for row in table]
-    return _emit(table, accepting, _minimal_blocks(table, accepting, live), key)
+    return _quotient(table, accepting, _minimal_blocks(table, accepting, live))
 
 
 def _live(table: Sequence[dict[str, int]], accepting: Sequence[bool]) -> set[int]:
@@ -105,29 +117,36 @@ def _minimal_blocks(table: Sequence[dict[str, int]], accepting: Sequence[bool], 
     return block_of
 
 
-def _emit(
-    table: Sequence[dict[str, int]], accepting: Sequence[bool], block_of: dict[int, int], key: str
-) -> ByteAutomaton:
-    """The quotient automaton, its states numbered breadth-first. Reading on has priority over matching."""
+def _quotient(table: Sequence[dict[str, int]], accepting: Sequence[bool], block_of: dict[int, int]) -> Table:
     numbers = {block_of[0]: 0}
     representatives = [0]
-    positions: list[tuple[int, int, int]] = []
-    entries: list[tuple[int, int, int]] = []
-    offsets = [0]
+    rows: list[dict[str, int]] = []
     for state in representatives:  # grows while we walk it
-        for character in sorted(table[state]):
-            target = table[state][character]
+        row: dict[str, int] = {}
+        for character, target in table[state].items():
             number = numbers.setdefault(block_of[target], len(representatives))
             if number == len(representatives):
                 representatives.append(target)
-            byte = ord(character)
-            first_of_state = len(entries) == offsets[-1]
-            if not first_of_state and positions[-1][1:] == (byte - 1, number):
-                positions[-1] = (positions[-1][0], byte, number)
+            row[character] = number
+        rows.append(row)
+    return Table(rows=tuple(rows), accepting=tuple(accepting[state] for state in representatives))
+
+
+def to_bytes(table: Table, *, key: str) -> ByteAutomaton:
+    """The table as a terminal's automaton. Reading on has priority over matching."""
+    positions: list[tuple[int, int, int]] = []
+    entries: list[tuple[int, int, int]] = []
+    offsets = [0]
+    for row, accepting in zip(table.rows, table.accepting, strict=True):
+        for character in sorted(row):
+            byte, target = ord(character), row[character]
+            begun = len(entries) > offsets[-1]
+            if begun and positions[-1][1:] == (byte - 1, target):
+                positions[-1] = (positions[-1][0], byte, target)
             else:
                 entries.append((len(positions), KEEP, 0))
-                positions.append((byte, byte, number))
-        if accepting[state]:
+                positions.append((byte, byte, target))
+        if accepting:
             entries.append((MATCH, KEEP, 0))
         offsets.append(len(entries))
     return ByteAutomaton(
