@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from grammar_engine.compiler.automaton import MATCH
 from grammar_engine.compiler.automaton_algebra import combine, minimize
-from grammar_engine.compiler.char_states import MAX_STATES, States
+from grammar_engine.compiler.char_states import States
 from grammar_engine.compiler.charset import ANY, CharSet
 from grammar_engine.compiler.errors import UnsupportedGrammarError
-from grammar_engine.compiler.regex_ast import ANY_TEXT, Alternate, Assertion, Concat, Node, Repeat, has_assertion, seq
+from grammar_engine.compiler.regex_ast import ANY_TEXT, Alternate, Assertion, Concat, Node, Repeat, seq
 
 DEAD = -1
 
@@ -37,24 +37,32 @@ class Runner(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def runner(assertion: Assertion) -> Runner:
-    """The automaton of an assertion: of the rest of the text if it looks ahead (negation included), else of the
-    text so far (negation left to the reader, who must tell "not yet" from "never")."""
+def runner(assertion: Assertion, past: tuple[int, ...] = ()) -> Runner:
+    """The automaton of an assertion.
+
+    Looking ahead: of the rest of the text, negation included. Look-behinds inside it ask about text before its own
+    start, so ``past`` gives the states that their automata have reached there, in the order of ``look_behinds``.
+    Looking behind: of the text so far, negation left to the reader (who must tell "not yet" from "never").
+    """
     from grammar_engine.compiler.construct import construct
 
+    negative = assertion.ahead and assertion.negative
     if assertion.ahead:
-        _refuse_look_behind(assertion.node)
-        states = construct(seq(assertion.node, ANY_TEXT), counters=False)
-        negative = assertion.negative
+        reached = dict(zip(look_behinds(assertion.node), past, strict=True))
+        states = construct(seq(assertion.node, ANY_TEXT), counters=False, past=reached)
     else:
-        if has_assertion(assertion.node):
-            raise UnsupportedGrammarError(
-                "an assertion inside a look-behind", place="look-behind", advice="Write the cases out."
-            )
+        _refuse_look_ahead(assertion.node)
         states = construct(seq(ANY_TEXT, assertion.node), counters=False)
-        negative = False
-    automaton = minimize(combine([states], lambda verdicts: verdicts[0] != negative, limit=MAX_STATES))
-    return _freeze(automaton)
+    return _freeze(minimize(combine([states], lambda verdicts: verdicts[0] != negative)))
+
+
+def look_behinds(node: Node) -> list[Assertion]:
+    """The look-behinds in a tree, those inside look-aheads too, each once."""
+    if isinstance(node, Assertion):
+        return look_behinds(node.node) if node.ahead else [node]
+    if isinstance(node, (Concat, Alternate)):
+        return list(dict.fromkeys(found for part in node.nodes for found in look_behinds(part)))
+    return look_behinds(node.node) if isinstance(node, Repeat) else []
 
 
 def _freeze(states: States) -> Runner:
@@ -85,18 +93,18 @@ def step(run: Runner, state: int, label: CharSet, *, keep_dead: bool) -> list[tu
     return found
 
 
-def _refuse_look_behind(node: Node) -> None:
-    """A look-behind inside a look-ahead would look at text before the look-ahead's own start."""
+def _refuse_look_ahead(node: Node) -> None:
+    """A look-ahead inside a look-behind may look at text behind the look-behind's own end."""
     if isinstance(node, Assertion):
-        if not node.ahead:
+        if node.ahead:
             raise UnsupportedGrammarError(
-                r"a look-behind, ^ or \b inside a look-ahead",
-                place="look-ahead",
-                advice="Move it out of the look-ahead or write the cases out.",
+                r"a look-ahead, $ or \b inside a look-behind",
+                place="look-behind",
+                advice="Move it out of the look-behind or write the cases out.",
             )
-        _refuse_look_behind(node.node)
+        _refuse_look_ahead(node.node)
     elif isinstance(node, (Concat, Alternate)):
         for part in node.nodes:
-            _refuse_look_behind(part)
+            _refuse_look_ahead(part)
     elif isinstance(node, Repeat):
-        _refuse_look_behind(node.node)
+        _refuse_look_ahead(node.node)

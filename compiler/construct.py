@@ -12,14 +12,15 @@ For a pattern without assertions the last two parts of a state are empty and the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from grammar_engine.compiler.assertions import DEAD, Runner, runner, step
+from grammar_engine.compiler.assertions import DEAD, Runner, look_behinds, runner, step
 from grammar_engine.compiler.automaton import ENTER, EXIT, KEEP, MATCH
 from grammar_engine.compiler.char_program import COUNT, LOOK, READ, SPLIT, Program, ProgramBuilder
 from grammar_engine.compiler.char_states import Edge, States, check_limit, trim
 from grammar_engine.compiler.charset import NOTHING, CharSet
-from grammar_engine.compiler.regex_ast import Node
+from grammar_engine.compiler.regex_ast import Assertion, Node
 
 Obligations = frozenset[tuple[int, int]]
 Key = tuple[int, Obligations, tuple[int, ...]]
@@ -27,15 +28,17 @@ _NONE: Obligations = frozenset()
 _IRRELEVANT = -2
 
 
-def construct(node: Node, *, counters: bool = True) -> States:
+def construct(node: Node, *, counters: bool = True, past: Mapping[Assertion, int] | None = None) -> States:
     """The trimmed automaton of the texts that a tree matches as a whole; ordered, leftmost-first.
 
-    ``counters``: long loops may count instead of being unrolled. LimitExceededError if it grows too large.
+    ``counters``: long loops may count instead of being unrolled. ``past``: for a tree that starts inside a text, the
+    states of its look-behinds' automata there. LimitExceededError if it grows too large.
     """
+    past = past or {}
     try:
-        return _Construction(ProgramBuilder(counters=counters).build(node)).run()
+        return _Construction(ProgramBuilder(counters=counters).build(node), past).run()
     except _OperationsMeetError:
-        return _Construction(ProgramBuilder(counters=counters, peel=True).build(node)).run()
+        return _Construction(ProgramBuilder(counters=counters, peel=True).build(node), past).run()
 
 
 class _OperationsMeetError(Exception):
@@ -52,18 +55,25 @@ class _Way(NamedTuple):
 
 
 class _Construction:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, past: Mapping[Assertion, int]) -> None:
         self._code = program.code
         self._start = program.start
-        self._runners: list[Runner] = [runner(look) for look in program.looks]
         self._looks = program.looks
-        self._behind = [index for index, look in enumerate(program.looks) if not look.ahead]
-        self._relevant = self._reachable_look_behinds() if self._behind else []
+        # Obligations name look-aheads by their number here; a look-ahead with look-behinds inside has several.
+        self._ahead: list[Runner] = []
+        self._ahead_number: dict[tuple[int, tuple[int, ...]], int] = {}
+        inside = [[look] if not look.ahead else look_behinds(look.node) for look in program.looks]
+        behind = list(dict.fromkeys(look for looks in inside for look in looks))
+        self._behind = [runner(look) for look in behind]
+        #: Per assertion the look-behinds that it asks, as indices of ``self._behind``.
+        self._asks = [tuple(map(behind.index, looks)) for looks in inside]
+        self._past = tuple(past.get(look, 0) for look in behind)
+        self._relevant = self._reachable_look_behinds() if behind else []
         self._number: dict[Key, int] = {}
         self._order: list[Key] = []
 
     def run(self) -> States:
-        self._state(self._start, _NONE, (0,) * len(self._behind))
+        self._state(self._start, _NONE, self._past)
         result: list[tuple[Edge, ...]] = []
         for place, obligations, past in self._order:
             edges: list[Edge] = []
@@ -75,7 +85,7 @@ class _Construction:
     def _state(self, place: int, obligations: Obligations, past: tuple[int, ...]) -> int:
         if past:
             relevant = self._relevant[place]
-            past = tuple(state if relevant >> index & 1 else _IRRELEVANT for state, index in zip(past, self._behind))
+            past = tuple(state if relevant >> index & 1 else _IRRELEVANT for index, state in enumerate(past))
         key = (place, obligations, past)
         number = self._number.get(key)
         if number is None:
@@ -108,21 +118,25 @@ class _Construction:
         return found
 
     def _assert(self, way: _Way, look: int, past: tuple[int, ...]) -> _Way | None:
-        run = self._runners[look]
-        if self._looks[look].ahead:
-            if run.dead_at_start:
-                return None
-            if run.settled[0]:
-                return way
-            return way._replace(obligations=way.obligations | {(look, 0)})
-        state = past[self._behind.index(look)]
-        holds = state != DEAD and run.accepting[state]
-        return way if holds != self._looks[look].negative else None
+        assertion = self._looks[look]
+        asked = tuple(past[index] for index in self._asks[look])
+        if not assertion.ahead:
+            run = self._behind[self._asks[look][0]]
+            holds = asked[0] != DEAD and run.accepting[asked[0]]
+            return way if holds != assertion.negative else None
+        number = self._ahead_number.get((look, asked))
+        if number is None:
+            number = self._ahead_number[look, asked] = len(self._ahead)
+            self._ahead.append(runner(assertion, asked))
+        run = self._ahead[number]
+        if run.dead_at_start:
+            return None
+        return way if run.settled[0] else way._replace(obligations=way.obligations | {(number, 0)})
 
     def _leave(self, way: _Way, past: tuple[int, ...], edges: list[Edge]) -> None:
         instruction = self._code[way.place]
         if instruction.kind != READ:
-            if all(self._runners[look].accepting[state] for look, state in way.obligations):
+            if all(self._ahead[number].accepting[state] for number, state in way.obligations):
                 edges.append(Edge(NOTHING, MATCH, way.op, way.bound))
             return
         target = instruction.next[0]
@@ -130,33 +144,31 @@ class _Construction:
             edges.append(Edge(instruction.charset, self._state(target, _NONE, ()), way.op, way.bound))
             return
         pieces: list[tuple[CharSet, frozenset[tuple[int, int]], tuple[int, ...]]] = [(instruction.charset, _NONE, ())]
-        for look, state in way.obligations:
-            run = self._runners[look]
+        for number, state in way.obligations:
+            run = self._ahead[number]
             pieces = [
-                (cut, due if run.settled[behind] else due | {(look, behind)}, ())
+                (cut, due if run.settled[behind] else due | {(number, behind)}, ())
                 for label, due, _ in pieces
                 for cut, behind in step(run, state, label, keep_dead=False)
             ]
-        for look, state in zip(self._behind, past):
+        for run, state in zip(self._behind, past):
             pieces = [
                 (cut, due, (*now, behind))
                 for label, due, now in pieces
                 for cut, behind in (
-                    [(label, _IRRELEVANT)]
-                    if state == _IRRELEVANT
-                    else step(self._runners[look], state, label, keep_dead=True)
+                    [(label, _IRRELEVANT)] if state == _IRRELEVANT else step(run, state, label, keep_dead=True)
                 )
             ]
         joined: dict[int, list[CharSet]] = {}
         for label, due, now in pieces:
             if label:
                 joined.setdefault(self._state(target, due, now), []).append(label)
-        for number, labels in joined.items():
-            edges.append(Edge(labels[0].union(*labels[1:]), number, way.op, way.bound))
+        for behind, labels in joined.items():
+            edges.append(Edge(labels[0].union(*labels[1:]), behind, way.op, way.bound))
 
     def _reachable_look_behinds(self) -> list[int]:
         """Per instruction, a bit set of the look-behinds that can still be asked from there."""
-        bits = [1 << item.look if item.kind == LOOK and not self._looks[item.look].ahead else 0 for item in self._code]
+        bits = [sum(1 << index for index in self._asks[item.look]) if item.kind == LOOK else 0 for item in self._code]
         users: list[list[int]] = [[] for _ in self._code]
         for index, item in enumerate(self._code):
             for target in item.next:

@@ -51,7 +51,7 @@ def _open(node: Node, *, left: bool, right: bool) -> Node:
         parts[0] = _least(parts[0])
     if right and parts:
         parts[-1] = _least(parts[-1])
-    if len(parts) == 1 and isinstance(parts[0], (Alternate, Concat)) and isinstance(tail, Empty) != right:
+    if len(parts) == 1 and isinstance(parts[0], (Alternate, Concat)) and tail in (ANY_TEXT, EMPTY):
         return _open(parts[0], left=left, right=right)
     if not parts and left and right:
         return ANY_TEXT
