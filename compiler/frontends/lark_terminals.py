@@ -44,7 +44,7 @@ class TerminalTable:
 
 def unordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
     """The terminals of a grammar whose lexer has no order (Lark's dynamic lexers): no keyword rule, no priorities."""
-    ordered = sorted_terminals(loaded)
+    ordered = sorted_terminals(loaded, g_regex_flags)
     terminals = tuple(_terminal(definition, loaded, g_regex_flags) for definition in ordered)
     ids: dict[str, tuple[int, ...]] = {definition.name: (index,) for index, definition in enumerate(ordered)}
     return TerminalTable(terminals=terminals, ids=ids, ignored=_ignored(loaded, ids))
@@ -52,7 +52,7 @@ def unordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> Termina
 
 def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
     """The terminals of a grammar whose lexer is one ordered alternation (Lark's basic and contextual lexers)."""
-    ordered = sorted_terminals(loaded)
+    ordered = sorted_terminals(loaded, g_regex_flags)
     keywords = _keywords(ordered, g_regex_flags)
     split = {name for name, regexes in keywords.items() if any(not embedded for _, embedded in regexes)}
     ids: dict[str, tuple[int, ...]] = {}
@@ -85,14 +85,17 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalT
     return TerminalTable(terminals=tuple(terminals), ids=ids, ignored=ignored_ids, lost=frozenset(lost))
 
 
-def sorted_terminals(loaded: LoadedGrammar) -> list[TerminalDef]:
-    """All terminals in the order in which Lark's lexer tries them; raises GrammarSyntaxError for zero-width ones."""
+def sorted_terminals(loaded: LoadedGrammar, g_regex_flags: int) -> list[TerminalDef]:
+    """All terminals in the order in which Lark's lexer tries them.
+
+    Raises GrammarSyntaxError for patterns that Python refuses and for terminals that can be empty.
+    """
     for definition in loaded.terminals:
         try:
-            zero_width = definition.pattern.min_width == 0
-        except (ValueError, re.error, OverflowError) as error:
-            raise _broken(f"the pattern is not a regular expression: {error}", definition, loaded) from error
-        if zero_width:
+            re.compile(definition.pattern.to_regexp(), g_regex_flags)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise _broken(f"not a regular expression: {error}", definition, loaded) from error
+        if definition.pattern.min_width == 0:
             raise _broken("the terminal can match the empty text, which a lexer does not allow", definition, loaded)
     return sorted(
         loaded.terminals,
@@ -137,12 +140,7 @@ def _terminal(definition: TerminalDef, loaded: LoadedGrammar, g_regex_flags: int
             raise UnsupportedGrammarError(
                 "a lone surrogate", place=loaded.place_of(definition), advice="Texts are UTF-8, which has none."
             ) from error
-    regexp = pattern.to_regexp()
-    try:
-        re.compile(regexp, g_regex_flags)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise _broken(f"cannot compile the pattern: {error}", definition, loaded) from error
-    return Terminal(name=definition.name, automaton=_automaton(regexp, g_regex_flags, definition, loaded))
+    return Terminal(name=definition.name, automaton=_automaton(pattern.to_regexp(), g_regex_flags, definition, loaded))
 
 
 def _automaton(regexp: str, flags: int, definition: TerminalDef, loaded: LoadedGrammar) -> ByteAutomaton:

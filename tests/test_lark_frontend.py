@@ -1,0 +1,298 @@
+"""The Lark front end: options, places of errors, keywords, lexer equivalences, and the shipped grammars."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import warnings
+from pathlib import Path
+
+import lark
+import pytest
+from lark.lexer import BasicLexer
+
+from grammar_engine import grammars
+from grammar_engine.compiler.errors import (
+    GrammarSyntaxError,
+    UnsatisfiableGrammarError,
+    UnsupportedGrammarError,
+)
+from grammar_engine.compiler.frontends.lark import LarkConflictWarning, lark_grammar
+from grammar_engine.compiler.frontends.lark_lexing import TerminalView
+from grammar_engine.compiler.frontends.lark_loading import load
+from grammar_engine.compiler.frontends.lark_terminals import sorted_terminals
+from grammar_engine.compiler.ir import EagerGrammar, Lexing
+from grammar_engine.compiler.reference import ReferenceRecognizer
+
+SHARED = Path(os.environ.get("GRAMMAR_ENGINE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def accepts(grammar: EagerGrammar, text: str) -> bool:
+    return ReferenceRecognizer(grammar).accepts(text.encode())
+
+
+# -- places of errors -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "column", "message"),
+    [
+        ('start: "a" (\n', 1, 13, "Unclosed parenthesis"),
+        ('start: "a"\nb: 1\n', 2, 4, "Expecting a value"),
+        ('start: "a"\n     | missing\n', 2, 8, "used but not defined"),
+        ('start: "a" "\n', 1, 12, "Unexpected input"),
+        ("start: A\nA: /a*/\n", 2, 1, "can match the empty text"),
+        ('start: A\nA: /(/\nB: "x"\n', 2, 1, "not a regular expression"),
+        ('start: "a"\n%import nothing.A\n', 2, 1, "cannot import 'nothing'"),
+        ('start: "a"\n%ignore X\n', 2, 9, "not defined"),
+        ('other: "a"\n', 1, 1, "no rule is named 'start'"),
+        ('start: A\nA: "a" A\n', 1, 8, "Recursion in terminal"),
+        ('start: ""\n', 1, 1, "Empty terminals are not allowed"),
+        ('\nstart: a~1..2 [a]\na: "x"', 2, 1, "Rules defined twice: . <start : a a>"),
+    ],
+)
+def test_syntax_errors_have_a_place(source: str, line: int, column: int, message: str) -> None:
+    with pytest.raises(GrammarSyntaxError, match=message) as caught:
+        lark_grammar(source)
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_an_error_in_an_imported_grammar_is_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "broken.lark").write_text('A: "a"\n\n\nB: (\n')
+    with pytest.raises(GrammarSyntaxError, match="in an imported grammar") as caught:
+        lark_grammar("start: A\n%import broken.A\n", import_paths=[str(tmp_path)])
+    assert caught.value.line == 4
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "construct", "place"),
+    [
+        ("start: A\n\nA: /a(?=b)/", {}, "an assertion that looks beyond", "terminal A, line 3"),
+        ("start: A\nA: /a$/", {}, "an assertion that looks beyond", "terminal A, line 2"),
+        ("start: A\nA: /^a/", {}, "an assertion that looks beyond", "terminal A, line 2"),
+        ("start: A\nA: /\\ba/", {}, "an assertion that looks beyond", "terminal A, line 2"),
+        ("start: A\nA: /(a)\\1/", {}, "back-reference", "terminal A, line 2"),
+        ("%declare X\nstart: X", {}, "terminal X, declared", "rule start"),
+        ('start: "\\ud800"', {}, "surrogate", "line 1"),
+        ('start: "a"', {"parser": "ll"}, "parser='ll'", "options"),
+        ('start: "a"', {"parser": "lalr", "lexer": "dynamic"}, "lexer='dynamic' with parser='lalr'", "options"),
+        ('start: NAME "if"\nNAME: /[a-z]+/', {"lexer": "basic"}, "lexer='basic'", "terminals NAME and IF"),
+        ('start: /a+/ "ab"', {"parser": "earley"}, "lexer='dynamic'", "terminal __ANON_0"),
+        ('start: /a+?/ "b"', {"lexer": "dynamic_complete"}, "lexer='dynamic_complete'", "terminal __ANON_0"),
+        ('start: /[a-z ]+/\n%ignore " "', {}, "the keyword", "line 2"),
+    ],
+)
+def test_what_is_unsupported_is_named(source: str, options: dict, construct: str, place: str) -> None:
+    with pytest.raises(UnsupportedGrammarError) as caught:
+        lark_grammar(source, **options)
+    assert construct in caught.value.construct
+    assert place in caught.value.place
+    assert caught.value.advice
+
+
+def test_nothing_to_match() -> None:
+    with pytest.raises(UnsatisfiableGrammarError, match="start"):
+        lark_grammar('start: "(" start ")"')
+    with pytest.raises(UnsatisfiableGrammarError):  # Lark's lexer ignores every WS that the rule waits for
+        lark_grammar('start: WS\nWS: " "\n%ignore WS')
+
+
+# -- parser and lexer modes -----------------------------------------------------------------------------------------
+
+
+def test_auto_prefers_lalr() -> None:
+    grammar = lark_grammar('start: "a" start | "b"')
+    assert (grammar.parser, grammar.lexer, grammar.lexing) == ("lalr", "contextual", Lexing.LEFTMOST)
+
+
+def test_auto_falls_back_to_earley() -> None:
+    grammar = lark_grammar('start: a "x" "y" | b "x" "z"\na: "q"\nb: "q"')
+    assert (grammar.parser, grammar.lexer, grammar.lexing) == ("earley", "dynamic", Lexing.UNORDERED)
+    with pytest.raises(GrammarSyntaxError, match="not LALR"):
+        lark_grammar('start: a "x" "y" | b "x" "z"\na: "q"\nb: "q"', parser="lalr")
+
+
+def test_resolved_conflicts_are_reported() -> None:
+    source = 'start: "if" start | "if" start "else" start | "x"'
+    with pytest.warns(LarkConflictWarning, match="on ELSE") as caught:
+        grammar = lark_grammar(source)
+    assert caught[0].message.conflicts == grammar.conflicts
+    assert [conflict.terminal for conflict in grammar.conflicts] == ["ELSE"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not lark_grammar(source, parser="earley").conflicts
+
+
+def test_cyk_allows_no_empty_rules() -> None:
+    assert accepts(lark_grammar('start: "a" start | "b"', parser="cyk"), "aab")
+    with pytest.raises(GrammarSyntaxError, match="empty"):
+        lark_grammar('start: "a"?', parser="cyk")
+
+
+def test_regex_flags_for_all_terminals() -> None:
+    grammar = lark_grammar('start: "ab" /c+/', g_regex_flags=re.IGNORECASE)
+    assert accepts(grammar, "aBcC")
+    assert not accepts(lark_grammar('start: "ab" /c+/'), "aBcC")
+
+
+# -- terminals ------------------------------------------------------------------------------------------------------
+
+MANY = """
+start: (A | B | "if" | "iffy" | "="| "==" | /x|yz/ | C | D | E)*
+A: /[a-z]+/
+B.3: /[0-9]{1,4}/
+C: "c".."f"
+D: "if"i
+E.-1: /./
+%ignore /[ ]+/
+"""
+
+
+def test_order_is_that_of_larks_lexer() -> None:
+    parser = lark.Lark(MANY, parser="lalr", lexer="basic")
+    assert isinstance(parser.parser.lexer, BasicLexer)
+    expected = [terminal.name for terminal in parser.parser.lexer.terminals]
+    assert [terminal.name for terminal in sorted_terminals(load(MANY, start="start"), 0)] == expected
+
+
+def test_keywords() -> None:
+    source = 'start: ("if" | "ok" | NAME | OP | "->")+\nNAME: /[a-z]+/\nOP: /-?>|-/\n%ignore " "'
+    grammar = lark_grammar(source)
+    ids = {terminal.name: index for index, terminal in enumerate(grammar.terminals)}
+    unless = {terminal.name: terminal.unless for terminal in grammar.terminals}
+    assert unless["IF"] == unless["OK"] == (ids["NAME"],)
+    assert unless["__ANON_0"] == (ids["OP"],)
+    assert unless["NAME"] == unless["OP"] == ()
+    literals = {terminal.name: terminal.automaton for terminal in grammar.terminals}
+    assert literals["IF"] == b"if"
+    assert literals["__ANON_0"] == b"->"
+
+
+def test_no_keyword_across_priorities() -> None:
+    grammar = lark_grammar('start: (IF | NAME)+\nIF.2: "if"\nNAME: /[a-z]+/')
+    assert all(terminal.unless == () for terminal in grammar.terminals)
+
+
+def test_a_keyword_of_other_flags_is_two_terminals() -> None:
+    grammar = lark_grammar('start: IF | NAME\nIF: "if"i\nNAME: /[a-z]+/')
+    names = [terminal.name for terminal in grammar.terminals]
+    assert names.count("IF") == 2
+    assert {terminal.unless for terminal in grammar.terminals if terminal.name == "IF"} == {
+        (),
+        (names.index("NAME"),),
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ('"ab"', '"abc"', True),
+        ('"ab"', '"ac"', False),
+        ("/a+b/", '"aa"', True),
+        ("/a+b/", '"ac"', False),
+        ("/[a-z]+/", "/[0-9]+/", False),
+        ("/[0-9]+[.]/", "/[0-9]+/", True),
+        ("/é/", "/è/", False),
+    ],
+)
+def test_competing_terminals(first: str, second: str, expected: bool) -> None:
+    grammar = lark_grammar(f"start: A | B\nA: {first}\nB: {second}")
+    one, other = (TerminalView(terminal) for terminal in grammar.terminals)
+    assert one.competes_with(other) is other.competes_with(one) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "choice", "longest"),
+    [
+        ("ab", False, True),
+        ("a|bc", False, True),
+        ("a+", True, True),
+        ("a+?", True, False),
+        ("a|ab", True, False),
+        ("ab|a", True, True),
+        ("[0-9]+(?:[.][0-9]+)?", True, True),
+        ('"(?:[^"]|\\\\.)*"', True, False),  # [^"] takes the backslash first
+        ('"(?:[^"\\\\]|\\\\.)*"', False, True),
+        ('"[^"]*"', False, True),
+        ('"[^"]*?"', False, True),
+    ],
+)
+def test_choice_and_preference(pattern: str, choice: bool, longest: bool) -> None:
+    view = TerminalView(lark_grammar(f"start: /{pattern}/").terminals[0])
+    assert view.has_choice() is choice
+    assert view.prefers_longest() is longest
+
+
+# -- what Lark's loader does ----------------------------------------------------------------------------------------
+
+
+def test_imports_overrides_and_relative_files(tmp_path: Path) -> None:
+    (tmp_path / "base.lark").write_text('item: NAME | "(" item ")"\nNAME: /[a-z]+/\n')
+    source = """
+    start: item+
+    %import .base.item
+    %import common.INT
+    %extend item: INT
+    %ignore " "
+    """
+    grammar = lark_grammar(source, source_path=str(tmp_path / "main.lark"))
+    assert accepts(grammar, "x (y) 12")
+    assert not accepts(grammar, "x (y")
+    elsewhere = lark_grammar("start: item\n%import base.item", import_paths=[str(tmp_path)])
+    assert accepts(elsewhere, "((x))")
+
+
+def test_rules_keep_their_names() -> None:
+    grammar = lark_grammar('start: a? b? c? "."\na: "a"\nb: "b"\nc: "c"')
+    assert grammar.rule_names[grammar.start] == "start"
+    assert {"start", "a", "b", "c"} <= set(grammar.rule_names)
+    assert len(grammar.rule_names) == len(grammar.rules)
+
+
+def test_the_empty_text() -> None:
+    assert accepts(lark_grammar('start: "a"*\n%ignore " "'), "  ")
+    assert accepts(lark_grammar("start:"), "")
+    assert not accepts(lark_grammar("start:"), "a")
+
+
+def test_compiling_twice_gives_the_same() -> None:
+    first, second = (lark_grammar(grammars.source("calc")) for _ in range(2))
+    assert first.rules == second.rules
+    assert [terminal.name for terminal in first.terminals] == [terminal.name for terminal in second.terminals]
+
+
+# -- shipped grammars -----------------------------------------------------------------------------------------------
+
+
+def test_shipped_grammars_are_what_lark_loads() -> None:
+    assert {"json", "calc"} <= set(grammars.shipped_names())
+    with pytest.raises(KeyError, match="calc"):
+        grammars.source("nothing")
+    for name in grammars.shipped_names():
+        lark.Lark(grammars.source(name), parser="lalr")
+
+
+@pytest.mark.parametrize("name", ["json", "calc"])
+def test_shipped_grammars_have_no_conflicts(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lark_grammar(grammars.source(name), parser="lalr")
+
+
+def test_json_grammar_on_the_corpus() -> None:
+    path = SHARED / "data" / "corpora" / "json.jsonl.gz"
+    if not path.exists():
+        pytest.skip(f"no shared data at {path}")
+    recognizer = ReferenceRecognizer(lark_grammar(grammars.source("json")))
+    verdicts = [0, 0]
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            case = json.loads(line)
+            if not isinstance(case.get("text"), str) or len(case["text"]) > 100 or case.get("valid") is None:
+                continue
+            text = case["text"].encode("utf-8", "surrogatepass")
+            assert recognizer.accepts(text) == case["valid"], case
+            verdicts[case["valid"]] += 1
+    assert min(verdicts) > 20
