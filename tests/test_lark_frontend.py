@@ -19,7 +19,7 @@ from grammar_engine.compiler.errors import (
     UnsatisfiableGrammarError,
     UnsupportedGrammarError,
 )
-from grammar_engine.compiler.frontends.lark import LarkConflictWarning, lark_grammar
+from grammar_engine.compiler.frontends.lark import LarkConflictWarning, lark_grammar, load_lark_grammar
 from grammar_engine.compiler.frontends.lark_lexing import TerminalView
 from grammar_engine.compiler.frontends.lark_loading import load
 from grammar_engine.compiler.frontends.lark_terminals import sorted_terminals
@@ -242,6 +242,20 @@ def test_imports_overrides_and_relative_files(tmp_path: Path) -> None:
     assert not accepts(grammar, "x (y")
     elsewhere = lark_grammar("start: item\n%import base.item", import_paths=[str(tmp_path)])
     assert accepts(elsewhere, "((x))")
+
+
+def test_texts_paths_and_names(tmp_path: Path) -> None:
+    path = tmp_path / "main.lark"
+    path.write_text("start: NAME\n%import .base.NAME\n")
+    (tmp_path / "base.lark").write_text("NAME: /[a-z]+/\n")
+    assert accepts(load_lark_grammar(path), "abc")
+    assert accepts(load_lark_grammar(str(path)), "abc")
+    assert accepts(load_lark_grammar("calc"), "1 + x")
+    assert accepts(load_lark_grammar('start: "x"'), "x")
+    with pytest.raises(GrammarSyntaxError, match="calc, json"):
+        load_lark_grammar("cobol")
+    with pytest.raises(UnsupportedGrammarError, match="postlex"):
+        load_lark_grammar("calc", postlex=object())
 
 
 def test_rules_keep_their_names() -> None:

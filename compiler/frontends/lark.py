@@ -20,12 +20,15 @@ What carries over from Lark, and what does not:
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lark.grammar import NonTerminal
 
+from grammar_engine import grammars
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
 from grammar_engine.compiler.frontends.lark_lexing import (
     TerminalView,
@@ -109,6 +112,43 @@ def lark_grammar(
         lexer=lexer,
         conflicts=tuple(conflicts),
     )
+
+
+def load_lark_grammar(
+    source: str | os.PathLike[str],
+    *,
+    start: str = "start",
+    parser: str = "auto",
+    lexer: str = "auto",
+    postlex: object | None = None,
+) -> LarkGrammar:
+    """Compile a grammar given as Lark text, as the path of a .lark file, or by the name of a shipped grammar.
+
+    A string is a path if it ends in ".lark" and has one line. Options and errors as for ``lark_grammar``; OSError if
+    the file cannot be read.
+    """
+    if postlex is not None:
+        raise UnsupportedGrammarError(
+            f"postlex={postlex!r}", place="options", advice="Write the grammar without a postlexer."
+        )
+    text, path = _read(source)
+    return lark_grammar(text, start=start, parser=parser, lexer=lexer, source_path=path)
+
+
+def _read(source: str | os.PathLike[str]) -> tuple[str, str | None]:
+    """The grammar's text, and its path if it is a file."""
+    if isinstance(source, str) and (":" in source or "\n" in source) and not _is_path(source):
+        return source, None
+    if isinstance(source, str) and not _is_path(source):
+        if source in grammars.shipped_names():
+            return grammars.source(source), None
+        known = ", ".join(grammars.shipped_names())
+        raise GrammarSyntaxError(f"neither a Lark grammar nor a shipped one ({known})", source=source)
+    return Path(source).read_text(encoding="utf-8"), os.fspath(source)
+
+
+def _is_path(source: str) -> bool:
+    return source.endswith(".lark") and "\n" not in source
 
 
 def _check_options(parser: str, lexer: str) -> None:
