@@ -1,0 +1,7 @@
+"""Samplers: how a token is drawn once the grammar has said which ones are possible."""
+
+from __future__ import annotations
+
+from grammar_engine.sampling.samplers import Greedy, Sample, Sampler
+
+__all__ = ["Greedy", "Sample", "Sampler"]
