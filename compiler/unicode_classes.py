@@ -25,7 +25,8 @@ def _all_characters(low: int, high: int) -> str:
 @cache
 def category(letter: str, *, ascii_only: bool) -> CharSet:
     r"""The members of `\w`, `\d` or `\s` (``letter``), among ASCII or all of Unicode."""
-    found = re.finditer(rf"\{letter}+", _all_characters(0, 128 if ascii_only else _ALL))
+    flags = re.ASCII if ascii_only else re.UNICODE
+    found = re.finditer(rf"\{letter}+", _all_characters(0, 128 if ascii_only else _ALL), flags)
     return CharSet.from_ranges((match.start(), match.end() - 1) for match in found)
 
 
