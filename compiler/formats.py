@@ -1,0 +1,200 @@
+"""The string formats of JSON Schema as automata over the characters of the string's value.
+
+    name       status       defined by
+    date-time  exact        RFC 3339 §5.6, leap seconds at offsets of whole hours
+    date       exact        RFC 3339 §5.6, true to the calendar
+    time       exact        RFC 3339 §5.6, leap seconds at offsets of whole and half hours
+    duration   exact        RFC 3339 appendix A
+    email      exact        RFC 5321 §4.1.2          idn-email  exact  RFC 6531 §3.3
+    hostname   restricted   RFC 1123 §2.1; without labels that begin xn--
+    idn-hostname restricted RFC 5890; labels of few scripts and at most 11 characters
+    ipv4       exact        RFC 2673 §3.2            ipv6       exact  RFC 4291 §2.2
+    uri        exact        RFC 3986                 iri        exact  RFC 3987       and their -reference forms
+    uri-template exact      RFC 6570
+    uuid       exact        RFC 9562 §4
+    json-pointer exact      RFC 6901 §5              relative-json-pointer  exact  (without index manipulation)
+    regex      refused      ECMA-262: nested parentheses are no regular language
+
+and of pydantic: uuid1 … uuid8, ipv4interface, ipv6interface, ipvanyaddress, ipvanyinterface, base64, base64url.
+
+*restricted* formats admit only true members, but not all of them. Where a format's document and Python's validators
+differ, the document is followed: ``jsonschema`` and ``datetime`` know no leap seconds and no year 0000, which
+``python_values=True`` leaves out; ``jsonschema`` takes any text with an ``@`` for an email address and P1Y2D for a
+duration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Literal
+
+from grammar_engine.compiler import format_patterns as patterns
+from grammar_engine.compiler.automaton import MATCH
+from grammar_engine.compiler.char_automaton import CharAutomaton
+from grammar_engine.compiler.char_states import Edge, trim
+from grammar_engine.compiler.charset import CharSet
+from grammar_engine.compiler.errors import UnsupportedGrammarError
+from grammar_engine.compiler.format_machines import MAX_HOSTNAME, hostname, ipv6, leap_seconds
+
+FormatStatus = Literal["exact", "restricted", "refused"]
+
+_HOLE = patterns.PLACEHOLDER
+_OTHER_HOLES = ("\ufffe", "\ufdd0")
+_NEW_YEARS_EVE, _NEW_YEAR = "(?:06-30|12-31)", "(?:07-01|01-01)"
+
+
+def _regex(pattern: str) -> CharAutomaton:
+    return CharAutomaton.from_regex(pattern).minimize()
+
+
+def _filled(whole: CharAutomaton, parts: Mapping[str, CharAutomaton]) -> CharAutomaton:
+    """``whole`` with its holes filled: edges that read nothing but keys of ``parts`` become the texts of the part.
+
+    Of several holes in one place the first key's is filled. Deterministic if all are, and if what may follow a hole
+    cannot be read by its part where that may end.
+    """
+    elsewhere = CharSet.from_chars(parts).complement()
+    states = [list(edges) for edges in whole.states]
+    bases: dict[tuple[str, int], int] = {}
+    for state, edges in enumerate(whole.states):
+        kept: list[Edge] = []
+        empty: list[Edge] = []
+        for edge in edges:
+            reads = edge.target == MATCH or edge.label.intersect(elsewhere)
+            (kept if reads else empty).append(edge)
+        hole = next((char for char in parts if any(char in edge.label for edge in empty)), "")
+        for edge in empty:
+            if hole not in edge.label:
+                continue
+            base = bases.get((hole, edge.target))
+            if base is None:
+                base = bases[hole, edge.target] = len(states)
+                states.extend(_copied(parts[hole], base, whole.states[edge.target]))
+            kept.extend(states[base])
+        states[state] = kept
+    return CharAutomaton(trim(tuple(map(tuple, states))), deterministic=True)
+
+
+def _copied(part: CharAutomaton, base: int, after: tuple[Edge, ...]) -> list[list[Edge]]:
+    """The states of ``part`` numbered from ``base``, with ``after`` where the text could end."""
+    copies: list[list[Edge]] = []
+    for edges in part.states:
+        copy = [edge._replace(target=base + edge.target) for edge in edges if edge.target != MATCH]
+        copies.append(copy + list(after) if len(copy) < len(edges) else copy)
+    return copies
+
+
+# -- dates and times --------------------------------------------------------------------------------------------------
+
+
+@cache
+def _plain_time() -> CharAutomaton:
+    return _regex(patterns.TIME)
+
+
+def _time_with_leaps(*, signs: str, step: int) -> CharAutomaton:
+    leaps = leap_seconds(signs=signs, step=step, fraction=_HOLE)
+    return _plain_time().union(_filled(leaps, {_HOLE: _regex(patterns.FRACTION)}))
+
+
+def _time(python_values: bool) -> CharAutomaton:
+    return _plain_time() if python_values else _time_with_leaps(signs="+-", step=30)
+
+
+def _date(python_values: bool) -> CharAutomaton:
+    return _regex(patterns.date(year_zero=not python_values))
+
+
+def _date_time(python_values: bool) -> CharAutomaton:
+    """Leap seconds stand at the end of 30 June or 31 December, UTC (RFC 3339, appendix D): east of it, a day later."""
+    date = patterns.date(year_zero=not python_values)
+    if python_values:
+        return _filled(_regex(f"{date}[Tt]{_HOLE}"), {_HOLE: _plain_time()})
+    west, east = _OTHER_HOLES
+    dates = _regex(f"{date}[Tt]{_HOLE}|[0-9]{{4}}-{_NEW_YEARS_EVE}[Tt]{west}|[0-9]{{4}}-{_NEW_YEAR}[Tt]{east}")
+    # Where a leap second may come, that hole is filled, with the ordinary times among its texts.
+    parts = {
+        west: _time_with_leaps(signs="-", step=60),
+        east: _time_with_leaps(signs="+", step=60),
+        _HOLE: _plain_time(),
+    }
+    return _filled(dates, parts)
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+def _pattern(pattern: str) -> Callable[[bool], CharAutomaton]:
+    return lambda python_values: _regex(pattern)
+
+
+def _with_ipv6(pattern: str) -> Callable[[bool], CharAutomaton]:
+    return lambda python_values: _filled(_regex(pattern), {_HOLE: ipv6()})
+
+
+def _idn_hostname(python_values: bool) -> CharAutomaton:
+    return _regex(patterns.IDN_HOSTNAME)
+
+
+_BUILDERS: Mapping[str, Callable[[bool], CharAutomaton]] = MappingProxyType(
+    {
+        "date-time": _date_time,
+        "date": _date,
+        "time": _time,
+        "duration": _pattern(patterns.DURATION),
+        "email": _with_ipv6(patterns.EMAIL),
+        "idn-email": _with_ipv6(patterns.IDN_EMAIL),
+        "hostname": lambda python_values: hostname(),
+        "idn-hostname": _idn_hostname,
+        "ipv4": _pattern(patterns.IPV4),
+        "ipv6": lambda python_values: ipv6(),
+        "uri": _with_ipv6(patterns.URI),
+        "uri-reference": _with_ipv6(patterns.URI_REFERENCE),
+        "iri": _with_ipv6(patterns.IRI),
+        "iri-reference": _with_ipv6(patterns.IRI_REFERENCE),
+        "uri-template": _pattern(patterns.URI_TEMPLATE),
+        "uuid": _pattern(patterns.UUID),
+        "json-pointer": _pattern(patterns.JSON_POINTER),
+        "relative-json-pointer": _pattern(patterns.RELATIVE_JSON_POINTER),
+        **{f"uuid{version}": _pattern(patterns.uuid(version)) for version in range(1, 9)},
+        "ipv4interface": _pattern(f"{patterns.IPV4}{patterns.IPV4_PREFIX}"),
+        "ipv6interface": _with_ipv6(f"{_HOLE}{patterns.IPV6_PREFIX}"),
+        "ipvanyaddress": _with_ipv6(f"{patterns.IPV4}|{_HOLE}"),
+        "ipvanyinterface": _with_ipv6(f"{patterns.IPV4}{patterns.IPV4_PREFIX}|{_HOLE}{patterns.IPV6_PREFIX}"),
+        "base64": _pattern(patterns.BASE64),
+        "base64url": _pattern(patterns.BASE64URL),
+    }
+)
+
+FORMAT_STATUS: Mapping[str, FormatStatus] = MappingProxyType(
+    {
+        **dict.fromkeys(_BUILDERS, "exact"),
+        "hostname": "restricted",
+        "idn-hostname": "restricted",
+        "regex": "refused",
+    }
+)
+"""What is promised for each format that has a definition; names that are not here constrain nothing."""
+
+FORMAT_MAX_LENGTH: Mapping[str, int] = MappingProxyType({"hostname": MAX_HOSTNAME})
+"""Lengths that an automaton keeps with a counter. A ``maxLength`` at or above it is best dropped, not intersected:
+the product would unfold the counter."""
+
+
+@cache
+def format_automaton(name: str, *, python_values: bool = False) -> CharAutomaton | None:
+    """The values of a format; None for a name without a definition, which constrains nothing.
+
+    ``python_values``: leave out what ``datetime`` cannot hold (leap seconds, year 0000). Raises
+    UnsupportedGrammarError for a format that cannot be enforced (``FORMAT_STATUS`` says "refused").
+    """
+    if FORMAT_STATUS.get(name) == "refused":
+        raise UnsupportedGrammarError(
+            f"format {name!r}",
+            place="format",
+            advice="Its texts are no regular language. Leave the format out and check the text afterwards.",
+        )
+    builder = _BUILDERS.get(name)
+    return None if builder is None else builder(python_values)
