@@ -25,6 +25,7 @@ from common import data_folder
 from grammar_engine.compiler.compiled import GrammarCompiler
 from grammar_engine.compiler.errors import GrammarEngineError, UnsupportedSchemaError
 from grammar_engine.compiler.vocabulary import Vocabulary
+
 from grammar_engine.matcher import Matcher
 
 _CONTEXT = 60

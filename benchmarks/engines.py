@@ -1,0 +1,198 @@
+"""Engines under one interface, each through the best that its public Python interface offers.
+
+An adapter may raise anything from ``compile``: the harness counts it as a refusal and keeps the message. ``fill`` and
+``accept`` are timed, so they do nothing but call the engine.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from common import Llama3
+
+
+class Engine(ABC):
+    """One engine, ready for the Llama-3 vocabulary. ``bitmask``: int32 (1, ceil(V / 32)), what ``fill`` writes."""
+
+    package: ClassVar[str]
+
+    def __init__(self, tokenizer: Llama3) -> None:
+        self.tokenizer = tokenizer
+        self.bitmask = np.zeros((1, (tokenizer.size + 31) // 32), np.int32)
+
+    @abstractmethod
+    def compile(self, schema: Any, text: str) -> Any:
+        """A compiled grammar from a JSON Schema, given as Python data and as JSON text."""
+
+    @abstractmethod
+    def start(self, compiled: Any) -> Any:
+        """A matcher at the start of a text."""
+
+    @abstractmethod
+    def fill(self, matcher: Any) -> None:
+        """Write the mask of the matcher's position to ``bitmask``."""
+
+    @abstractmethod
+    def accept(self, matcher: Any, token_id: int) -> bool:
+        """Advance by one token."""
+
+    @abstractmethod
+    def accepting(self, matcher: Any) -> bool:
+        """Whether the text so far is complete (not timed)."""
+
+    def allowed(self, token_id: int) -> bool:
+        """Whether ``bitmask`` has the token's bit."""
+        return bool(self.bitmask[0, token_id >> 5] >> (token_id & 31) & 1)
+
+
+class GrammarEngine(Engine):
+    package = "grammar-engine"
+
+    def __init__(self, tokenizer: Llama3) -> None:
+        super().__init__(tokenizer)
+        import grammar_engine as ge
+
+        self._matcher_type = ge.Matcher
+        vocabulary = ge.Vocabulary(
+            tokenizer.tokens(), stop_token_ids=tokenizer.stop, special_token_ids=list(tokenizer.special.values())
+        )
+        self._compiler = ge.GrammarCompiler(vocabulary)
+
+    def compile(self, schema: Any, text: str) -> Any:
+        return self._compiler.compile_json_schema(schema)
+
+    def start(self, compiled: Any) -> Any:
+        return self._matcher_type(compiled)
+
+    def fill(self, matcher: Any) -> None:
+        matcher.fill_next_token_bitmask(self.bitmask, 0)
+
+    def accept(self, matcher: Any, token_id: int) -> bool:
+        return bool(matcher.accept_token(token_id))
+
+    def accepting(self, matcher: Any) -> bool:
+        return bool(matcher.is_accepting())
+
+
+class LLGuidance(Engine):
+    package = "llguidance"
+
+    def __init__(self, tokenizer: Llama3) -> None:
+        super().__init__(tokenizer)
+        from llguidance import LLMatcher
+        from llguidance.numpy import fill_next_token_bitmask
+        from llguidance.tiktoken import lltokenizer_from_encoding
+
+        self._matcher_type = LLMatcher
+        self._fill = fill_next_token_bitmask
+        self._tokenizer = lltokenizer_from_encoding(
+            tokenizer.encoding(), n_vocab=tokenizer.size, eos_token=tokenizer.special["<|eot_id|>"]
+        )
+
+    def compile(self, schema: Any, text: str) -> Any:
+        matcher = self._matcher_type(self._tokenizer, self._matcher_type.grammar_from_json_schema(text), log_level=0)
+        if matcher.is_error():
+            raise ValueError(matcher.get_error())
+        return matcher
+
+    def start(self, compiled: Any) -> Any:
+        return compiled.deep_copy()
+
+    def fill(self, matcher: Any) -> None:
+        self._fill(matcher, self.bitmask, 0)
+
+    def accept(self, matcher: Any, token_id: int) -> bool:
+        return bool(matcher.consume_token(token_id))
+
+    def accepting(self, matcher: Any) -> bool:
+        return bool(matcher.is_accepting())
+
+
+class XGrammar(Engine):
+    package = "xgrammar"
+    options: ClassVar[dict[str, Any]] = {"strict_mode": False}
+
+    def __init__(self, tokenizer: Llama3) -> None:
+        super().__init__(tokenizer)
+        import xgrammar
+
+        self._matcher_type = xgrammar.GrammarMatcher
+        info = xgrammar.TokenizerInfo(
+            tokenizer.tokens(),
+            xgrammar.VocabType.RAW,
+            vocab_size=tokenizer.size,
+            stop_token_ids=tokenizer.stop,
+        )
+        # Its cache, on by default, shares mask work between grammars, not only between equal schemas.
+        self._compiler = xgrammar.GrammarCompiler(info, max_threads=1, cache_enabled=True)
+
+    def compile(self, schema: Any, text: str) -> Any:
+        return self._compiler.compile_json_schema(text, **self.options)
+
+    def start(self, compiled: Any) -> Any:
+        return self._matcher_type(compiled)
+
+    def fill(self, matcher: Any) -> None:
+        matcher.fill_next_token_bitmask(self.bitmask, 0)
+
+    def accept(self, matcher: Any, token_id: int) -> bool:
+        return bool(matcher.accept_token(token_id))
+
+    def accepting(self, matcher: Any) -> bool:
+        self.fill(matcher)
+        return self.allowed(self.tokenizer.special["<|eot_id|>"])
+
+
+class XGrammarStrict(XGrammar):
+    options: ClassVar[dict[str, Any]] = {"strict_mode": True}
+
+
+class OutlinesCore(Engine):
+    package = "outlines_core"
+
+    def __init__(self, tokenizer: Llama3) -> None:
+        super().__init__(tokenizer)
+        import outlines_core
+
+        self._module = outlines_core
+        self._vocabulary = outlines_core.Vocabulary(
+            tokenizer.special["<|eot_id|>"], {token: [token_id] for token, token_id in tokenizer.ranks.items()}
+        )
+        self._address = (self.bitmask.ctypes.data, self.bitmask.size, self.bitmask.itemsize)
+
+    def compile(self, schema: Any, text: str) -> Any:
+        return self._module.Index(self._module.json_schema.build_regex_from_schema(text), self._vocabulary)
+
+    def start(self, compiled: Any) -> Any:
+        return self._module.Guide(compiled)
+
+    def fill(self, matcher: Any) -> None:
+        matcher.write_mask_into(*self._address)
+
+    def accept(self, matcher: Any, token_id: int) -> bool:
+        try:
+            matcher.advance(token_id, return_tokens=False)
+        except ValueError:  # how a Guide says that it has no such transition
+            return False
+        return True
+
+    def accepting(self, matcher: Any) -> bool:
+        self.fill(matcher)
+        return self.allowed(self.tokenizer.special["<|eot_id|>"])
+
+
+ENGINES: dict[str, type[Engine]] = {
+    "grammar_engine": GrammarEngine,
+    "llguidance": LLGuidance,
+    "xgrammar": XGrammar,
+    "xgrammar_strict": XGrammarStrict,
+    "outlines_core": OutlinesCore,
+}
+
+
+def schema_text(schema: Any) -> str:
+    """A schema as JSON text, for the engines that read text."""
+    return json.dumps(schema, ensure_ascii=False)
