@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grammar_engine.compiler.engine import Engine, EngineContext, Limits
 from grammar_engine.compiler.errors import GrammarEngineError, InvalidSchemaError
 from grammar_engine.compiler.ir import Grammar
 from grammar_engine.compiler.mask_cache import MaskCache
 from grammar_engine.compiler.mask_store import MaskStore
-from grammar_engine.compiler.token_trie import make_token_trie
+from grammar_engine.compiler.limits import Limits
+from grammar_engine.compiler.warmup import load_kernels
 
 if TYPE_CHECKING:
     import os
 
+    from grammar_engine.compiler.engine import Engine
     from grammar_engine.compiler.vocabulary import Vocabulary
 
 
@@ -61,6 +62,10 @@ class GrammarCompiler:
         cache_size: int = 64,
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
+        load_kernels()
+        from grammar_engine.compiler.engine import EngineContext  # importing it loads (or compiles) the kernels
+        from grammar_engine.compiler.token_trie import make_token_trie
+
         self.vocabulary = vocabulary
         self.limits = limits or Limits()
         self.store = MaskStore()
@@ -173,5 +178,7 @@ class GrammarCompiler:
         return compiled
 
     def _bind(self, grammar: Grammar) -> CompiledGrammar:
+        from grammar_engine.compiler.engine import Engine
+
         engine = Engine(grammar, self._context, self.limits)
         return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids)

@@ -43,11 +43,16 @@ class Terminal:
 
     ``unless``: for LEFTMOST lexing, the ids of regex terminals over which this literal wins when they match exactly
     its text (Lark's keyword rule); empty otherwise.
+
+    ``excluded``: for UNORDERED lexing, texts that the terminal does not match although its automaton does (any property
+    name but the declared ones). Cheaper than subtracting them: the automaton stays one that other grammars know. There
+    must be a longer match behind every prefix of an excluded text that the automaton reads.
     """
 
     name: str
     automaton: bytes | ByteAutomaton
     unless: tuple[int, ...] = ()
+    excluded: tuple[bytes, ...] = ()
 
 
 class Grammar(ABC):

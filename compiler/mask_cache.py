@@ -59,7 +59,7 @@ class MaskCache:
                         exit_groups=archive[f"groups{number}"],
                         witnesses=tuple(bytes.fromhex(text) for text in item["witnesses"]),
                     )
-                    self._store.put(_signature(item["signature"]), walk)
+                    self._store.walks.put(_signature(item["signature"]), walk)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return 0
         return len(index)
@@ -71,7 +71,7 @@ class MaskCache:
             return 0
         arrays: dict[str, Any] = {}
         index = []
-        for number, (signature, walk) in enumerate(self._store.items()):
+        for number, (signature, walk) in enumerate(self._store.walks.items()):
             if walk.row is not None:
                 arrays[f"row{number}"] = walk.row
             arrays[f"tokens{number}"] = walk.tokens

@@ -11,7 +11,8 @@ that another grammar finds its own states by stepping through them.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,18 +34,62 @@ class StoredWalk:
         return row + self.tokens.nbytes + self.exit_nodes.nbytes + self.exit_groups.nbytes
 
 
-class MaskStore:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CountedWalk:
+    """One walk from the root inside a counted loop, whatever its bounds: what each token and exit asks of the counter.
+
+    ``rounds``: how many rounds of the loop a token begins (-1: does not matter). Tokens are sorted by it, so that those
+    allowed when r rounds are left are a prefix. Exits likewise say how many rounds were begun before the loop was left.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    token_rounds: npt.NDArray[np.int32]
+    exit_nodes: npt.NDArray[np.int32]
+    exit_rounds: npt.NDArray[np.int32]
+    rows: dict[int, npt.NDArray[np.uint32]] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        return 2 * self.tokens.nbytes + 2 * self.exit_nodes.nbytes
+
+    @property
+    def most_rounds(self) -> int:
+        """No token begins more."""
+        return int(self.token_rounds[-1]) if len(self.token_rounds) else 0
+
+    def row(self, rounds_left: int, words: int) -> npt.NDArray[np.uint32]:
+        """The tokens that begin at most so many rounds: uint32 ``(words,)``. Kept, since every text of a kind asks for the same."""
+        found = self.rows.get(rounds_left)
+        if found is None:
+            count = int(np.searchsorted(self.token_rounds, rounds_left, side="right"))
+            found = bitmask_of(self.tokens[:count], words)
+            self.rows[rounds_left] = found
+        return found
+
+
+def bitmask_of(tokens: npt.NDArray[np.int32], words: int) -> npt.NDArray[np.uint32]:
+    """A row with the bits of ``tokens`` set."""
+    bits = np.zeros(words * 32, np.uint8)
+    bits[tokens] = 1
+    row: npt.NDArray[np.uint32] = np.packbits(bits, bitorder="little").view(np.uint32)
+    return row
+
+
+Walk = TypeVar("Walk", StoredWalk, CountedWalk)
+
+
+class WalkTable(Generic[Walk]):
     """Walks by signature, within a byte budget (the oldest go first). Thread-safe."""
 
-    def __init__(self, *, budget_bytes: int = 64 << 20) -> None:
+    def __init__(self, budget_bytes: int) -> None:
         self._budget = budget_bytes
         self._used = 0
-        self._walks: dict[tuple[object, ...], StoredWalk] = {}
+        self._walks: dict[tuple[object, ...], Walk] = {}
         self._lock = threading.Lock()
         self.hits = 0
         self.misses = 0
 
-    def get(self, signature: tuple[object, ...]) -> StoredWalk | None:
+    def get(self, signature: tuple[object, ...]) -> Walk | None:
         with self._lock:
             found = self._walks.get(signature)
             if found is None:
@@ -53,7 +98,7 @@ class MaskStore:
                 self.hits += 1
             return found
 
-    def put(self, signature: tuple[object, ...], walk: StoredWalk) -> None:
+    def put(self, signature: tuple[object, ...], walk: Walk) -> None:
         with self._lock:
             if signature in self._walks:
                 return
@@ -63,6 +108,14 @@ class MaskStore:
                 oldest = next(iter(self._walks))
                 self._used -= self._walks.pop(oldest).nbytes
 
-    def items(self) -> list[tuple[tuple[object, ...], StoredWalk]]:
+    def items(self) -> list[tuple[tuple[object, ...], Walk]]:
         with self._lock:
             return list(self._walks.items())
+
+
+class MaskStore:
+    """What grammars of one vocabulary share: walks of keyed automata, and those of counted loops."""
+
+    def __init__(self, *, budget_bytes: int = 64 << 20) -> None:
+        self.walks: WalkTable[StoredWalk] = WalkTable(budget_bytes)
+        self.counted: WalkTable[CountedWalk] = WalkTable(budget_bytes)

@@ -40,6 +40,7 @@ Thread = tuple[int, int, int]
 class UnorderedState:
     """All tokenizations at once: the Earley set of every byte offset, and the threads of every open lexeme."""
 
+    text: bytes
     history: History
     threads: frozenset[tuple[int, Thread]]
 
@@ -136,7 +137,7 @@ class ReferenceRecognizer:
             seeds.add((_GOAL, (), 0, 0))
         history = (self._closure((), seeds),)
         if self.grammar.lexing is Lexing.UNORDERED:
-            return UnorderedState(history=history, threads=self._unordered_threads(history))
+            return UnorderedState(text=b"", history=history, threads=self._unordered_threads(history))
         return frozenset({self._at_boundary(history, frozenset())})
 
     def step(self, state: State, byte: int) -> State:
@@ -265,6 +266,7 @@ class ReferenceRecognizer:
         )
 
     def _step_unordered(self, state: UnorderedState, byte: int) -> UnorderedState:
+        text = state.text + bytes([byte])
         threads: set[tuple[int, Thread]] = set()
         seeds: set[Item] = set()
         for begin, thread in state.threads:
@@ -273,11 +275,13 @@ class ReferenceRecognizer:
                 if position != MATCH:
                     threads.add((begin, successor))
                     continue
+                if text[begin:] in self._terminal(terminal).excluded:
+                    continue
                 seeds.update(self._advanced(state.history[begin], terminal))
                 if terminal in self.grammar.ignored:
                     seeds.update(state.history[begin])
         history = (*state.history, self._closure(state.history, seeds))
-        return UnorderedState(history=history, threads=self._unordered_threads(history) | threads)
+        return UnorderedState(text=text, history=history, threads=self._unordered_threads(history) | threads)
 
     # -- leftmost-first lexing --------------------------------------------------------------------------------------
 

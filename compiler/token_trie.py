@@ -45,9 +45,10 @@ class TokenTrie:
         return len(self.info)
 
     def path(self, node: int) -> bytes:
-        """The bytes from the root to a node: those of its ancestors, which are the nodes whose subtrees hold it."""
-        ancestors = np.flatnonzero(self.end[1 : node + 1] > node) + 1
-        return (self.info[ancestors] & 0xFF).astype(np.uint8).tobytes()
+        """The bytes from the root to a node: the beginning of the first token at or below it."""
+        depth = (int(self.info[node]) >> 8) & 0xFFF
+        start = int(self.starts[self.token_ids[self.first[node]]])
+        return self.bytes[start : start + depth].astype(np.uint8).tobytes()
 
 
 def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from grammar_engine.kernels.arena import UNKNOWN, kernel
-from grammar_engine.kernels.lexer import lexer_step
+from grammar_engine.kernels.lexer import free_state, lexer_step
 from grammar_engine.kernels.masks import (
     K_COUNT,
     K_LIST,
@@ -16,18 +16,21 @@ from grammar_engine.kernels.masks import (
     O_ACCEPTING,
     O_FIELDS,
     add_pair,
+    counted_walk,
     intern_position,
     mask_of_pair,
     position_step,
     walk,
 )
-from grammar_engine.kernels.parser import start_of
+from grammar_engine.kernels.parser import starts_of
 
 OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible (data index in out[0])
 OP_FILL = 1  # bitmask[b] := mask of position a (stop ids in data iff accepting)
 OP_START = 2  # the position at the start of configuration a
 OP_WALK = 3  # the walk of lexer state a below trie node b
 OP_STEP = 4  # the lexer state a after byte b
+OP_COUNTED_WALK = 5  # masks.counted_walk of lexer state a
+OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start free counting
 
 
 @kernel("int64(int64, int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], uint32[:, ::1], int32[::1], int64, int64, int64)")
@@ -73,15 +76,21 @@ def run(operation, mem, scratch, node_info, node_end, node_token, token_ids, row
                 bitmask[b, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
         return np.int64(1)
     if operation == OP_START:
-        start = start_of(mem, a, 0)
-        if start < 0:
-            return np.int64(start)
-        count = add_pair(mem, scratch, 0, start, a)
-        if count < 0:
-            return np.int64(count)
+        starts = starts_of(mem, scratch, a, 0)
+        if starts < 0:
+            return np.int64(starts)
+        count = 0
+        for s in range(starts + 1, starts + 1 + mem[starts]):
+            count = add_pair(mem, scratch, count, mem[s], a)
+            if count < 0:
+                return np.int64(count)
         return np.int64(intern_position(mem, scratch, count))
     if operation == OP_WALK:
         return np.int64(walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, a, b))
     if operation == OP_STEP:
         return np.int64(lexer_step(mem, a, b))
+    if operation == OP_COUNTED_WALK:
+        return np.int64(counted_walk(mem, scratch, node_info, node_end, node_token, token_ids, a))
+    if operation == OP_FREE_STATE:
+        return np.int64(free_state(mem, a))
     return np.int64(UNKNOWN)

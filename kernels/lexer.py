@@ -13,21 +13,24 @@ it goes on. In the first, the surviving threads become **monitors**: if one of t
 engine would have preferred that longer match, so the state dies. Monitors can't help a text, only forbid it, and
 vanish when none of them can match any more.
 
-Keywords (Lark's rule: a literal wins over a regex terminal only where that terminal matches exactly the literal's
-text): beside such a terminal the literal runs as a **shadow** that never matches by itself; if a shadow is complete
-at the very byte where its regex terminal matches, the match counts as the keyword's.
+**Shadows** are threads that never match by themselves but change a match of another terminal at the same byte:
+
+    keyword   (Lark's rule: a literal wins over a regex terminal only where that matches exactly the literal's text)
+              the match of the regex terminal counts as the keyword's
+    excluded  (any property name but the declared ones) the match of the terminal does not count
+
+A state in which only shadows are left is dead.
 """
 
 from __future__ import annotations
 
-from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT
+from grammar_engine.compiler.automaton import AGAIN, ENTER
 from grammar_engine.kernels.arena import (
     FULL,
     H_EPOCH,
-    H_MISS,
     H_ORDERED,
     H_TOP,
-    MISS_TERMINAL,
+    R_LENGTH,
     T_LEXER,
     UNKNOWN,
     intern,
@@ -39,28 +42,33 @@ from grammar_engine.kernels.arena import (
 P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
 # Closure: [number of entries, (target, op, bound)...]; target > 0: position, < 0: minus a terminal that matches.
 # Terminal.
-X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, TERMINAL_SIZE = 0, 1, 2, 3, 4, 5, 6, 7
+X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, TERMINAL_SIZE = 0, 1, 2, 3, 4, 5, 6, 7, 8
 # Lexer state: fields, then payload [is_start, threads, monitors, matches, (position, counter)..., ..., (terminal, counter)...].
-L_SHARED, L_NEXT, L_FIELDS = 2, 3, 3 + 256
+L_SHARED, L_SHADOWED, L_NEXT, L_FIELDS = 2, 3, 4, 4 + 256
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
+
+CLOSED = -(1 << 30)  # no counter: the entry may not be taken
+FREE = -(1 << 20)  # where free counting starts
 
 
 @kernel("int64(int64, int64, int64)")
 def counter_after(c, op, bound):  # type: ignore[no-untyped-def]
-    """The counter after an entry's operation, or -1 if the entry is closed to it (see compiler.automaton)."""
+    """The counter after an entry's operation, or CLOSED if the entry is closed to it (see compiler.automaton).
+
+    Below zero the counter is *free*: rounds are counted from FREE upwards, no bound holds, and leaving the loop keeps the
+    count. One walk in that mode tells for every token how many rounds it begins, whatever the bounds are.
+    """
     if op == 0:
         return c
+    if c < 0:
+        return c + 1 if op == AGAIN else c
     if op == ENTER:
         return 1
     if op == AGAIN:
         if bound < 0:
             return min(c + 1, -bound)
-        if c < bound:
-            return c + 1
-        return -1
-    if op == EXIT and c >= bound:
-        return 0
-    return -1
+        return c + 1 if c < bound else CLOSED
+    return 0 if c >= bound else CLOSED
 
 
 @kernel("int64(int32[::1], int64, int64, int64, int64, int64)")
@@ -96,6 +104,7 @@ def intern_lexer_state(mem, length):  # type: ignore[no-untyped-def]
         for i in range(state + L_NEXT, state + L_NEXT + 256):
             mem[i] = 0
         shared = 1
+        shadowed = 0
         at = state + L_LIST
         for i in range(at, at + 2 * mem[state + L_THREADS], 2):
             position = mem[i]
@@ -103,9 +112,12 @@ def intern_lexer_state(mem, length):  # type: ignore[no-untyped-def]
                 mem[state + L_NEXT + b] = UNKNOWN
             if mem[position + P_KEY] == 0:
                 shared = 0
+            if mem[position + P_SHADOW] != 0:
+                shadowed = 1
         if mem[state + L_MONITORS] != 0 or mem[state + L_THREADS] == 0:
             shared = 0
         mem[state + L_SHARED] = shared
+        mem[state + L_SHADOWED] = shadowed
     return state
 
 
@@ -125,8 +137,8 @@ def lexer_step(mem, state, byte):  # type: ignore[no-untyped-def]
     at_threads = state + L_LIST
     end_threads = at_threads + 2 * mem[state + L_THREADS]
     matched = 0  # ordered: the terminal; unordered: number of MATCH entries met
-    keyword_count = 0
-    keyword_at = limit  # shadows completed at this byte, noted from the end of the arena downwards
+    shadows = 0
+    shadows_at = limit  # whose shadows are complete at this byte, noted from the end of the arena downwards
     cut = False
     for i in range(at_threads, end_threads, 2):
         position = mem[i]
@@ -139,38 +151,35 @@ def lexer_step(mem, state, byte):  # type: ignore[no-untyped-def]
             target = mem[entry]
             c2 = counter_after(c, mem[entry + 1], mem[entry + 2])
             entry += 3
-            if c2 < 0:
+            if c2 == CLOSED:
                 continue
+            if base + 2 * threads + 64 > shadows_at - shadows:
+                return FULL
             if target > 0:
-                if base + 2 * threads + 64 > keyword_at - 64:
-                    mem[H_TOP] = top
-                    return FULL
                 threads = add_thread(mem, base, threads, target, c2, ordered)
+            elif mem[-target + X_SHADOW_OF] != 0:
+                shadows += 1
+                mem[shadows_at - shadows] = mem[-target + X_SHADOW_OF]
             elif ordered == 0:
                 matched += 1
-            elif mem[-target + X_SHADOW_OF] != 0:
-                keyword_count += 1
-                mem[keyword_at - keyword_count] = mem[-target + X_SHADOW_OF]
             else:
                 matched = -target
-                for k in range(keyword_count):
-                    keyword = mem[keyword_at - 1 - k]
-                    unless = mem[keyword + X_UNLESS]
+                for k in range(shadows_at - shadows, shadows_at):
+                    unless = mem[mem[k] + X_UNLESS]
                     for u in range(unless + 1, unless + 1 + mem[unless]):
                         if mem[u] == -target:
-                            matched = keyword
+                            matched = mem[k]
                 cut = True
                 break
         if cut:
             break
-    if ordered:
-        alive = False
-        for i in range(base, base + 2 * threads, 2):
-            if mem[mem[i] + P_SHADOW] == 0:
-                alive = True
-                break
-        if not alive:
-            threads = 0
+    alive = False
+    for i in range(base, base + 2 * threads, 2):
+        if mem[mem[i] + P_SHADOW] == 0:
+            alive = True
+            break
+    if not alive:
+        threads = 0
     if threads == 0 and matched == 0:
         mem[state + L_NEXT + byte] = 0
         return 0
@@ -187,7 +196,7 @@ def lexer_step(mem, state, byte):  # type: ignore[no-untyped-def]
             target = mem[entry]
             c2 = counter_after(mem[i + 1], mem[entry + 1], mem[entry + 2])
             entry += 3
-            if c2 < 0:
+            if c2 == CLOSED:
                 continue
             if target < 0:
                 if mem[-target + X_SHADOW_OF] == 0:
@@ -213,11 +222,22 @@ def lexer_step(mem, state, byte):  # type: ignore[no-untyped-def]
                 entry = closure + 1
                 for _ in range(mem[closure]):
                     target = mem[entry]
-                    if target < 0 and counter_after(mem[i + 1], mem[entry + 1], mem[entry + 2]) >= 0:
-                        if at_matches + 2 * matches + 64 > limit:
-                            return FULL
-                        matches = add_thread(mem, at_matches, matches, -target, 0, 0)
+                    c2 = counter_after(mem[i + 1], mem[entry + 1], mem[entry + 2])
                     entry += 3
+                    if target > 0 or c2 == CLOSED or mem[-target + X_SHADOW_OF] != 0:
+                        continue
+                    excluded = False
+                    for k in range(shadows_at - shadows, shadows_at):
+                        if mem[k] == -target:
+                            excluded = True
+                    if excluded:
+                        continue
+                    if at_matches + 2 * matches + 64 > shadows_at - shadows:
+                        return FULL
+                    matches = add_thread(mem, at_matches, matches, -target, min(c2, 0), 0)
+            if matches == 0 and threads == 0:
+                mem[state + L_NEXT + byte] = 0
+                return 0
     head = top + L_FIELDS
     mem[head] = 0
     mem[head + 1] = threads
@@ -236,43 +256,37 @@ def add_closure(mem, base, threads, closure, ordered):  # type: ignore[no-untype
         if base + 2 * threads + 64 > mem.size:
             return FULL
         c = counter_after(0, mem[entry + 1], mem[entry + 2])
-        if c >= 0 and mem[entry] > 0:
+        if c != CLOSED and mem[entry] > 0:
             threads = add_thread(mem, base, threads, mem[entry], c, ordered)
         entry += 3
     return threads
 
 
-@kernel("int64(int32[::1], int64, int64, int64)")
-def lexer_start(mem, offered, count, before):  # type: ignore[no-untyped-def]
-    """The lexer state at the start of a lexeme.
+@kernel("int64(int32[::1], int32[::1], int64, int64, int64)")
+def lexer_start(mem, scratch, first, count, before):  # type: ignore[no-untyped-def]
+    """The lexer state at the start of a lexeme, for the (loaded) terminals scratch[first:first + count].
 
-    ``offered``: address of ``count`` terminals (scratch space at TOP is free for use behind them). ``before``: the
-    lexer state in which the previous lexeme ended, whose threads and monitors must not match from now on, or 0.
+    ``before``: the lexer state in which the previous lexeme ended, whose threads and monitors must not match from now
+    on, or 0.
     """
     ordered = mem[H_ORDERED]
     top = mem[H_TOP]
-    # `offered` lies at TOP; the payload is built behind it and moved down, so that interning finds it at TOP + L_FIELDS.
-    base = offered + count + 8
+    base = top + L_LIST
     threads = 0
     if ordered:
-        for i in range(offered + 1, offered + count):  # insertion sort by priority; lists are short and mostly sorted
-            t = mem[i]
+        for i in range(first + 1, first + count):  # insertion sort by priority; lists are short and mostly sorted
+            t = scratch[i]
             j = i
-            while j > offered and mem[mem[j - 1] + X_ORDER] > mem[t + X_ORDER]:
-                mem[j] = mem[j - 1]
+            while j > first and mem[scratch[j - 1] + X_ORDER] > mem[t + X_ORDER]:
+                scratch[j] = scratch[j - 1]
                 j -= 1
-            mem[j] = t
-    for i in range(offered, offered + count):
-        if mem[mem[i] + X_CLOSURE] == 0:
-            mem[H_MISS] = mem[i]
-            return MISS_TERMINAL
-    if ordered:
+            scratch[j] = t
         mem[H_EPOCH] += 1
         epoch = mem[H_EPOCH]
-        for i in range(offered, offered + count):
-            mem[mem[i] + X_MARK] = epoch
-        for i in range(offered, offered + count):  # shadows go first, so that no match cuts them
-            t = mem[i]
+        for i in range(first, first + count):
+            mem[scratch[i] + X_MARK] = epoch
+        for i in range(first, first + count):  # shadows go first, so that no match cuts them
+            t = scratch[i]
             unless = mem[t + X_UNLESS]
             if unless != 0:
                 for u in range(unless + 1, unless + 1 + mem[unless]):
@@ -280,13 +294,18 @@ def lexer_start(mem, offered, count, before):  # type: ignore[no-untyped-def]
                         threads = add_closure(mem, base, threads, mem[t + X_SHADOW], ordered)
                         if threads < 0:
                             return FULL
-                        mem[i] = -t
+                        scratch[i] = -t
                         break
-    for i in range(offered, offered + count):
-        if mem[i] > 0:
-            threads = add_closure(mem, base, threads, mem[mem[i] + X_CLOSURE], ordered)
+    for i in range(first, first + count):
+        t = scratch[i]
+        if t > 0:
+            threads = add_closure(mem, base, threads, mem[t + X_CLOSURE], ordered)
             if threads < 0:
                 return FULL
+            if ordered == 0 and mem[t + X_SHADOW] != 0:
+                threads = add_closure(mem, base, threads, mem[t + X_SHADOW], ordered)
+                if threads < 0:
+                    return FULL
     monitors = 0
     if before != 0:
         at_monitors = base + 2 * threads
@@ -295,19 +314,54 @@ def lexer_start(mem, offered, count, before):  # type: ignore[no-untyped-def]
             if at_monitors + 2 * monitors + 64 > mem.size:
                 return FULL
             monitors = add_thread(mem, at_monitors, monitors, mem[i], mem[i + 1], 0)
-    length = 2 * (threads + monitors)
-    target = top + L_LIST
-    if max(base, target) + length + 64 > mem.size:
-        return FULL
-    if target <= base:
-        for i in range(length):
-            mem[target + i] = mem[base + i]
-    else:
-        for i in range(length - 1, -1, -1):
-            mem[target + i] = mem[base + i]
     head = top + L_FIELDS
     mem[head] = 1
     mem[head + 1] = threads
     mem[head + 2] = monitors
     mem[head + 3] = 0
-    return intern_lexer_state(mem, 4 + length)
+    return intern_lexer_state(mem, 4 + 2 * (threads + monitors))
+
+
+@kernel("int64(int32[::1], int64)")
+def without_shadows(mem, state):  # type: ignore[no-untyped-def]
+    """An unordered lexer state less its shadows: itself if it has none, or FULL."""
+    if must_grow(mem):
+        return FULL
+    top = mem[H_TOP]
+    base = top + L_LIST
+    if base + mem[state + R_LENGTH] + 64 > mem.size:
+        return FULL
+    threads = 0
+    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
+        if mem[mem[i] + P_SHADOW] == 0:
+            mem[base + 2 * threads] = mem[i]
+            mem[base + 2 * threads + 1] = mem[i + 1]
+            threads += 1
+    if threads == mem[state + L_THREADS]:
+        return state
+    head = top + L_FIELDS
+    mem[head] = mem[state + L_IS_START]
+    mem[head + 1] = threads
+    mem[head + 2] = 0
+    mem[head + 3] = 0
+    return intern_lexer_state(mem, 4 + 2 * threads)
+
+
+@kernel("int64(int32[::1], int64)")
+def free_state(mem, state):  # type: ignore[no-untyped-def]
+    """An unordered lexer state with every counter that is not 0 replaced by FREE, or FULL."""
+    if must_grow(mem):
+        return FULL
+    top = mem[H_TOP]
+    base = top + L_LIST
+    if base + mem[state + R_LENGTH] + 64 > mem.size:
+        return FULL
+    threads = 0
+    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
+        threads = add_thread(mem, base, threads, mem[i], FREE if mem[i + 1] != 0 else 0, 0)
+    head = top + L_FIELDS
+    mem[head] = 0
+    mem[head + 1] = threads
+    mem[head + 2] = 0
+    mem[head + 3] = 0
+    return intern_lexer_state(mem, 4 + 2 * threads)

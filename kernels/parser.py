@@ -26,6 +26,7 @@ from grammar_engine.kernels.arena import (
     H_EPOCH,
     H_IGNORED,
     H_MISS,
+    H_ORDERED,
     H_START,
     H_TOP,
     LIMIT,
@@ -33,6 +34,7 @@ from grammar_engine.kernels.arena import (
     M_SHIFT,
     M_START,
     MISS_NONTERMINAL,
+    MISS_TERMINAL,
     SLACK,
     T_CONFIG,
     T_NODE,
@@ -44,7 +46,7 @@ from grammar_engine.kernels.arena import (
     memo_put,
     must_grow,
 )
-from grammar_engine.kernels.lexer import X_IGNORED, X_MARK, lexer_start
+from grammar_engine.kernels.lexer import X_CLOSURE, X_IGNORED, X_MARK, X_WIDE, lexer_start
 
 # Nonterminal.
 N_PRODUCTIONS, N_MARK, NONTERMINAL_SIZE = 0, 1, 2
@@ -303,9 +305,14 @@ def shift(mem, scratch, configuration, terminal):  # type: ignore[no-untyped-def
     return result
 
 
-@kernel("int64(int32[::1], int64, int64)")
-def start_of(mem, configuration, before):  # type: ignore[no-untyped-def]
-    """The lexer state at the start of a lexeme in a configuration (see lexer_start for ``before``), or a code."""
+@kernel("int64(int32[::1], int32[::1], int64, int64)")
+def starts_of(mem, scratch, configuration, before):  # type: ignore[no-untyped-def]
+    """The list [n, lexer states...] at the start of a lexeme in a configuration, or a code.
+
+    Unordered lexing: one state for each *wide* terminal (whose rows are worth sharing between grammars: see MISS_ROW) and one
+    for all others; threads of different terminals never speak to each other, so the split changes nothing but rows.
+    Leftmost-first: always one. ``before``: see lexer_start.
+    """
     if before == 0:
         if mem[configuration + C_START] != 0:
             return mem[configuration + C_START]
@@ -317,33 +324,61 @@ def start_of(mem, configuration, before):  # type: ignore[no-untyped-def]
         code = expand_state(mem, mem[mem[i] + G_FIELDS])
         if code < 0:
             return code
-    if must_grow(mem):
-        return FULL
     mem[H_EPOCH] += 1
     epoch = mem[H_EPOCH]
-    offered = mem[H_TOP]
+    # Terminals of the common state grow from the bottom of scratch, wide ones from the middle.
+    half = SCRATCH_SHIFT // 2
     count = 0
+    wide = 0
     ignored = mem[H_IGNORED]
-    for i in range(ignored + 1, ignored + 1 + mem[ignored]):
-        mem[mem[i] + X_MARK] = epoch
-        mem[offered + count] = mem[i]
-        count += 1
-    for i in range(configuration + C_FIELDS + 1, configuration + C_FIELDS + mem[configuration + 1]):
-        terminals = mem[mem[mem[i] + G_FIELDS] + S_TERMINALS]
+    ordered = mem[H_ORDERED]
+    nodes = mem[configuration + 1] - 1
+    for i in range(-1, nodes):
+        terminals = ignored if i < 0 else mem[mem[mem[configuration + C_FIELDS + 1 + i] + G_FIELDS] + S_TERMINALS]
         for j in range(terminals + 1, terminals + 1 + mem[terminals]):
             t = mem[j]
-            if mem[t + X_MARK] != epoch:
-                mem[t + X_MARK] = epoch
-                mem[offered + count] = t
+            if mem[t + X_MARK] == epoch:
+                continue
+            mem[t + X_MARK] = epoch
+            if mem[t + X_CLOSURE] == 0:
+                mem[H_MISS] = t
+                return MISS_TERMINAL
+            if mem[t + X_WIDE] != 0 and ordered == 0:
+                scratch[half + wide] = t
+                wide += 1
+            else:
+                scratch[count] = t
                 count += 1
-                if offered + count + 64 > mem.size:
-                    return FULL
-    result = lexer_start(mem, offered, count, before)
-    if result > 0:
-        if before == 0:
-            mem[configuration + C_START] = result
-        else:
-            memo_put(mem, M_START, configuration, before, result)
+            if count >= half or wide >= half:
+                return LIMIT
+    states = 0
+    if count > 0 or wide == 0:
+        if must_grow(mem):
+            return FULL
+        state = lexer_start(mem, scratch, 0, count, before)
+        if state < 0:
+            return state
+        scratch[0] = state
+        states = 1
+    for i in range(wide):
+        if must_grow(mem):
+            return FULL
+        state = lexer_start(mem, scratch, half + i, 1, before)
+        if state < 0:
+            return state
+        scratch[states] = state
+        states += 1
+    if must_grow(mem) or mem[H_TOP] + states + SLACK > mem.size:
+        return FULL
+    result = mem[H_TOP]
+    mem[result] = states
+    for i in range(states):
+        mem[result + 1 + i] = scratch[i]
+    mem[H_TOP] = result + 1 + states
+    if before == 0:
+        mem[configuration + C_START] = result
+    else:
+        memo_put(mem, M_START, configuration, before, result)
     return result
 
 

@@ -18,7 +18,7 @@ from grammar_engine.compiler.reference import ReferenceRecognizer
 from grammar_engine.compiler.vocabulary import Vocabulary
 from grammar_engine.matcher import Matcher
 
-ALPHABET = b"ab(, "
+ALPHABET = b"ab(),"
 
 
 def random_automaton(rng: random.Random, key: str) -> ByteAutomaton:
@@ -61,8 +61,35 @@ def counted_automaton(rng: random.Random) -> ByteAutomaton:
     )
 
 
+def wide_terminal(rng: random.Random, number: int) -> Terminal:
+    """``(`` any printable characters ``)``: wide enough to share its rows, maybe counted, maybe with excluded texts."""
+    low = rng.randint(0, 3)
+    high = rng.choice([low + rng.randint(1, 4), None])
+    counted = rng.random() < 0.7
+    enter, again, leave = ((ENTER, 0), (AGAIN, high if high is not None else -low), (EXIT, low)) if counted else ((KEEP, 0),) * 3
+    if counted and high is None and low == 0:
+        enter = again = leave = (KEEP, 0)
+    first = [(1, *enter), (2, *enter)] + ([(3, KEEP, 0)] if low == 0 or not counted else [])
+    entries = [(0, KEEP, 0), *first, (1, *again), (2, *again), (3, *leave), (MATCH, KEEP, 0)]
+    automaton = ByteAutomaton(
+        positions=np.array([(40, 40, 1), (32, 39, 2), (42, 127, 2), (41, 41, 3)], np.int32),
+        offsets=np.array([0, 1, 1 + len(first), 4 + len(first), 5 + len(first)], np.int32),
+        entries=np.array(entries, np.int32),
+        key=f"wide:{counted}:{low}:{high}",
+    )
+    automaton.validate()
+    excluded = set()
+    for _ in range(rng.choice([0, 0, 2])):
+        excluded.add(b"(" + bytes(rng.choice(b"ab,") for _ in range(rng.randint(0, 3))) + b")")
+    if counted and high is not None and high < 5:
+        excluded.clear()  # a prefix of an excluded text might have no longer match, which the contract forbids
+    return Terminal(name=f"W{number}", automaton=automaton, excluded=tuple(sorted(excluded)))
+
+
 def random_terminal(rng: random.Random, number: int) -> Terminal:
     kind = rng.random()
+    if kind < 0.25:
+        return wide_terminal(rng, number)
     if kind < 0.5:
         automaton: bytes | ByteAutomaton = bytes(rng.choice(ALPHABET) for _ in range(rng.randint(1, 3)))
     elif kind < 0.65:
@@ -74,6 +101,8 @@ def random_terminal(rng: random.Random, number: int) -> Terminal:
 
 def random_grammar(rng: random.Random, lexing: Lexing) -> EagerGrammar | None:
     terminals = [random_terminal(rng, i) for i in range(rng.randint(1, 4))]
+    if lexing is Lexing.LEFTMOST:
+        terminals = [Terminal(name=t.name, automaton=t.automaton) for t in terminals]
     if lexing is Lexing.LEFTMOST:
         regexes = [i for i, t in enumerate(terminals) if not isinstance(t.automaton, bytes)]
         terminals = [

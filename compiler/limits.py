@@ -1,0 +1,17 @@
+"""What one compiled grammar may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Budgets of one compiled grammar.
+
+    arena_bytes: automata built on demand; beyond it LimitExceededError.
+    mask_bytes: memoized mask rows; beyond it they are dropped and built again when asked for.
+    """
+
+    arena_bytes: int = 1 << 30
+    mask_bytes: int = 64 << 20

@@ -1,0 +1,184 @@
+"""Rows from the vocabulary's store into one grammar's arena (see compiler.mask_store), or the other way if they are new.
+
+Two ways of sharing:
+
+    by key      lexer states whose threads all belong to keyed automata: equal signature, equal walk
+    counted     lexer states inside a counted loop: the walk is done once in free counting, whatever bounds and counter; with
+                r rounds left the row holds the tokens that begin at most r, and an exit needs its count within the bounds
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from grammar_engine.compiler.mask_store import CountedWalk, StoredWalk
+from grammar_engine.kernels import arena, lexer, masks
+from grammar_engine.kernels.engine import OP_COUNTED_WALK, OP_FREE_STATE, OP_STEP, OP_WALK
+
+if TYPE_CHECKING:
+    from grammar_engine.compiler.engine import Engine
+    from grammar_engine.compiler.terminal_writer import Loop, TerminalWriter
+
+Int32Array = npt.NDArray[np.int32]
+Signature = tuple[object, ...]
+
+
+class RowLoader:
+    """Serves MISS_ROW for one engine."""
+
+    def __init__(self, engine: Engine, writer: TerminalWriter) -> None:
+        self._engine = engine
+        self._writer = writer
+        self._rows: dict[tuple[Signature, int], int] = {}
+        self._walks: dict[tuple[object, ...], int] = {}
+
+    def forget_rows(self) -> None:
+        """The pool was emptied: row numbers and walks that hold them are void."""
+        self._rows.clear()
+        self._walks.clear()
+
+    def load(self, state: int) -> None:
+        """Provide the walk of a lexer state from the root of the trie."""
+        mem = self._engine.mem
+        count = int(mem[state + lexer.L_THREADS])
+        first = state + lexer.L_LIST
+        threads = mem[first : first + 2 * count].reshape(count, 2).tolist()
+        counters = {counter for _, counter in threads if counter}
+        keyed = self._writer.keyed
+        numbers = {int(mem[position + lexer.P_KEY]) for position, _ in threads}
+        if counters:
+            loop = keyed[next(iter(numbers))].loop
+            if loop is None or len(numbers) > 1 or len(counters) > 1 or mem[arena.H_ORDERED]:
+                self._walk_here(state)
+                return
+            base = keyed[next(iter(numbers))].address
+            signature = (loop.signature, *sorted((position - base, counter != 0) for position, counter in threads))
+            self._load_counted(state, signature, loop, counters.pop())
+            return
+        parts: list[tuple[str, int]] = []
+        for position, _ in threads:
+            automaton = keyed[int(mem[position + lexer.P_KEY])]
+            parts.append((automaton.key, position - automaton.address))
+        if mem[arena.H_ORDERED]:
+            self._load_shared(state, ("ordered", *parts))
+        else:
+            self._load_shared(state, ("unordered", *sorted(parts)))
+
+    def _walk_here(self, state: int) -> int:
+        """Walk without asking the store."""
+        engine = self._engine
+        engine.mem[arena.H_NO_ROW_MISS] = 1
+        try:
+            return engine.call(OP_WALK, state, 0)
+        finally:
+            engine.mem[arena.H_NO_ROW_MISS] = 0
+
+    # -- by key ---------------------------------------------------------------------------------------------------
+
+    def _load_shared(self, state: int, signature: Signature) -> None:
+        store = self._engine.context.store.walks
+        stored = store.get(signature)
+        if stored is None:
+            store.put(signature, self._export(self._walk_here(state)))
+        else:
+            self._import(state, signature, stored)
+
+    def _export(self, walk: int) -> StoredWalk:
+        engine = self._engine
+        mem = engine.mem
+        row, tokens, exits = (int(mem[walk + i]) for i in range(3))
+        first = walk + masks.W_LIST
+        pairs = mem[first + tokens : first + tokens + 2 * exits].reshape(exits, 2)
+        _, witnesses, groups = np.unique(pairs[:, 1], return_index=True, return_inverse=True)
+        nodes = pairs[:, 0].copy()
+        return StoredWalk(
+            row=engine.rows[row].copy() if row >= 0 else None,
+            tokens=mem[first : first + tokens].copy(),
+            exit_nodes=nodes,
+            exit_groups=groups.astype(np.int32),
+            witnesses=tuple(engine.context.trie.path(int(nodes[w])) for w in witnesses),
+        )
+
+    def _import(self, state: int, signature: Signature, stored: StoredWalk) -> None:
+        row = -1 if stored.row is None else self._row(signature, -1, stored.row)
+        states = np.array([self._after(state, witness) for witness in stored.witnesses], np.int32)
+        exit_states = states[stored.exit_groups] if len(states) else states
+        self._write(state, row, stored.tokens, stored.exit_nodes, exit_states)
+
+    # -- counted --------------------------------------------------------------------------------------------------
+
+    def _load_counted(self, state: int, signature: Signature, loop: Loop, counter: int) -> None:
+        engine = self._engine
+        store = engine.context.store.counted
+        stored = store.get(signature)
+        if stored is None:
+            stored = self._walk_counted(state)
+            store.put(signature, stored)
+        most = stored.most_rounds
+        left = most if loop.most is None else min(loop.most - counter, most)
+        missing = max(loop.least - counter, -1)
+        row = self._row(signature, left, stored.row(left, engine.context.words))
+        allowed = stored.exit_rounds < 0
+        allowed |= (stored.exit_rounds <= (left if loop.most is None or left < most else 1 << 30)) & (
+            stored.exit_rounds >= missing
+        )
+        nodes = stored.exit_nodes[allowed]
+        after = self._after(state, engine.context.trie.path(int(nodes[0]))) if len(nodes) else 0
+        self._write(state, row, np.zeros(0, np.int32), nodes, np.full(len(nodes), after, np.int32))
+
+    def _walk_counted(self, state: int) -> CountedWalk:
+        engine = self._engine
+        free = engine.call(OP_FREE_STATE, state)
+        engine.call(OP_COUNTED_WALK, free)
+        scratch = engine.context.scratch
+        tokens, exits, tokens_at, exits_at = scratch[:4].tolist()
+        pairs = scratch[tokens_at : tokens_at + 2 * tokens].reshape(tokens, 2)
+        triples = scratch[exits_at : exits_at + 3 * exits].reshape(exits, 3)
+        order = np.argsort(pairs[:, 1], kind="stable")
+        return CountedWalk(
+            tokens=pairs[order, 0],
+            token_rounds=pairs[order, 1],
+            exit_nodes=triples[:, 0].copy(),
+            exit_rounds=triples[:, 2].copy(),
+        )
+
+    # -- shared ---------------------------------------------------------------------------------------------------
+
+    def _row(self, signature: Signature, rounds: int, row: npt.NDArray[np.uint32]) -> int:
+        """The number of a row in this grammar's pool; copied there once."""
+        found = self._rows.get((signature, rounds))
+        if found is None:
+            engine = self._engine
+            if int(engine.mem[arena.H_ROWS_USED]) >= len(engine.rows):
+                engine.grow_rows()
+            found = int(engine.mem[arena.H_ROWS_USED])
+            engine.rows[found] = row
+            engine.mem[arena.H_ROWS_USED] = found + 1
+            self._rows[signature, rounds] = found
+        return found
+
+    def _after(self, state: int, data: bytes) -> int:
+        for byte in data:
+            state = self._engine.call(OP_STEP, state, byte)
+        return state
+
+    def _write(self, state: int, row: int, tokens: Int32Array, nodes: Int32Array, states: Int32Array) -> None:
+        engine = self._engine
+        mem = engine.mem
+        if int(mem[arena.M_WALK + 2]) * 2 > int(mem[arena.M_WALK + 1]):
+            engine.grow()
+        key = (row, nodes.tobytes(), states.tobytes()) if not len(tokens) else ()
+        walk = self._walks.get(key) if key else None
+        if walk is None:
+            block = np.empty(masks.W_LIST + len(tokens) + 2 * len(nodes), np.int32)
+            block[masks.W_ROW], block[masks.W_TOKENS], block[masks.W_EXITS] = row, len(tokens), len(nodes)
+            block[masks.W_LIST : masks.W_LIST + len(tokens)] = tokens
+            block[masks.W_LIST + len(tokens) :: 2] = nodes
+            block[masks.W_LIST + len(tokens) + 1 :: 2] = states
+            walk = engine.append(block)
+            if key:
+                self._walks[key] = walk
+        arena.memo_put(engine.mem, arena.M_WALK, state, 0, walk)

@@ -1,0 +1,182 @@
+"""Terminals into the arena: positions and closures (see kernels.lexer for the records).
+
+A terminal's block is written relative to its own start and kept with the automaton, so that a grammar which uses a known
+automaton (every JSON Schema's strings, numbers and punctuation) pays for a copy and two additions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from grammar_engine.compiler.automaton import AGAIN, EXIT, MATCH, ByteAutomaton
+from grammar_engine.compiler.ir import Terminal
+from grammar_engine.kernels import arena, lexer
+
+if TYPE_CHECKING:
+    from grammar_engine.compiler.engine import Engine
+
+Int32Array = npt.NDArray[np.int32]
+
+WIDE_BYTES = 64  # an automaton with a state that reads so many bytes is worth a shared row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """The counted loop of an automaton whose exits lead straight to a match (a JSON string of bounded length, say).
+
+    signature: equal for automata that differ in their bounds only. most: None = no upper bound.
+    """
+
+    signature: str
+    least: int
+    most: int | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """A terminal's ints, relative: add the block's address at ``addresses``, put minus the terminal at ``matches``.
+
+    start: where its start closure is. wide: see WIDE_BYTES. loop: its counted loop, if rows can be shared over bounds.
+    """
+
+    ints: Int32Array
+    addresses: Int32Array
+    matches: Int32Array
+    start: int
+    wide: bool
+    loop: Loop | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyedAutomaton:
+    """Where a shared automaton lies in one grammar's arena."""
+
+    key: str
+    address: int
+    loop: Loop | None
+
+
+@lru_cache(maxsize=512)
+def block_of(automaton: ByteAutomaton) -> Block:
+    """The block of an automaton: all positions, then each state's closure."""
+    count, states, size = len(automaton.positions), automaton.num_states, lexer.POSITION_SIZE
+    closures = count * size + 3 * automaton.offsets + np.arange(states + 1)
+    ints = np.zeros(count * size + 3 * len(automaton.entries) + states, np.int32)
+    positions = ints[: count * size].reshape(count, size)
+    positions[:, lexer.P_LOW] = automaton.positions[:, 0]
+    positions[:, lexer.P_HIGH] = automaton.positions[:, 1]
+    positions[:, lexer.P_NEXT] = closures[automaton.positions[:, 2]]
+    ints[closures[:-1]] = np.diff(automaton.offsets)
+    state_of_entry = np.repeat(np.arange(states), np.diff(automaton.offsets))
+    targets_at = count * size + 3 * np.arange(len(automaton.entries)) + state_of_entry + 1
+    matches = automaton.entries[:, 0] == MATCH
+    ints[targets_at] = automaton.entries[:, 0] * size
+    ints[targets_at + 1] = automaton.entries[:, 1]
+    ints[targets_at + 2] = automaton.entries[:, 2]
+    next_at = np.arange(count) * size + lexer.P_NEXT
+    return Block(
+        ints=ints,
+        addresses=np.concatenate([next_at, targets_at[~matches]]).astype(np.int32),
+        matches=targets_at[matches].astype(np.int32),
+        start=int(closures[0]),
+        wide=_is_wide(automaton),
+        loop=_loop_of(automaton),
+    )
+
+
+def _is_wide(automaton: ByteAutomaton) -> bool:
+    widths = np.append(automaton.positions[:, 1] - automaton.positions[:, 0] + 1, 0)
+    read = np.cumsum(np.append(0, widths[automaton.entries[:, 0]]))
+    return bool((np.diff(read[automaton.offsets]) >= WIDE_BYTES).any())
+
+
+def _loop_of(automaton: ByteAutomaton) -> Loop | None:
+    entries = automaton.entries
+    again, left = entries[entries[:, 1] == AGAIN, 2], entries[entries[:, 1] == EXIT]
+    if not len(again) or not len(left) or len(set(again.tolist())) > 1 or len(set(left[:, 2].tolist())) > 1:
+        return None
+    if (left[:, 0] == MATCH).any():
+        return None
+    for state in set(automaton.positions[left[:, 0], 2].tolist()):
+        first, last = automaton.offsets[state], automaton.offsets[state + 1]
+        if last - first != 1 or entries[first, 0] != MATCH:
+            return None
+    bound = int(again[0])
+    unbound = entries.copy()
+    unbound[:, 2] = 0
+    digest = hashlib.sha256(automaton.positions.tobytes() + automaton.offsets.tobytes() + unbound.tobytes())
+    return Loop(signature=digest.hexdigest()[:32], least=int(left[0, 2]), most=bound if bound >= 0 else None)
+
+
+class TerminalWriter:
+    """Loads terminals into one engine's arena, and remembers which addresses belong to shared automata."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.keyed: list[KeyedAutomaton] = [KeyedAutomaton(key="", address=0, loop=None)]
+
+    def load(self, address: int, terminal: Terminal) -> None:
+        """Write the automaton of the terminal at ``address``, its shadow and what it is excluded by."""
+        engine = self._engine
+        shadow = unless = 0
+        if terminal.unless:
+            shadow = self._write(terminal.automaton, self._shadow_of(address), shadow=True)[0]
+            unless = engine.append([len(terminal.unless), *(engine.terminal_address(t) for t in terminal.unless)])
+        elif terminal.excluded:
+            shadow = self._write_excluded(terminal.excluded, self._shadow_of(address))
+        closure, wide = self._write(terminal.automaton, address, shadow=False)
+        mem = engine.mem
+        mem[address + lexer.X_SHADOW] = shadow
+        mem[address + lexer.X_UNLESS] = unless
+        mem[address + lexer.X_WIDE] = wide
+        mem[address + lexer.X_CLOSURE] = closure
+
+    def _shadow_of(self, address: int) -> int:
+        """A pseudo terminal that says whose shadow it is."""
+        record = [0] * lexer.TERMINAL_SIZE
+        record[lexer.X_SHADOW_OF] = address
+        return self._engine.append(record)
+
+    def _write(self, automaton: bytes | ByteAutomaton, terminal: int, *, shadow: bool) -> tuple[int, bool]:
+        """The address of the start closure, and whether the automaton is wide."""
+        engine = self._engine
+        if isinstance(automaton, bytes):
+            return self._write_literal(automaton, terminal, shadow=shadow), False
+        block = block_of(automaton)
+        base = engine.append(block.ints)
+        written = engine.mem[base : base + len(block.ints)]
+        written[block.addresses] += base
+        written[block.matches] = -terminal
+        if shadow or (automaton.key and block.wide):
+            positions = written[: len(automaton.positions) * lexer.POSITION_SIZE].reshape(-1, lexer.POSITION_SIZE)
+            positions[:, lexer.P_SHADOW] = shadow
+            if not shadow:
+                positions[:, lexer.P_KEY] = len(self.keyed)
+                self.keyed.append(KeyedAutomaton(key=automaton.key, address=base, loop=block.loop))
+        return base + block.start, bool(automaton.key) and block.wide
+
+    def _write_literal(self, text: bytes, terminal: int, *, shadow: bool) -> int:
+        """A literal is a chain: closure, position, closure, position, ..., closure with MATCH."""
+        at = start = int(self._engine.mem[arena.H_TOP])
+        block: list[int] = []
+        flag = int(shadow)
+        for byte in text:
+            block += (1, at + 4, 0, 0, byte, byte, at + 9, 0, flag)
+            at += 9
+        block += (1, -terminal, 0, 0)
+        self._engine.append(block)
+        return start
+
+    def _write_excluded(self, texts: tuple[bytes, ...], terminal: int) -> int:
+        """A closure that starts all the texts, each a literal chain."""
+        starts = [self._write_literal(text, terminal, shadow=True) for text in texts]
+        closure = [len(starts)]
+        for start in starts:
+            closure += (start + 4, 0, 0)
+        return self._engine.append(closure)
