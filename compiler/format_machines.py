@@ -124,37 +124,33 @@ def ipv6() -> CharAutomaton:
 # -- host names -------------------------------------------------------------------------------------------------------
 
 
-_LABEL_CLASSES = {"a": "0123456789ABCDEFGHIJKLMOPQRSTUVWYZabcdefghijklmopqrstuvwyz", "x": "Xx", "n": "Nn"}
+_LABEL_CLASSES = {"a": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"}
 
 
 class _Label(NamedTuple):
-    """``length`` characters of a label; ``hyphen``: the last one is ``-``; ``prefix``: all of it, if ``xn-`` may come."""
+    """``length`` characters of a label; ``hyphen``: the last one is ``-``."""
 
     length: int = 0
     hyphen: bool = False
-    prefix: str | None = ""
 
 
 def _label_moves(state: _Label) -> Moves[_Label]:
     found: Moves[_Label] = []
     if state.length and not state.hyphen:
         found.append((".", _Label()))
-    if state.length == _MAX_LABEL:
-        return found
-    for letter in "axn-" if state.length and state.prefix != "xn-" else "axn":
-        prefix = None if state.prefix is None else state.prefix + letter
-        if prefix not in ("x", "xn", "xn-"):
-            prefix = None
-        found.append((letter, _Label(state.length + 1, letter == "-", prefix)))
+    if state.length < _MAX_LABEL:
+        found.append(("a", _Label(state.length + 1)))
+        if state.length and state != (3, True):
+            found.append(("-", _Label(state.length + 1, hyphen=True)))
     return found
 
 
 @cache
 def hostname() -> CharAutomaton:
-    """RFC 1123 §2.1: labels of at most 63 characters, at most 253 in all (a counter), no label beginning ``xn--``.
+    """RFC 1123 §2.1: labels of at most 63 characters, at most 253 in all (a counter), no two hyphens third and fourth.
 
-    Which ``xn--`` labels are A-labels (RFC 5891 §4.4) is not for an automaton of sensible size to say, so none is
-    admitted: restricted, not wrong.
+    Labels with hyphens in those places are reserved (RFC 5890 §2.3.1) but for ``xn--``, and which of these are
+    A-labels (RFC 5891 §4.4) is not for an automaton of sensible size to say: restricted, not wrong.
     """
     table = _table(
         minimal_table(_Label(), _label_moves, lambda state: bool(state.length) and not state.hyphen, what="hostname")

@@ -6,7 +6,7 @@
     time       exact        RFC 3339 §5.6, leap seconds at offsets of whole and half hours
     duration   exact        RFC 3339 appendix A
     email      exact        RFC 5321 §4.1.2          idn-email  exact  RFC 6531 §3.3
-    hostname   restricted   RFC 1123 §2.1; without labels that begin xn--
+    hostname   restricted   RFC 1123 §2.1; without A-labels (xn--)
     idn-hostname restricted RFC 5890; labels of few scripts and at most 11 characters
     ipv4       exact        RFC 2673 §3.2            ipv6       exact  RFC 4291 §2.2
     uri        exact        RFC 3986                 iri        exact  RFC 3987       and their -reference forms
@@ -134,8 +134,8 @@ def _with_ipv6(pattern: str) -> Callable[[bool], CharAutomaton]:
     return lambda python_values: _filled(_regex(pattern), {_HOLE: ipv6()})
 
 
-def _idn_hostname(python_values: bool) -> CharAutomaton:
-    return _regex(patterns.IDN_HOSTNAME)
+def _either_address(four: str, six: str) -> Callable[[bool], CharAutomaton]:
+    return lambda python_values: _regex(four).union(_with_ipv6(six)(python_values))
 
 
 _BUILDERS: Mapping[str, Callable[[bool], CharAutomaton]] = MappingProxyType(
@@ -147,7 +147,7 @@ _BUILDERS: Mapping[str, Callable[[bool], CharAutomaton]] = MappingProxyType(
         "email": _with_ipv6(patterns.EMAIL),
         "idn-email": _with_ipv6(patterns.IDN_EMAIL),
         "hostname": lambda python_values: hostname(),
-        "idn-hostname": _idn_hostname,
+        "idn-hostname": _pattern(patterns.IDN_HOSTNAME),
         "ipv4": _pattern(patterns.IPV4),
         "ipv6": lambda python_values: ipv6(),
         "uri": _with_ipv6(patterns.URI),
@@ -161,8 +161,10 @@ _BUILDERS: Mapping[str, Callable[[bool], CharAutomaton]] = MappingProxyType(
         **{f"uuid{version}": _pattern(patterns.uuid(version)) for version in range(1, 9)},
         "ipv4interface": _pattern(f"{patterns.IPV4}{patterns.IPV4_PREFIX}"),
         "ipv6interface": _with_ipv6(f"{_HOLE}{patterns.IPV6_PREFIX}"),
-        "ipvanyaddress": _with_ipv6(f"{patterns.IPV4}|{_HOLE}"),
-        "ipvanyinterface": _with_ipv6(f"{patterns.IPV4}{patterns.IPV4_PREFIX}|{_HOLE}{patterns.IPV6_PREFIX}"),
+        "ipvanyaddress": _either_address(patterns.IPV4, _HOLE),
+        "ipvanyinterface": _either_address(
+            f"{patterns.IPV4}{patterns.IPV4_PREFIX}", f"{_HOLE}{patterns.IPV6_PREFIX}"
+        ),
         "base64": _pattern(patterns.BASE64),
         "base64url": _pattern(patterns.BASE64URL),
     }
