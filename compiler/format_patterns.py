@@ -179,3 +179,41 @@ def _base64(last_two: str) -> str:
 
 BASE64 = _base64("+/")
 BASE64URL = _base64("-_")
+
+
+def _ordered_pairs(numerals: str, separator: str) -> str:
+    """``a`` + separator + ``b`` for single characters a <= b."""
+    return _any(*(f"{low}{separator}[{numerals[index:]}]" for index, low in enumerate(numerals)))
+
+
+def _counts() -> str:
+    """``{n}``, ``{n,}`` and ``{n,m}``, n of one or two digits, m of up to four.
+
+    That n <= m, an automaton must remember n for: m has more digits, or a higher ten, or n is a ten.
+    """
+    digits = string.digits
+    longer = _any("[0-9],[1-9][0-9]{1,3}", "[1-9][0-9],[1-9][0-9]{2,3}")
+    tens = [f"{ten}[0-9],[{digits[int(ten) + 1:]}][0-9]|{ten}0,{ten}[0-9]" for ten in digits[1:9]]
+    return r"\{" + _any("[0-9],?", "[1-9][0-9]{1,3},?", _ordered_pairs(digits, ","), longer, *tens) + r"\}"
+
+
+def _regex() -> str:
+    """Regular expressions that ECMA-262 (with and without its flag u) and Python both read, PLACEHOLDER inside groups.
+
+    Left out: what one of them lacks or reads otherwise (named groups, look-behind, ``[]``, bare brackets and braces,
+    possessive quantifiers, inline flags), look-ahead, back-references, and ranges but those that begin or end where
+    the digits, the capitals or the small letters do.
+    """
+    escaped = r"\\(?:[\^$.*+?()\[\]{}|/\\dDwWsStnrfv]|x[0-9A-Fa-f]{2}|u[0-9A-Ca-c][0-9A-Fa-f]{3})"
+    ranges = ["0-[0-9]", "1-[1-9]", "[2-9]-9", "a-[a-z]", "[b-z]-z", "A-[A-Z]", "[B-Z]-Z"]
+    # Python warns of set operations to come (--, &&, ||, ~~, and a bracket at the start), so these stay out.
+    item = _any(r"[^\[\]\\^&|~-]", escaped, r"\\-", *ranges)
+    members = rf"\[\^?(?:-?{item}+|-{item}*)-?\]"
+    quantifier = f"(?:(?:[*+?]|{_counts()})[?]?)?"
+    atom = _any(r"[^\^$\\.*+?()\[\]{}|]", "[.]", escaped, members, rf"\((?:\?:)?{PLACEHOLDER}\)")
+    assertion = _any(r"[\^$]", r"\\[bB]")
+    return f"(?:{atom}{quantifier}|{assertion}|[|])*"
+
+
+REGEX = _regex()
+"""With PLACEHOLDER for what a group holds, again a regular expression."""

@@ -13,7 +13,7 @@
     uri-template exact      RFC 6570
     uuid       exact        RFC 9562 §4
     json-pointer exact      RFC 6901 §5              relative-json-pointer  exact  (without index manipulation)
-    regex      refused      ECMA-262: nested parentheses are no regular language
+    regex      restricted   ECMA-262 as far as Python reads the same; no look-around, groups at most 3 deep
 
 and of pydantic: uuid1 … uuid8, ipv4interface, ipv6interface, ipvanyaddress, ipvanyinterface, base64, base64url.
 
@@ -33,12 +33,11 @@ from typing import Literal
 from grammar_engine.compiler import format_patterns as patterns
 from grammar_engine.compiler.automaton import MATCH
 from grammar_engine.compiler.char_automaton import CharAutomaton
-from grammar_engine.compiler.char_states import Edge, trim
+from grammar_engine.compiler.char_states import EMPTY_LANGUAGE, Edge, trim
 from grammar_engine.compiler.charset import CharSet
-from grammar_engine.compiler.errors import UnsupportedGrammarError
 from grammar_engine.compiler.format_machines import MAX_HOSTNAME, hostname, ipv6, leap_seconds
 
-FormatStatus = Literal["exact", "restricted", "refused"]
+FormatStatus = Literal["exact", "restricted"]
 
 _HOLE = patterns.PLACEHOLDER
 _OTHER_HOLES = ("\ufffe", "\ufdd0")
@@ -123,6 +122,21 @@ def _date_time(python_values: bool) -> CharAutomaton:
     return _filled(dates, parts)
 
 
+# -- regular expressions ----------------------------------------------------------------------------------------------
+
+_REGEX_DEPTH = 3
+
+
+def _regular_expressions(python_values: bool) -> CharAutomaton:
+    """Nested parentheses are no regular language, but those of bounded depth are."""
+    level = _regex(patterns.REGEX)
+    nothing = CharAutomaton(EMPTY_LANGUAGE, deterministic=True)
+    nested = _filled(level, {_HOLE: nothing})
+    for _ in range(_REGEX_DEPTH):
+        nested = _filled(level, {_HOLE: nested})
+    return nested
+
+
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
@@ -155,6 +169,7 @@ _BUILDERS: Mapping[str, Callable[[bool], CharAutomaton]] = MappingProxyType(
         "iri": _with_ipv6(patterns.IRI),
         "iri-reference": _with_ipv6(patterns.IRI_REFERENCE),
         "uri-template": _pattern(patterns.URI_TEMPLATE),
+        "regex": _regular_expressions,
         "uuid": _pattern(patterns.UUID),
         "json-pointer": _pattern(patterns.JSON_POINTER),
         "relative-json-pointer": _pattern(patterns.RELATIVE_JSON_POINTER),
@@ -171,12 +186,7 @@ _BUILDERS: Mapping[str, Callable[[bool], CharAutomaton]] = MappingProxyType(
 )
 
 FORMAT_STATUS: Mapping[str, FormatStatus] = MappingProxyType(
-    {
-        **dict.fromkeys(_BUILDERS, "exact"),
-        "hostname": "restricted",
-        "idn-hostname": "restricted",
-        "regex": "refused",
-    }
+    {**dict.fromkeys(_BUILDERS, "exact"), **dict.fromkeys(("hostname", "idn-hostname", "regex"), "restricted")}
 )
 """What is promised for each format that has a definition; names that are not here constrain nothing."""
 
@@ -189,14 +199,7 @@ the product would unfold the counter."""
 def format_automaton(name: str, *, python_values: bool = False) -> CharAutomaton | None:
     """The values of a format; None for a name without a definition, which constrains nothing.
 
-    ``python_values``: leave out what ``datetime`` cannot hold (leap seconds, year 0000). Raises
-    UnsupportedGrammarError for a format that cannot be enforced (``FORMAT_STATUS`` says "refused").
+    ``python_values``: leave out what ``datetime`` cannot hold (leap seconds, year 0000).
     """
-    if FORMAT_STATUS.get(name) == "refused":
-        raise UnsupportedGrammarError(
-            f"format {name!r}",
-            place="format",
-            advice="Its texts are no regular language. Leave the format out and check the text afterwards.",
-        )
     builder = _BUILDERS.get(name)
     return None if builder is None else builder(python_values)
