@@ -9,7 +9,8 @@ are refused by name.
     Replace       a string for another (U+2581 for a space)
     Metaspace     U+2581 for a space; drops those of the first piece
     ByteFallback  ``<0x0A>`` for the byte
-    WordPiece     continuations lose their prefix, other pieces get a space in front, except at the start
+    WordPiece     continuations lose their prefix, other pieces get a space in front, contractions are drawn together;
+                  the first piece of a text is left as it is
     Strip         characters off the ends of each piece, or of the text if fused
     no decoder    pieces joined by spaces
 

@@ -6,7 +6,7 @@ Pieces come from ``model.vocab`` (BPE, WordPiece, WordLevel: name → id; Unigra
     special                    None: they never match text
     not special                what the decoder makes of their content
     not special, ambiguous     None: a byte-level decoder turns the content into *other* text than encoding takes for it
-                               (an added "é" decodes to the lone byte E9). Such text is spelled with other tokens.
+                               (an added "éé" decodes to the bytes E9 E9). Such text is spelled with other tokens.
 
 A model's unknown token is special even where the file forgets to say so.
 """
@@ -160,7 +160,8 @@ def parse(document: dict[str, Any], name: str) -> TokenTable:
             special[token["content"]] = token["id"]
             table[token["id"]] = None
         else:
-            ambiguous = byte_level and data != token["content"].encode("utf-8", "replace")
+            text = token["content"].encode("utf-8", "replace")
+            ambiguous = byte_level and data != text and token["content"] not in pieces
             table[token["id"]] = None if ambiguous else data
     unknown = _unknown_piece(model, kind, pieces)
     if unknown is not None:
