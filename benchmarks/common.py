@@ -100,7 +100,7 @@ def load_maskbench(limit: int | None, seed: int, path: Path | None = None) -> li
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """Count, mean, p50, p90, p99 and maximum; a percentile is the smallest value that so many per cent do not exceed."""
+    """Count, mean, p50, p90, p99 and maximum; percentiles are values that occur (nearest rank)."""
     if not values:
         return {"n": 0}
     ordered = sorted(values)

@@ -8,10 +8,24 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from common import Llama3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A JSON Schema in both forms that engines read: Python data and JSON text."""
+
+    data: Any
+    text: str
+
+
+def source(schema: Any) -> Source:
+    """A schema with its text."""
+    return Source(data=schema, text=json.dumps(schema, ensure_ascii=False))
 
 
 class Engine(ABC):
@@ -24,8 +38,8 @@ class Engine(ABC):
         self.bitmask = np.zeros((1, (tokenizer.size + 31) // 32), np.int32)
 
     @abstractmethod
-    def compile(self, schema: Any, text: str) -> Any:
-        """A compiled grammar from a JSON Schema, given as Python data and as JSON text."""
+    def compile(self, schema: Source) -> Any:
+        """A compiled grammar."""
 
     @abstractmethod
     def start(self, compiled: Any) -> Any:
@@ -61,8 +75,8 @@ class GrammarEngine(Engine):
         )
         self._compiler = ge.GrammarCompiler(vocabulary)
 
-    def compile(self, schema: Any, text: str) -> Any:
-        return self._compiler.compile_json_schema(schema)
+    def compile(self, schema: Source) -> Any:
+        return self._compiler.compile_json_schema(schema.data)
 
     def start(self, compiled: Any) -> Any:
         return self._matcher_type(compiled)
@@ -92,8 +106,10 @@ class LLGuidance(Engine):
             tokenizer.encoding(), n_vocab=tokenizer.size, eos_token=tokenizer.special["<|eot_id|>"]
         )
 
-    def compile(self, schema: Any, text: str) -> Any:
-        matcher = self._matcher_type(self._tokenizer, self._matcher_type.grammar_from_json_schema(text), log_level=0)
+    def compile(self, schema: Source) -> Any:
+        matcher = self._matcher_type(
+            self._tokenizer, self._matcher_type.grammar_from_json_schema(schema.text), log_level=0
+        )
         if matcher.is_error():
             raise ValueError(matcher.get_error())
         return matcher
@@ -129,8 +145,8 @@ class XGrammar(Engine):
         # Its cache, on by default, shares mask work between grammars, not only between equal schemas.
         self._compiler = xgrammar.GrammarCompiler(info, max_threads=1, cache_enabled=True)
 
-    def compile(self, schema: Any, text: str) -> Any:
-        return self._compiler.compile_json_schema(text, **self.options)
+    def compile(self, schema: Source) -> Any:
+        return self._compiler.compile_json_schema(schema.text, **self.options)
 
     def start(self, compiled: Any) -> Any:
         return self._matcher_type(compiled)
@@ -163,8 +179,8 @@ class OutlinesCore(Engine):
         )
         self._address = (self.bitmask.ctypes.data, self.bitmask.size, self.bitmask.itemsize)
 
-    def compile(self, schema: Any, text: str) -> Any:
-        return self._module.Index(self._module.json_schema.build_regex_from_schema(text), self._vocabulary)
+    def compile(self, schema: Source) -> Any:
+        return self._module.Index(self._module.json_schema.build_regex_from_schema(schema.text), self._vocabulary)
 
     def start(self, compiled: Any) -> Any:
         return self._module.Guide(compiled)
@@ -191,8 +207,3 @@ ENGINES: dict[str, type[Engine]] = {
     "xgrammar_strict": XGrammarStrict,
     "outlines_core": OutlinesCore,
 }
-
-
-def schema_text(schema: Any) -> str:
-    """A schema as JSON text, for the engines that read text."""
-    return json.dumps(schema, ensure_ascii=False)

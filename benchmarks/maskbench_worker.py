@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common import load_llama3, load_maskbench
-from engines import ENGINES, Engine, schema_text
+from engines import ENGINES, Engine, source
 
 WARM_UP: dict[str, Any] = {
     "schema": {
@@ -78,11 +78,11 @@ def feed(engine: Engine, compiled: Any, tokens: list[int], mask: list[float], ac
 
 def run_schema(engine: Engine, record: dict[str, Any], tests: Encoded, report: Any) -> dict[str, Any]:
     """Compile one schema and judge its instances."""
-    schema, text = record["schema"], schema_text(record["schema"])
+    schema = source(record["schema"])
     gc.collect()
     start = time.process_time_ns()
     try:
-        compiled = engine.compile(schema, text)
+        compiled = engine.compile(schema)
         engine.fill(engine.start(compiled))
     except Exception as error:  # noqa: BLE001 (whatever an engine raises is its refusal, and is reported as such)
         return {"event": "done", "id": record["id"], "error": f"{type(error).__name__}: {error}"}

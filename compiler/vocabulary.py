@@ -11,8 +11,8 @@ all of them are allowed alike. A token of zero bytes is absent: it would let a m
 A stop id is never text, even if bytes are given for it, because it ends the text instead of lengthening it.
 
 Some decoders drop one leading space at the start of a text (SentencePiece with a dummy prefix, WordPiece's first word).
-Bytes here are as in mid-text, which is where generation happens: behind a prompt. ``strips_leading_space`` says that the
-tokenizer's own decoder, called on the generated ids alone, would show one space less than ``decode`` does.
+Bytes here are as in mid-text, which is where generation happens: behind a prompt. ``strips_leading_space`` says that
+the tokenizer's own decoder, called on the generated ids alone, would show one space less than ``decode`` does.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Vocabulary:
         Args:
             tokenizer: path of a tokenizer.json (or .json.gz) or of a model's folder, a ``tokenizers.Tokenizer``, or a
                 transformers tokenizer or processor.
-            stop_token_ids: default: the tokenizer's end of text and the usual end-of-turn tokens among the special ones.
+            stop_token_ids: default: the tokenizer's end of text and the usual end-of-turn tokens it has as special.
             vocab_size: width of the model's logits, if it differs from the tokenizer's: ids behind the tokenizer's are
                 absent; ids at or above it are dropped, since the model cannot produce them.
 
@@ -119,7 +119,8 @@ class Vocabulary:
         Args:
             encoding: path (gzip or plain) or encoding.
             special_tokens: name → id; rank files do not hold them.
-            stop_token_ids, vocab_size: as in ``from_huggingface``.
+            stop_token_ids: as in ``from_huggingface``.
+            vocab_size: as in ``from_huggingface``.
 
         Raises:
             TokenizerError: not such a file, damaged, or a special token has the id of a text token.
@@ -130,7 +131,7 @@ class Vocabulary:
     def from_sentencepiece(
         cls, processor: object, stop_token_ids: Sequence[int] | None = None, vocab_size: int | None = None
     ) -> Vocabulary:
-        """Read a SentencePiece .model file or a ``SentencePieceProcessor``; arguments and errors as in ``from_huggingface``."""
+        """Read a SentencePiece .model file or a ``SentencePieceProcessor``; the rest as in ``from_huggingface``."""
         return cls._from_table(sentencepiece.read(processor), stop_token_ids, vocab_size)
 
     @classmethod

@@ -38,7 +38,7 @@ DECODERS = {
     "metaspace, never": lambda d: d.Metaspace(prepend_scheme="never"),
     "word piece": lambda d: d.WordPiece(),
     "word piece, no clean-up": lambda d: d.WordPiece(prefix="@", cleanup=False),
-    "none": lambda d: None,
+    "none": lambda _: None,
     "fallback": lambda d: d.ByteFallback(),
     "llama": lambda d: d.Sequence([d.Replace("▁", " "), d.ByteFallback(), d.Fuse(), d.Strip(" ", 1, 0)]),
     "gemma": lambda d: d.Sequence([d.Replace("▁", " "), d.ByteFallback(), d.Fuse()]),
@@ -294,7 +294,7 @@ def test_rank_file_and_encoding_agree(tmp_path: Path) -> None:
         (b"YQ== -4\n", "out of range"),
         (b"{}", "not a tekken"),
         (b'{"config": {}, "vocab": []}', "default_num_special_tokens"),
-        (b'{"config": {"default_num_special_tokens": 0, "default_vocab_size": 1}, "vocab": [{}]}', "entry 0"),
+        (b'{"config": {"default_num_special_tokens": 0, "default_vocab_size": 1}, "vocab": [{}]}', "entry of 'vocab'"),
         (b'{"config": {"default_num_special_tokens": 0, "default_vocab_size": 2}, "vocab": [{}]}', "cannot fill"),
     ],
 )

@@ -1,4 +1,4 @@
-"""SentencePiece models: the ModelProto read straight from the protobuf wire format, and ``SentencePieceProcessor`` objects.
+"""SentencePiece models: the ModelProto read from the protobuf wire format, and ``SentencePieceProcessor`` objects.
 
 What a piece appends when it stands in mid-text:
 

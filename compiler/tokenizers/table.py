@@ -48,7 +48,7 @@ class TokenTable:
     """A tokenizer file, read.
 
     tokens: bytes of each id, None where it has none. special_tokens: name → id. special_token_ids: ids that never match
-    text (those of ``special_tokens`` included). stop_token_ids: the file's end of text and the usual end-of-turn tokens.
+    text (those of ``special_tokens`` included). stop_token_ids: the end of text and the usual end-of-turn tokens.
     strips_leading_space: the tokenizer's decoder drops one space at the start of a text.
     """
 

@@ -100,13 +100,11 @@ def _tekken(document: dict[str, Any], name: str) -> tuple[list[bytes | None], di
     entries = expect(list, document["vocab"], f"'vocab' of {name}")
     if not 0 <= shift <= size <= len(entries) + shift:
         raise TokenizerError(f"{name}: {len(entries)} tokens and {shift} special ones cannot fill {size} ids")
-    pairs = []
     try:
         # The file may hold more tokens than the model has rows: only the first ones exist.
-        for entry in entries[: size - shift]:
-            pairs.append((entry["rank"] + shift, a2b_base64(entry["token_bytes"])))
+        pairs = [(entry["rank"] + shift, a2b_base64(entry["token_bytes"])) for entry in entries[: size - shift]]
     except (KeyError, TypeError, ValueError) as error:
-        raise TokenizerError(f"{name}: entry {len(pairs)} of 'vocab' is malformed ({error})") from error
+        raise TokenizerError(f"{name}: an entry of 'vocab' is malformed ({error!r})") from error
     if len({token_id for token_id, _ in pairs}) != len(pairs) or any(not 0 <= i - shift < len(pairs) for i, _ in pairs):
         raise TokenizerError(f"{name}: the ranks of 'vocab' are not 0 to {len(pairs) - 1}")
     listed = document.get("special_tokens")
