@@ -112,7 +112,7 @@ if TYPE_CHECKING:
     from grammar_engine.tokenizers import Vocabulary
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     """Import a public name where it is first used."""
     if name in _SUBPACKAGES:
         return importlib.import_module(f"{__name__}.{name}")

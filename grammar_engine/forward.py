@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class CausalForward:
     """The forward passes of one batch. Not shared between threads; the network may be."""
 
-    def __init__(self, network: Any, prompts: Sequence[Sequence[int]], *, pad_token_id: int) -> None:  # noqa: ANN401
+    def __init__(self, network: Any, prompts: Sequence[Sequence[int]], *, pad_token_id: int) -> None:
         """Prepare a batch.
 
         Args:

@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from grammar_engine import embedded
 from grammar_engine.budget import SpellingTable
-from grammar_engine.errors import InvalidArgumentError, LimitExceededError, MissingDependencyError, ModelUnavailableError
+from grammar_engine.errors import (
+    InvalidArgumentError,
+    LimitExceededError,
+    MissingDependencyError,
+    ModelUnavailableError,
+)
 
 if TYPE_CHECKING:
     import os
@@ -45,8 +50,8 @@ class Model:
 
     def __init__(
         self,
-        network: Any,  # noqa: ANN401
-        tokenizer: Any,  # noqa: ANN401
+        network: Any,
+        tokenizer: Any,
         *,
         name: str = "",
         chat: bool | None = None,
@@ -110,7 +115,9 @@ class Model:
             # An empty text still needs something to stand behind.
             start = getattr(self.tokenizer, "bos_token_id", None)
             if start is None:
-                raise InvalidArgumentError("the prompt is empty and the tokenizer has no start token", argument="prompt")
+                raise InvalidArgumentError(
+                    "the prompt is empty and the tokenizer has no start token", argument="prompt"
+                )
             token_ids = [int(start)]
         if self.context_length is not None and len(token_ids) >= self.context_length:
             raise LimitExceededError(
@@ -243,7 +250,7 @@ def _default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _context_length(config: Any) -> int | None:  # noqa: ANN401
+def _context_length(config: Any) -> int | None:
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
     for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
         value = getattr(text_config, name, None)
@@ -252,7 +259,7 @@ def _context_length(config: Any) -> int | None:  # noqa: ANN401
     return None
 
 
-def _vocabulary(network: Any, tokenizer: Any) -> Vocabulary:  # noqa: ANN401
+def _vocabulary(network: Any, tokenizer: Any) -> Vocabulary:
     """The tokenizer's vocabulary, as wide as the logits, with the stop ids that the model's own settings add."""
     from grammar_engine.compiler.vocabulary import Vocabulary
 

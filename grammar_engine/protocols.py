@@ -7,15 +7,13 @@ matcher whose answers are obvious (a list of allowed texts), and so that they st
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Bitmask = npt.NDArray[np.int32]
 """int32 ``(batch, ceil(V / 32))``; bit i % 32 of word i // 32 is 1 where token i is allowed."""
-
-_Self = TypeVar("_Self", bound="MatcherLike")
 
 
 class MatcherLike(Protocol):
@@ -34,7 +32,7 @@ class MatcherLike(Protocol):
     def rollback(self, num_tokens: int) -> None:
         """Take back that many accepted tokens."""
 
-    def fork(self: _Self) -> _Self:
+    def fork(self) -> MatcherLike:
         """An independent matcher at the same position."""
 
     def is_accepting(self) -> bool:

@@ -186,7 +186,7 @@ class DecodingRun:
 
     def __init__(
         self,
-        network: Any,  # noqa: ANN401
+        network: Any,
         vocabulary: Vocabulary,
         requests: Sequence[Request],
         sampler: Sampler,
@@ -302,7 +302,7 @@ class DecodingRun:
         )
 
 
-def _generator(seed: int | None) -> Any:  # noqa: ANN401
+def _generator(seed: int | None) -> Any:
     import torch
 
     generator = torch.Generator()

@@ -1,0 +1,1 @@
+"""The command line, ``grammar-engine``: one module per command, ``main`` puts them together."""

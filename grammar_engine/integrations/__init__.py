@@ -1,0 +1,1 @@
+"""The engine inside other programs: one module for each."""

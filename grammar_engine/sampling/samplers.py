@@ -47,7 +47,7 @@ class Sample:
     temperature: > 0; divides the logits.
     top_p:       keep the fewest most probable tokens whose mass reaches this (Holtzman et al. 2020); 1 keeps all.
     top_k:       keep this many most probable tokens, and those as probable as the last of them; 0 keeps all.
-    min_p:       keep tokens at least this fraction as probable as the most probable one (Nguyen et al. 2024); 0 keeps all.
+    min_p:       keep tokens at least this fraction as probable as the best one (Nguyen et al. 2024); 0 keeps all.
 
     Applied in the order temperature, top_k, top_p, min_p, on the distribution that is left by the mask.
     """

@@ -1,0 +1,91 @@
+"""GRAMMAR on the command line: a file, a shipped name or a regex, and the vocabulary to compile it for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grammar_engine.cli.output import BrokenQuestionError
+from grammar_engine.grammars import shipped_names
+
+if TYPE_CHECKING:
+    from grammar_engine.api import Constraint
+    from grammar_engine.compiler.vocabulary import Vocabulary
+
+GrammarArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="GRAMMAR", help="A .json schema, a .lark file, or the name of a shipped grammar."),
+]
+RegexOption = Annotated[str | None, typer.Option("--regex", help="A regular expression instead of GRAMMAR.")]
+TokenizerOption = Annotated[
+    str | None,
+    typer.Option("--tokenizer", help="A tokenizer.json or a model's folder; default: every byte is a token."),
+]
+
+_SUFFIXES = (".json", ".lark", ".gbnf")
+
+
+def constraint(grammar: str | None, regex: str | None, choices: list[str] | None = None) -> Constraint:
+    """The one constraint that was named.
+
+    Raises:
+        BrokenQuestionError: none or several, or neither a file of a known kind nor a shipped name.
+    """
+    from grammar_engine.api import Constraint
+
+    given = [name for name, value in (("GRAMMAR", grammar), ("--regex", regex), ("--choice", choices)) if value]
+    if len(given) != 1:
+        wanted = "give a GRAMMAR, --regex or --choice" if not given else f"one at a time, not {' and '.join(given)}"
+        raise BrokenQuestionError(wanted)
+    if regex is not None:
+        return Constraint(regex=regex)
+    if choices:
+        return Constraint(choices=choices)
+    name = grammar or ""
+    if name in shipped_names():
+        return Constraint(grammar=name)
+    if Path(name).suffix not in _SUFFIXES:
+        raise BrokenQuestionError(
+            f"{name!r} is neither a {', '.join(_SUFFIXES)} file nor a shipped grammar ({', '.join(shipped_names())})"
+        )
+    readable(Path(name))
+    return Constraint(schema=Path(name)) if name.endswith(".json") else Constraint(grammar=Path(name))
+
+
+def readable(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        BrokenQuestionError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BrokenQuestionError(f"cannot read {path}: {error.strerror}") from error
+
+
+def byte_vocabulary() -> Vocabulary:
+    """256 tokens of one byte, and a stop token."""
+    from grammar_engine.compiler.vocabulary import Vocabulary
+
+    return Vocabulary([bytes([value]) for value in range(256)] + [None], stop_token_ids=[256])
+
+
+def vocabulary_for(tokenizer: str | None) -> tuple[Vocabulary, Callable[[str], list[int]]]:
+    """A vocabulary, and how text becomes its token ids."""
+    from grammar_engine.compiler.vocabulary import Vocabulary
+    from grammar_engine.errors import MissingDependencyError
+
+    if tokenizer is None:
+        return byte_vocabulary(), lambda text: list(text.encode())
+    vocabulary = Vocabulary.from_huggingface(tokenizer)
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise MissingDependencyError("tokenizers", extra="hf") from error
+    path = Path(tokenizer)
+    reader = Tokenizer.from_file(str(path / "tokenizer.json" if path.is_dir() else path))
+    return vocabulary, lambda text: list(reader.encode(text, add_special_tokens=False).ids)
