@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, MATCH
 from grammar_engine.compiler.char_automaton import CharAutomaton
-from grammar_engine.compiler.char_states import ACCEPT, Edge, States
-from grammar_engine.compiler.charset import NOTHING, CharSet
+from grammar_engine.compiler.char_states import ACCEPT, Edge
+from grammar_engine.compiler.charset import CharSet
+from grammar_engine.compiler.length import limit_length
 from grammar_engine.compiler.machine import Moves, Table, minimal_table
 
 MAX_HOSTNAME = 253
@@ -22,12 +22,16 @@ MAX_HOSTNAME = 253
 _MAX_LABEL = 63
 
 
-def _edges(row: dict[str, int], classes: Mapping[str, str]) -> list[tuple[CharSet, int]]:
-    """The moves of a table's row as labels, one for each state behind."""
-    characters: dict[int, str] = {}
-    for letter, target in row.items():
-        characters[target] = characters.get(target, "") + classes.get(letter, letter)
-    return [(CharSet.from_chars(members), target) for target, members in characters.items()]
+def _automaton(table: Table, classes: Mapping[str, str]) -> CharAutomaton:
+    """A machine's table as an automaton over characters, one edge for each state behind."""
+    states: list[tuple[Edge, ...]] = []
+    for row, accepting in zip(table.rows, table.accepting, strict=True):
+        characters: dict[int, str] = {}
+        for letter, target in row.items():
+            characters[target] = characters.get(target, "") + classes.get(letter, letter)
+        edges = [Edge(CharSet.from_chars(members), target) for target, members in characters.items()]
+        states.append((*edges, ACCEPT) if accepting else tuple(edges))
+    return CharAutomaton(tuple(states), deterministic=True)
 
 
 def _table(table: Table | None) -> Table:
@@ -114,11 +118,7 @@ def _address_ends(state: _Address) -> bool:
 def ipv6() -> CharAutomaton:
     """RFC 4291 §2.2: eight groups, the last two perhaps as IPv4, one run of them (perhaps one) as ``::``; no zone."""
     table = _table(minimal_table(_Address(), _address_moves, _address_ends, what="ipv6"))
-    states: list[tuple[Edge, ...]] = []
-    for row, accepting in zip(table.rows, table.accepting, strict=True):
-        edges = [Edge(label, target) for label, target in _edges(row, _HEX_CLASSES)]
-        states.append((*edges, ACCEPT) if accepting else tuple(edges))
-    return CharAutomaton(tuple(states), deterministic=True)
+    return _automaton(table, _HEX_CLASSES)
 
 
 # -- host names -------------------------------------------------------------------------------------------------------
@@ -155,21 +155,7 @@ def hostname() -> CharAutomaton:
     table = _table(
         minimal_table(_Label(), _label_moves, lambda state: bool(state.length) and not state.hyphen, what="hostname")
     )
-    # A state that is not accepting needs one character more, so the counter stops one earlier before it.
-    room = [MAX_HOSTNAME if accepting else MAX_HOSTNAME - 1 for accepting in table.accepting]
-    states: list[tuple[Edge, ...]] = [tuple(Edge(label, target, ENTER) for label, target in _edges(table.rows[0], _LABEL_CLASSES))]
-    rows: States = tuple(
-        tuple(Edge(label, target, AGAIN, room[target]) for label, target in _edges(row, _LABEL_CLASSES)) for row in table.rows
-    )
-    for row, accepting in zip(rows[1:], table.accepting[1:], strict=True):
-        states.append((*row, Edge(NOTHING, MATCH, EXIT, 1)) if accepting else row)
-    if any(edge.target == 0 for row in states for edge in row):  # behind a dot: the start again, but counting
-        behind_dot = len(states)
-        states.append(rows[0])
-        states = [
-            tuple(edge._replace(target=behind_dot) if edge.target == 0 else edge for edge in row) for row in states
-        ]
-    return CharAutomaton(tuple(states), deterministic=True)
+    return limit_length(_automaton(table, _LABEL_CLASSES), MAX_HOSTNAME)
 
 
 # -- leap seconds -----------------------------------------------------------------------------------------------------

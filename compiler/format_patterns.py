@@ -142,8 +142,7 @@ def _idn_hostname() -> str:
     labels have no two hyphens together, so none begins ``xn--``.
     """
     letters = (
-        "a-z0-9\u00df-\u00f6\u00f8-\u00ff\u03b1-\u03c9\u0430-\u044f"
-        "\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3"
+        "a-z0-9\u00df-\u00f6\u00f8-\u00ff\u03b1-\u03c9\u0430-\u044f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3"
     )
     ascii_label = "[A-Za-z0-9]{1,20}(?:-[A-Za-z0-9]{1,20}){0,2}"
     label = _any(ascii_label, f"[{letters}]{{1,11}}")
@@ -157,7 +156,6 @@ IDN_HOSTNAME = _idn_hostname()
 UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"  # RFC 9562 §4; any version, any variant
 JSON_POINTER = "(?:/(?:[^~/]|~[01])*)*"  # RFC 6901 §3
 RELATIVE_JSON_POINTER = f"(?:0|[1-9][0-9]*)(?:#|{JSON_POINTER})"
-
 
 
 def uuid(version: int) -> str:
@@ -193,7 +191,7 @@ def _counts() -> str:
     """
     digits = string.digits
     longer = _any("[0-9],[1-9][0-9]{1,3}", "[1-9][0-9],[1-9][0-9]{2,3}")
-    tens = [f"{ten}[0-9],[{digits[int(ten) + 1:]}][0-9]|{ten}0,{ten}[0-9]" for ten in digits[1:9]]
+    tens = [f"{ten}[0-9],[{digits[int(ten) + 1 :]}][0-9]|{ten}0,{ten}[0-9]" for ten in digits[1:9]]
     return r"\{" + _any("[0-9],?", "[1-9][0-9]{1,3},?", _ordered_pairs(digits, ","), longer, *tens) + r"\}"
 
 

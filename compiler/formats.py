@@ -26,7 +26,7 @@ duration.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -98,15 +98,11 @@ def _time_with_leaps(*, signs: str, step: int) -> CharAutomaton:
     return _plain_time().union(_filled(leaps, {_HOLE: _regex(patterns.FRACTION)}))
 
 
-def _time(python_values: bool) -> CharAutomaton:
-    return _plain_time() if python_values else _time_with_leaps(signs="+-", step=30)
-
-
-def _date(python_values: bool) -> CharAutomaton:
+def _date(*, python_values: bool) -> CharAutomaton:
     return _regex(patterns.date(year_zero=not python_values))
 
 
-def _date_time(python_values: bool) -> CharAutomaton:
+def _date_time(*, python_values: bool) -> CharAutomaton:
     """Leap seconds stand at the end of 30 June or 31 December, UTC (RFC 3339, appendix D): east of it, a day later."""
     date = patterns.date(year_zero=not python_values)
     if python_values:
@@ -127,7 +123,7 @@ def _date_time(python_values: bool) -> CharAutomaton:
 _REGEX_DEPTH = 3
 
 
-def _regular_expressions(python_values: bool) -> CharAutomaton:
+def _regular_expressions() -> CharAutomaton:
     """Nested parentheses are no regular language, but those of bounded depth are."""
     level = _regex(patterns.REGEX)
     nothing = CharAutomaton(EMPTY_LANGUAGE, deterministic=True)
@@ -140,48 +136,52 @@ def _regular_expressions(python_values: bool) -> CharAutomaton:
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
-def _pattern(pattern: str) -> Callable[[bool], CharAutomaton]:
-    return lambda python_values: _regex(pattern)
+def _with_ipv6(pattern: str) -> CharAutomaton:
+    return _filled(_regex(pattern), {_HOLE: ipv6()})
 
 
-def _with_ipv6(pattern: str) -> Callable[[bool], CharAutomaton]:
-    return lambda python_values: _filled(_regex(pattern), {_HOLE: ipv6()})
+def _either_address(four: str, six: str) -> CharAutomaton:
+    return _regex(four).union(_with_ipv6(six))
 
 
-def _either_address(four: str, six: str) -> Callable[[bool], CharAutomaton]:
-    return lambda python_values: _regex(four).union(_with_ipv6(six)(python_values))
-
-
-_BUILDERS: Mapping[str, Callable[[bool], CharAutomaton]] = MappingProxyType(
+_BUILDERS: Mapping[str, Callable[[], CharAutomaton]] = MappingProxyType(
     {
-        "date-time": _date_time,
-        "date": _date,
-        "time": _time,
-        "duration": _pattern(patterns.DURATION),
-        "email": _with_ipv6(patterns.EMAIL),
-        "idn-email": _with_ipv6(patterns.IDN_EMAIL),
-        "hostname": lambda python_values: hostname(),
-        "idn-hostname": _pattern(patterns.IDN_HOSTNAME),
-        "ipv4": _pattern(patterns.IPV4),
-        "ipv6": lambda python_values: ipv6(),
-        "uri": _with_ipv6(patterns.URI),
-        "uri-reference": _with_ipv6(patterns.URI_REFERENCE),
-        "iri": _with_ipv6(patterns.IRI),
-        "iri-reference": _with_ipv6(patterns.IRI_REFERENCE),
-        "uri-template": _pattern(patterns.URI_TEMPLATE),
+        "date-time": partial(_date_time, python_values=False),
+        "date": partial(_date, python_values=False),
+        "time": partial(_time_with_leaps, signs="+-", step=30),
+        "duration": partial(_regex, patterns.DURATION),
+        "email": partial(_with_ipv6, patterns.EMAIL),
+        "idn-email": partial(_with_ipv6, patterns.IDN_EMAIL),
+        "hostname": hostname,
+        "idn-hostname": partial(_regex, patterns.IDN_HOSTNAME),
+        "ipv4": partial(_regex, patterns.IPV4),
+        "ipv6": ipv6,
+        "uri": partial(_with_ipv6, patterns.URI),
+        "uri-reference": partial(_with_ipv6, patterns.URI_REFERENCE),
+        "iri": partial(_with_ipv6, patterns.IRI),
+        "iri-reference": partial(_with_ipv6, patterns.IRI_REFERENCE),
+        "uri-template": partial(_regex, patterns.URI_TEMPLATE),
         "regex": _regular_expressions,
-        "uuid": _pattern(patterns.UUID),
-        "json-pointer": _pattern(patterns.JSON_POINTER),
-        "relative-json-pointer": _pattern(patterns.RELATIVE_JSON_POINTER),
-        **{f"uuid{version}": _pattern(patterns.uuid(version)) for version in range(1, 9)},
-        "ipv4interface": _pattern(f"{patterns.IPV4}{patterns.IPV4_PREFIX}"),
-        "ipv6interface": _with_ipv6(f"{_HOLE}{patterns.IPV6_PREFIX}"),
-        "ipvanyaddress": _either_address(patterns.IPV4, _HOLE),
-        "ipvanyinterface": _either_address(
-            f"{patterns.IPV4}{patterns.IPV4_PREFIX}", f"{_HOLE}{patterns.IPV6_PREFIX}"
+        "uuid": partial(_regex, patterns.UUID),
+        "json-pointer": partial(_regex, patterns.JSON_POINTER),
+        "relative-json-pointer": partial(_regex, patterns.RELATIVE_JSON_POINTER),
+        **{f"uuid{version}": partial(_regex, patterns.uuid(version)) for version in range(1, 9)},
+        "ipv4interface": partial(_regex, f"{patterns.IPV4}{patterns.IPV4_PREFIX}"),
+        "ipv6interface": partial(_with_ipv6, f"{_HOLE}{patterns.IPV6_PREFIX}"),
+        "ipvanyaddress": partial(_either_address, patterns.IPV4, _HOLE),
+        "ipvanyinterface": partial(
+            _either_address, f"{patterns.IPV4}{patterns.IPV4_PREFIX}", f"{_HOLE}{patterns.IPV6_PREFIX}"
         ),
-        "base64": _pattern(patterns.BASE64),
-        "base64url": _pattern(patterns.BASE64URL),
+        "base64": partial(_regex, patterns.BASE64),
+        "base64url": partial(_regex, patterns.BASE64URL),
+    }
+)
+
+_HELD_BY_PYTHON: Mapping[str, Callable[[], CharAutomaton]] = MappingProxyType(
+    {
+        "date-time": partial(_date_time, python_values=True),
+        "date": partial(_date, python_values=True),
+        "time": _plain_time,
     }
 )
 
@@ -191,8 +191,7 @@ FORMAT_STATUS: Mapping[str, FormatStatus] = MappingProxyType(
 """What is promised for each format that has a definition; names that are not here constrain nothing."""
 
 FORMAT_MAX_LENGTH: Mapping[str, int] = MappingProxyType({"hostname": MAX_HOSTNAME})
-"""Lengths that an automaton keeps with a counter. A ``maxLength`` at or above it is best dropped, not intersected:
-the product would unfold the counter."""
+"""Lengths that an automaton keeps with a counter: tighten them with ``length.limit_length``, not by intersection."""
 
 
 @cache
@@ -202,4 +201,6 @@ def format_automaton(name: str, *, python_values: bool = False) -> CharAutomaton
     ``python_values``: leave out what ``datetime`` cannot hold (leap seconds, year 0000).
     """
     builder = _BUILDERS.get(name)
-    return None if builder is None else builder(python_values)
+    if python_values:
+        builder = _HELD_BY_PYTHON.get(name, builder)
+    return None if builder is None else builder()

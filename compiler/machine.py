@@ -35,9 +35,7 @@ class Table:
     accepting: tuple[bool, ...]
 
 
-def minimal_table(
-    start: S, moves: Callable[[S], Moves[S]], accepts: Callable[[S], bool], *, what: str
-) -> Table | None:
+def minimal_table(start: S, moves: Callable[[S], Moves[S]], accepts: Callable[[S], bool], *, what: str) -> Table | None:
     """The minimal automaton of a machine, or None if it accepts no text. ``what`` names it in LimitExceededError."""
     numbers: dict[S, int] = {start: 0}
     order: list[S] = [start]

@@ -315,9 +315,7 @@ class ReferenceRecognizer:
         successors: list[Hypothesis] = []
         if alive:
             successors.append(
-                Hypothesis(
-                    history=hypothesis.history, text=text, threads=tuple(alive), monitors=frozenset(monitors)
-                )
+                Hypothesis(history=hypothesis.history, text=text, threads=tuple(alive), monitors=frozenset(monitors))
             )
         if matched is not None:
             history = self._after_lexeme(hypothesis.history, matched, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import calendar
 import contextlib
-import datetime
+import datetime as dt
 import gzip
 import ipaddress
 import json
@@ -169,7 +169,9 @@ def test_leap_seconds_are_one_minute_of_the_day() -> None:
             *range(0, 24 * 60, 97),
             *((23 * 60 + 59 + offset + near) % 1440 for near in (-60, -1, 0, 1, 60)),
         ):
-            utc = datetime.datetime(2000, 6, 15, minute // 60, minute % 60) - datetime.timedelta(minutes=offset)
+            utc = dt.datetime(2000, 6, 15, minute // 60, minute % 60, tzinfo=dt.timezone.utc) - dt.timedelta(
+                minutes=offset
+            )
             text = f"{minute // 60:02}:{minute % 60:02}:60{written}"
             assert time(text) == ((utc.hour, utc.minute) == (23, 59)), text
             assert time(text.replace(":60", ":60.25")) == time(text)
@@ -177,8 +179,8 @@ def test_leap_seconds_are_one_minute_of_the_day() -> None:
     for date in ("2016-12-31", "2017-01-01", "2015-06-30", "2015-07-01", "2016-11-30", "2016-12-30"):
         for hour in range(24):
             for offset in (-8, -1, 0, 1, 9):
-                local = datetime.datetime.fromisoformat(f"{date}T{hour:02}:59:59")
-                utc = local - datetime.timedelta(hours=offset)
+                local = dt.datetime.fromisoformat(f"{date}T{hour:02}:59:59")
+                utc = local - dt.timedelta(hours=offset)
                 expected = (utc.hour == 23) and (utc.month, utc.day) in ((6, 30), (12, 31))
                 text = f"{date}T{hour:02}:59:60{offset:+03}:00"
                 assert moment(text) == expected, text
@@ -188,9 +190,7 @@ def test_leap_seconds_are_one_minute_of_the_day() -> None:
     assert members("date-time", python_values=True).accepts("2016-12-31t23:59:59.999z")
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("date-time", datetime.datetime), ("date", datetime.date), ("time", datetime.time)]
-)
+@pytest.mark.parametrize(("name", "kind"), [("date-time", dt.datetime), ("date", dt.date), ("time", dt.time)])
 def test_python_values_are_held_by_pydantic(name: str, kind: type) -> None:
     adapter = pydantic.TypeAdapter(kind)
     automaton, generator = members(name, python_values=True), random.Random(name)

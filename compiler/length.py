@@ -1,0 +1,152 @@
+"""A longest length for any language of texts, kept by a counter instead of a product.
+
+``maxLength: 1024`` beside ``format: email`` would multiply 170 states by 1024. A counter on every edge says the same
+with no state more. So that no text runs into a dead end, an edge is barred as soon as the characters that are left
+would not reach a place where the text may end: its bound is the limit less the distance from there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH
+from grammar_engine.compiler.char_automaton import CharAutomaton
+from grammar_engine.compiler.char_states import EMPTY_LANGUAGE, Edge, States
+from grammar_engine.compiler.charset import NOTHING
+
+_EMPTY_TEXT: States = ((Edge(NOTHING, MATCH),),)
+
+
+def limit_length(automaton: CharAutomaton, longest: int) -> CharAutomaton:
+    """The texts of at most ``longest`` characters. Deterministic; counts unless no text is longer anyway.
+
+    An automaton with counters of another kind is unfolded first (LimitExceededError if that grows too large); a
+    limit set here before is only tightened.
+    """
+    states = automaton.states
+    limited = _limit_of(states)
+    if limited is not None:
+        longest = min(longest, limited)
+        states = tuple(tuple(edge._replace(op=KEEP, bound=0) for edge in edges) for edges in states)
+    elif automaton.has_counters() or not automaton.deterministic:
+        states = automaton.determinize().states
+    if longest < 0:
+        return CharAutomaton(EMPTY_LANGUAGE, deterministic=True)
+    if longest == 0:
+        return CharAutomaton(_EMPTY_TEXT if _ends(states[0]) else EMPTY_LANGUAGE, deterministic=True)
+    distances = _distances(states)
+    if distances[0] is None or distances[0] > longest:
+        return CharAutomaton(EMPTY_LANGUAGE, deterministic=True)
+    finite = _longest(states)
+    if finite is not None and finite <= longest:
+        return CharAutomaton(states, deterministic=True)
+    return CharAutomaton(_counted(states, distances, longest), deterministic=True)
+
+
+def _ends(edges: tuple[Edge, ...]) -> bool:
+    return any(edge.target == MATCH for edge in edges)
+
+
+def _counted(states: States, distances: list[int | None], longest: int) -> States:
+    """The counter says how many characters were read when the one before an edge's end is: c < bound leaves room.
+
+    The start has states of its own: a text's first character begins the count.
+    """
+    start: list[Edge] = []
+    inner: list[tuple[Edge, ...]] = []
+    for edge in states[0]:
+        if edge.target == MATCH:
+            start.append(edge)
+        elif (distance := distances[edge.target]) is not None and distance < longest:
+            start.append(Edge(edge.label, edge.target + 1, ENTER))
+    for edges in states:
+        counted: list[Edge] = []
+        for edge in edges:
+            if edge.target == MATCH:
+                counted.append(Edge(NOTHING, MATCH, EXIT, 1))
+            elif (distance := distances[edge.target]) is not None and longest - distance > 1:
+                counted.append(Edge(edge.label, edge.target + 1, AGAIN, longest - distance))
+        inner.append(tuple(counted))
+    return _reachable((tuple(start), *inner))
+
+
+def _limit_of(states: States) -> int | None:
+    """The limit that ``_counted`` has put on an automaton, or None if its counters are not of that kind."""
+    if not any(edge.op == ENTER for edge in states[0]):
+        return None
+    for state, edges in enumerate(states):
+        for edge in edges:
+            if edge.target == MATCH:
+                expected = edge.op == EXIT and edge.bound == 1 if state else edge.op == KEEP
+            else:
+                expected = edge.op == AGAIN and edge.bound > 1 and edge.target > 0 if state else edge.op == ENTER
+            if not expected:
+                return None
+    distances = _distances(states)
+    limits = {
+        edge.bound + distance
+        for edges in states[1:]
+        for edge in edges
+        if edge.op == AGAIN and (distance := distances[edge.target]) is not None
+    }
+    return limits.pop() if len(limits) == 1 else None
+
+
+def _reachable(states: States) -> States:
+    order, number = [0], {0: 0}
+    for state in order:
+        for edge in states[state]:
+            if edge.target != MATCH and edge.target not in number:
+                number[edge.target] = len(order)
+                order.append(edge.target)
+    return tuple(
+        tuple(edge if edge.target == MATCH else edge._replace(target=number[edge.target]) for edge in states[state])
+        for state in order
+    )
+
+
+def _distances(states: States) -> list[int | None]:
+    """For each state the fewest characters to a match, None if there is none; backwards, breadth first."""
+    sources: list[list[int]] = [[] for _ in states]
+    distances: list[int | None] = [None] * len(states)
+    todo: deque[tuple[int, int]] = deque()
+    for state, edges in enumerate(states):
+        for edge in edges:
+            if edge.target == MATCH:
+                todo.append((state, 0))
+            elif edge.label:
+                sources[edge.target].append(state)
+    while todo:
+        state, distance = todo.popleft()
+        if distances[state] is None:
+            distances[state] = distance
+            todo.extend((source, distance + 1) for source in sources[state])
+    return distances
+
+
+def _longest(states: States) -> int | None:
+    """The length of the longest text; None if a cycle makes texts of any length (every state is live).
+
+    Kahn's topological order: on a cycle, some state keeps a predecessor forever.
+    """
+    waiting = [0] * len(states)
+    for edges in states:
+        for edge in edges:
+            if edge.target != MATCH:
+                waiting[edge.target] += 1
+    depth = [0] * len(states)
+    todo = [state for state, count in enumerate(waiting) if count == 0]
+    done = 0
+    longest = 0
+    while todo:
+        state = todo.pop()
+        done += 1
+        for edge in states[state]:
+            if edge.target == MATCH:
+                longest = max(longest, depth[state])
+                continue
+            depth[edge.target] = max(depth[edge.target], depth[state] + 1)
+            waiting[edge.target] -= 1
+            if waiting[edge.target] == 0:
+                todo.append(edge.target)
+    return longest if done == len(states) else None
