@@ -235,9 +235,15 @@ def report(results: dict[str, Result], console: Console) -> None:
         )
     _report_ratios(results, console)
     for engine, result in results.items():
-        common = Counter(message[:90].splitlines()[0] if message else "" for _, message in result.errors).most_common(5)
-        for message, count in common:
-            console.print(f"{engine}: {count} × {message}", markup=False, highlight=False)
+        for name in ("false_rejects", "false_accepts", "inconsistent", "crashes"):
+            found = getattr(result, name)
+            if found:
+                more = f" … ({len(found)})" if len(found) > 5 else ""
+                console.print(f"{engine}, {name}: {', '.join(map(str, found[:5]))}{more}", markup=False, soft_wrap=True)
+        # Places differ from schema to schema; what stands before them says what was refused.
+        kinds = Counter(message.partition(" (at ")[0][:100].partition("\n")[0] for _, message in result.errors)
+        for message, count in kinds.most_common(6):
+            console.print(f"{engine}: {count} × {message}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _report_ratios(results: dict[str, Result], console: Console) -> None:
@@ -264,7 +270,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--raw", action="store_true", help="with --json: keep every single time")
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     records = load_maskbench(arguments.limit or None, arguments.seed, arguments.data)
     tests = sum(len(record["tests"]) for record in records)
     console.print(f"{len(records)} schemas, {tests} instances, Llama-3 vocabulary, seed {arguments.seed}")
