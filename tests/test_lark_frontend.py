@@ -82,6 +82,7 @@ def test_an_error_in_an_imported_grammar_is_told_apart(tmp_path: Path) -> None:
         ('start: /a+/ "ab"', {"parser": "earley"}, "lexer='dynamic'", "terminal __ANON_0"),
         ('start: /a+?/ "b"', {"lexer": "dynamic_complete"}, "lexer='dynamic_complete'", "terminal __ANON_0"),
         ('start: /[a-z ]+/\n%ignore " "', {}, "the keyword", "line 2"),
+        ('start: "a" WS WS\nWS: /[ ]+/\n%ignore WS', {"parser": "earley"}, "lexer='dynamic'", "terminal WS"),
     ],
 )
 def test_what_is_unsupported_is_named(source: str, options: dict, construct: str, place: str) -> None:

@@ -11,7 +11,7 @@ What carries over from Lark, and what does not:
   in a shift/reduce conflict and resolves reduce/reduce by rule priority, so that it may reject texts that the rules
   derive. Where a table has conflicts, ``LarkConflictWarning`` lists them. Lark's contextual lexer also offers the
   lookaheads of a state, which are more than the terminals that can really follow; this shows only where such a
-  terminal would take the text from one that can.
+  terminal would take the text from one that can, or where a rule that can never be completed offers one.
 - Lexers: the contextual lexer is ``Lexing.LEFTMOST``. Basic, dynamic and dynamic_complete are accepted where
   ``lark_lexing`` finds them equal to what the engine has, else refused by name.
 - Trees do not matter: ``?rule``, ``!rule``, ``->``, ``[x]`` placeholders and priorities between Earley's derivations
@@ -36,7 +36,7 @@ from grammar_engine.compiler.frontends.lark_lexing import (
     obstacle_to_all_tokenizations,
 )
 from grammar_engine.compiler.frontends.lark_loading import Conflict, LoadedGrammar, lalr_conflicts, load
-from grammar_engine.compiler.frontends.lark_terminals import TerminalTable, ordered_table, unordered_table
+from grammar_engine.compiler.frontends.lark_terminals import TerminalTable, ordered_table, plain_table, unordered_table
 from grammar_engine.compiler.ir import EagerGrammar, Lexing, Production
 from grammar_engine.compiler.normalize import normalize
 
@@ -188,25 +188,22 @@ def _choose_lexing(loaded: LoadedGrammar, lexer: str, g_regex_flags: int) -> tup
     """The engine's lexer that gives the language of Lark's; raises UnsupportedGrammarError if there is none."""
     if lexer == "contextual":
         return Lexing.LEFTMOST, ordered_table(loaded, g_regex_flags=g_regex_flags)
-    table = unordered_table(loaded, g_regex_flags=g_regex_flags)
-    views = [TerminalView(terminal) for terminal in table.terminals]
     if lexer == "basic":
-        rivals = competing_pair(views)
+        table = plain_table(loaded, g_regex_flags=g_regex_flags)
+        rivals = competing_pair([TerminalView(terminal) for terminal in table.terminals])
         if rivals:
             raise UnsupportedGrammarError(
                 "lexer='basic' with terminals that match at the start of one text",
                 place=f"terminals {rivals[0]} and {rivals[1]}",
                 advice="Use lexer='contextual', which tries a terminal only where the parser expects it.",
             )
-        ignored = frozenset(table.ignored)
-        return Lexing.LEFTMOST, TerminalTable(
-            terminals=table.terminals, ids=table.ids, ignored=table.ignored, lost=ignored
-        )
+        return Lexing.LEFTMOST, table
+    table = unordered_table(loaded, g_regex_flags=g_regex_flags)
+    views = [TerminalView(terminal) for terminal in table.terminals]
     obstacle = obstacle_to_all_tokenizations(views, table.ignored, complete=lexer == "dynamic_complete")
     if obstacle is None:
         return Lexing.UNORDERED, table
-    used = {index for rule in loaded.rules for symbol in rule.expansion for index in table.ids.get(symbol.name, ())}
-    if lexer == "dynamic" and used.isdisjoint(table.ignored) and competing_pair(views) is None:
+    if lexer == "dynamic" and competing_pair(views) is None:
         return Lexing.LEFTMOST, table
     raise UnsupportedGrammarError(
         f"lexer={lexer!r} with a terminal that has more than one match",

@@ -43,11 +43,31 @@ class TerminalTable:
 
 
 def unordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
-    """The terminals of a grammar whose lexer has no order (Lark's dynamic lexers): no keyword rule, no priorities."""
+    """The terminals of a grammar whose lexer has no order (Lark's dynamic lexers): no keyword rule, no priorities.
+
+    A terminal that is both ignored and used in rules comes twice, once for each: the dynamic lexers try both.
+    """
+    table = plain_table(loaded, g_regex_flags=g_regex_flags)
+    used = {symbol.name for rule in loaded.rules for symbol in rule.expansion}
+    copied = [index for index in table.ignored if table.terminals[index].name in used]
+    count = len(table.terminals)
+    ignored = set(table.ignored).difference(copied).union(range(count, count + len(copied)))
+    copies = (table.terminals[index] for index in copied)
+    return replace(
+        table, terminals=(*table.terminals, *copies), ignored=tuple(sorted(ignored)), lost=frozenset()
+    )
+
+
+def plain_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
+    """The terminals of a grammar in which no two of them compete, so that no keyword rule is needed.
+
+    An ignored terminal never reaches the parser there.
+    """
     ordered = sorted_terminals(loaded, g_regex_flags)
     terminals = tuple(_terminal(definition, loaded, g_regex_flags) for definition in ordered)
     ids: dict[str, tuple[int, ...]] = {definition.name: (index,) for index, definition in enumerate(ordered)}
-    return TerminalTable(terminals=terminals, ids=ids, ignored=_ignored(loaded, ids))
+    ignored = _ignored(loaded, ids)
+    return TerminalTable(terminals=terminals, ids=ids, ignored=ignored, lost=frozenset(ignored))
 
 
 def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
