@@ -4,8 +4,9 @@
 
 Every figure comes from a fresh process. The first one starts with empty caches (compiled loops and mask rows), the
 others with what it left; the user's own caches are not touched. Times are seconds, elapsed and of the CPU (the ones
-to read on a busy machine), of the best repetition; a cold start can happen only once. Memory is resident, with the Llama-3 vocabulary (128,256 ids) and one
-schema, after a document of that schema has been fed mask by mask; torch is not loaded.
+to read on a busy machine), of the best repetition; a cold start can happen only once. Memory is resident, with the
+Llama-3 vocabulary (128,256 ids) and one schema, after a document of that schema has been fed mask by mask; torch is
+not loaded.
 """
 
 from __future__ import annotations
