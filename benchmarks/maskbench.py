@@ -56,6 +56,7 @@ class Result:
     false_rejects: list[str] = field(default_factory=list)
     false_accepts: list[str] = field(default_factory=list)
     inconsistent: list[str] = field(default_factory=list)
+    schemas: int = 0
     valid: int = 0
     invalid: int = 0
 
@@ -81,6 +82,7 @@ class Result:
             "startup_s": self.startup_s,
             "clock_us": self.clock_us,
             **{name: summary(values) for name, values in times.items()},
+            "schemas": self.schemas,
             "valid": self.valid,
             "invalid": self.invalid,
             "compile_errors": self.errors,
@@ -192,6 +194,7 @@ def run_engine(name: str, records: list[dict[str, Any]], arguments: argparse.Nam
                 kind.append((records[index]["id"], message))
                 index += 1
     log.unlink(missing_ok=True)
+    result.schemas = len(records)
     return result
 
 
@@ -218,7 +221,7 @@ def report(results: dict[str, Result], console: Console) -> None:
     verdicts = {}
     for engine, result in results.items():
         counts = (
-            len(result.ttfm) + len(result.errors),
+            result.schemas,
             len(result.errors),
             len(result.crashes),
             result.valid,
