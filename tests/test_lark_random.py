@@ -19,7 +19,8 @@ from grammar_engine.compiler.reference import ReferenceRecognizer
 
 PATTERNS = [
     '"a"', '"b"', '"c"', '"ab"', '"abc"', '"aa"', '"a"i', '"AB"i', '"b" "c"', '/a/ | "bb"', "/a+/", "/[ab]+/",
-    "/[a-c]+/", "/a+?b/", "/a|ab/", "/ab?/", "/b+c?/", "/[^a]/", "/(?:ab)+/", "/c{2,3}/", "/./", "/a.?c/", "/[ab]/i", "/(a|b)*?c/",
+    "/[a-c]+/", "/a+?b/", "/a|ab/", "/ab?/", "/b+c?/", "/[^a]/", "/(?:ab)+/", "/c{2,3}/", "/./", "/a.?c/", "/[ab]/i",
+    "/(a|b)*?c/",
 ]  # fmt: skip
 MODES = [
     ("lalr", "contextual"),
