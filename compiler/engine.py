@@ -27,8 +27,8 @@ from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START, run
 Int32Array = npt.NDArray[np.int32]
 Uint32Array = npt.NDArray[np.uint32]
 
-INITIAL_ARENA = 1 << 18  # ints; virtual memory until touched
-INITIAL_TABLE = 1 << 8
+INITIAL_ARENA = 1 << 21  # ints; not zeroed, so only what is used is ever touched
+INITIAL_TABLE = 1 << 9
 INITIAL_ROWS = 8
 NO_DATA = np.zeros(0, np.int32)
 NO_BITMASK = np.zeros((0, 0), np.uint32)
@@ -71,9 +71,9 @@ class Engine:
         self.context = context
         self.limits = limits or Limits()
         self._lock = threading.RLock()
-        self.mem = np.zeros(INITIAL_ARENA, np.int32)
+        self.mem = np.empty(INITIAL_ARENA, np.int32)
         self.mem[: len(context.empty_arena)] = context.empty_arena
-        self.rows = np.zeros((INITIAL_ROWS, context.words), np.uint32)
+        self.rows = np.empty((INITIAL_ROWS, context.words), np.uint32)
         self._terminals: dict[int, int] = {}
         self._nonterminals: dict[int, int] = {}
         self._terminal_ids: dict[int, int] = {}
@@ -190,7 +190,7 @@ class Engine:
             if 4 * size > self.limits.arena_bytes:
                 limit = f"arena of {self.limits.arena_bytes} bytes"
                 raise LimitExceededError("the automata of this grammar grew too large", limit=limit, given=4 * size)
-            grown = np.zeros(size, np.int32)
+            grown = np.empty(size, np.int32)
             grown[: len(self.mem)] = self.mem
             self.mem = grown
         return self.mem
@@ -199,7 +199,7 @@ class Engine:
         """Double the pool of rows, or empty it (and forget the masks built on it) when it is at its budget."""
         rows = self.rows
         if 2 * rows.nbytes <= max(self.limits.mask_bytes, 4 * INITIAL_ROWS * 4 * self.context.words):
-            grown = np.zeros((2 * len(rows), self.context.words), np.uint32)
+            grown = np.empty((2 * len(rows), self.context.words), np.uint32)
             grown[: len(rows)] = rows
             self.rows = grown
             return
@@ -243,6 +243,7 @@ class Engine:
         top = int(mem[arena.H_TOP])
         mem[top + parser.S_FIELDS] = right
         state = int(arena.intern(mem, arena.T_STATE, parser.S_FIELDS, 1))
+        mem[state + parser.S_CLOSURE] = mem[state + parser.S_TERMINALS] = mem[state + parser.S_COMPLETE] = 0
         top = int(mem[arena.H_TOP])
         mem[top + parser.G_FIELDS] = state
         node = int(arena.intern(mem, arena.T_NODE, parser.G_FIELDS, 1))
@@ -250,6 +251,7 @@ class Engine:
         mem[top + parser.C_FIELDS] = self.grammar.accepts_empty
         mem[top + parser.C_FIELDS + 1] = node
         configuration = int(arena.intern(mem, arena.T_CONFIG, parser.C_FIELDS, 2))
+        mem[configuration + parser.C_START] = 0
         self.start_position = self.call(OP_START, configuration)
 
     def _nonterminal(self, number: int) -> int:

@@ -435,6 +435,12 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows,
                         mem[H_ROWS_USED] = own
                     return starts
                 for s in range(starts + 1, starts + 1 + mem[starts]):
+                    # Most exits lead nowhere (behind digits only digits, behind spaces only spaces): look before walking.
+                    child = exit_node + 1
+                    while child < node_end[exit_node] and mem[mem[s] + L_NEXT + (node_info[child] & 0xFF)] == 0:
+                        child = node_end[child]
+                    if child >= node_end[exit_node]:
+                        continue
                     new = first_visit(scratch, epoch, mem[s], exit_node, after)
                     if new < 0 or 3 * todo + 3 >= SCRATCH_WORK_SIZE:
                         return LIMIT
