@@ -16,7 +16,7 @@ from grammar_engine.compiler.charset import ANY, NOTHING, CharSet
 from grammar_engine.compiler.construct import construct
 from grammar_engine.compiler.regex_ast import Dialect, Node, parse_regex
 from grammar_engine.compiler.search import searching
-from grammar_engine.compiler.string_set import minimal_trie
+from grammar_engine.compiler.string_set import string_set
 
 
 Verdict = Callable[[Sequence[bool]], bool]
@@ -45,18 +45,13 @@ class CharAutomaton:
     @staticmethod
     def from_strings(strings: Iterable[str]) -> CharAutomaton:
         """Exactly these texts: the minimal acyclic automaton."""
-        codes = (tuple(map(ord, string)) for string in strings)
-        shape = minimal_trie(codes)
-        labels: dict[int, CharSet] = {}
+        shape = string_set(tuple(map(ord, string)) for string in strings)
+        labels = {code: CharSet.from_ranges([(code, code)]) for code in set(shape.symbols.tolist())}
+        offsets, symbols, targets = shape.offsets.tolist(), shape.symbols.tolist(), shape.targets.tolist()
         states: list[tuple[Edge, ...]] = []
-        for accepting, children in shape:
-            edges = [ACCEPT] if accepting else []
-            for code, target in children:
-                label = labels.get(code)
-                if label is None:
-                    label = labels[code] = CharSet.from_ranges([(code, code)])
-                edges.append(Edge(label, target))
-            states.append(tuple(edges))
+        for state, accepting in enumerate(shape.accepting.tolist()):
+            edges = [Edge(labels[symbols[i]], targets[i]) for i in range(offsets[state], offsets[state + 1])]
+            states.append((ACCEPT, *edges) if accepting else tuple(edges))
         return CharAutomaton(tuple(states), deterministic=True)
 
     @staticmethod

@@ -58,6 +58,8 @@ class CharSet:
 
     def union(self, *others: CharSet) -> CharSet:
         """The members of this set or any of the others."""
+        if not others:
+            return self
         collected = [self.ranges, *(other.ranges for other in others)]
         return CharSet.from_ranges(item for ranges in collected for item in ranges)
 

@@ -51,7 +51,18 @@ def reads(branches: Branches, data: bytes) -> bool:
 
 
 @pytest.mark.parametrize(
-    "low,high", [(0, 0x2FF), (0x7C0, 0x8FF), (0xD7F0, 0xE010), (0xFF00, 0x100FF), (0x10FF80, 0x10FFFF), (0x3FF, 0x400)]
+    "low,high",
+    [
+        (0, 0x2FF),
+        (0x7C0, 0x8FF),
+        (0xD7F0, 0xE010),
+        (0xFF00, 0x100FF),
+        (0x10FF80, 0x10FFFF),
+        (0x3FF, 0x400),
+        (0x800, 0x83E),
+        (0x1000, 0x1FFE),
+        (0x10000, 0x10FBE),
+    ],
 )
 def test_a_range_has_the_encodings_of_its_members_and_no_others(low: int, high: int) -> None:
     expected = {chr(code).encode() for code in range(low, high + 1) if not 0xD800 <= code <= 0xDFFF}

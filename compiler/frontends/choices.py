@@ -9,7 +9,7 @@ import numpy as np
 from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsatisfiableGrammarError
 from grammar_engine.compiler.ir import EagerGrammar, Lexing, Terminal
-from grammar_engine.compiler.string_set import minimal_trie
+from grammar_engine.compiler.string_set import string_set
 
 
 def choices_grammar(choices: Sequence[str]) -> EagerGrammar:
@@ -43,17 +43,18 @@ def choices_grammar(choices: Sequence[str]) -> EagerGrammar:
 
 
 def _byte_automaton(texts: list[bytes]) -> ByteAutomaton:
-    positions: dict[tuple[int, int, int], int] = {}
-    offsets = [0]
-    entries: list[tuple[int, int, int]] = []
-    for accepting, children in minimal_trie(texts):
-        for byte, target in children:
-            entries.append((positions.setdefault((byte, byte, target), len(positions)), KEEP, 0))
-        if accepting:
-            entries.append((MATCH, KEEP, 0))
-        offsets.append(len(entries))
-    return ByteAutomaton(
-        positions=np.array(list(positions), np.int32).reshape(-1, 3),
-        offsets=np.array(offsets, np.int32),
-        entries=np.array(entries, np.int32).reshape(-1, 3),
+    shape = string_set(texts)
+    edges = np.stack([shape.symbols, shape.symbols, shape.targets], axis=1)
+    _, first, position = np.unique(
+        shape.targets.astype(np.int64) << 8 | shape.symbols, return_index=True, return_inverse=True
     )
+    # A match is a state's last entry: one more place per accepting state.
+    sizes = np.diff(shape.offsets) + shape.accepting
+    offsets = np.zeros(len(sizes) + 1, np.int32)
+    np.cumsum(sizes, out=offsets[1:])
+    entries = np.full((offsets[-1], 3), (MATCH, KEEP, 0), np.int32)
+    matches = offsets[1:][shape.accepting] - 1
+    is_edge = np.ones(len(entries), np.bool_)
+    is_edge[matches] = False
+    entries[is_edge, 0] = position
+    return ByteAutomaton(positions=edges[first].astype(np.int32), offsets=offsets, entries=entries)

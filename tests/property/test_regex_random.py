@@ -42,7 +42,7 @@ def compiled(automaton: CharAutomaton) -> ByteAutomaton | None:
     return result
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     patterns(_LEAVES + _ASSERTIONS),
     st.lists(_TEXTS, min_size=1, max_size=8),
@@ -63,7 +63,7 @@ def test_fullmatch_and_search(pattern: str, texts: list[str], flags: int) -> Non
             assert (anywhere_bytes is not None and accepts(anywhere_bytes, text.encode())) == expected, text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(patterns(_LEAVES), st.data())
 def test_what_hypothesis_draws_from_a_pattern_is_accepted(pattern: str, data: st.DataObject) -> None:
     automaton = compiled(CharAutomaton.from_regex(pattern))
@@ -72,7 +72,7 @@ def test_what_hypothesis_draws_from_a_pattern_is_accepted(pattern: str, data: st
         assert accepts(automaton, text.encode())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(patterns(_LEAVES, nullable_loops=False), st.lists(_TEXTS, min_size=1, max_size=8))
 def test_leftmost_first_is_what_a_backtracking_engine_matches(pattern: str, texts: list[str]) -> None:
     if re.fullmatch(pattern, ""):
@@ -84,7 +84,7 @@ def test_leftmost_first_is_what_a_backtracking_engine_matches(pattern: str, text
         assert leftmost_first(automaton, text.encode()) == expected, text
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(patterns(_LEAVES + _ASSERTIONS))
 def test_states_are_reachable_and_live(pattern: str) -> None:
     automaton = CharAutomaton.from_regex(pattern, search=True)
