@@ -11,9 +11,6 @@ from pathlib import Path
 
 import lark
 import pytest
-from lark.lexer import BasicLexer
-
-from grammar_engine import grammars
 from grammar_engine.compiler.errors import (
     GrammarSyntaxError,
     UnsatisfiableGrammarError,
@@ -25,6 +22,9 @@ from grammar_engine.compiler.frontends.lark_loading import load
 from grammar_engine.compiler.frontends.lark_terminals import sorted_terminals
 from grammar_engine.compiler.ir import EagerGrammar, Lexing
 from grammar_engine.compiler.reference import ReferenceRecognizer
+from lark.lexer import BasicLexer
+
+from grammar_engine import grammars
 
 SHARED = Path(os.environ.get("GRAMMAR_ENGINE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

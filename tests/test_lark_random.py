@@ -12,7 +12,6 @@ import warnings
 
 import lark
 import pytest
-
 from grammar_engine.compiler.errors import GrammarEngineError, GrammarSyntaxError, UnsatisfiableGrammarError
 from grammar_engine.compiler.frontends.lark import LarkConflictWarning, LarkGrammar, lark_grammar
 from grammar_engine.compiler.reference import ReferenceRecognizer

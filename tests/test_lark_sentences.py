@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import random
 import warnings
+from collections.abc import Sequence
 
 import lark
 import pytest
-
-from grammar_engine import grammars
 from grammar_engine.compiler.automaton import MATCH, literal
-from grammar_engine.compiler.compiled import GrammarCompiler
+from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
 from grammar_engine.compiler.frontends.lark import LarkGrammar, lark_grammar
 from grammar_engine.compiler.reference import ReferenceRecognizer
 from grammar_engine.compiler.vocabulary import Vocabulary
+
+from grammar_engine import grammars
 from grammar_engine.matcher import Matcher
 
 GRAMMARS = {
@@ -166,7 +167,7 @@ def random_sentence(grammar: LarkGrammar, rng: random.Random) -> str | None:
         return None
 
 
-def texts_for(grammar: LarkGrammar, pieces, rng: random.Random, count: int) -> list[str]:
+def texts_for(grammar: LarkGrammar, pieces: Sequence[str], rng: random.Random, count: int) -> list[str]:
     """Sentences, their mutations, and random strings of pieces."""
     found: dict[str, None] = {"": None}
     for _ in range(count):
@@ -187,12 +188,14 @@ def compiler() -> GrammarCompiler:
     return GrammarCompiler(Vocabulary([*tokens, None], stop_token_ids=[256], special_token_ids=[256]), cache_dir="")
 
 
-def engine_accepts(compiled, text: bytes) -> bool:
+def engine_accepts(compiled: CompiledGrammar, text: bytes) -> bool:
     matcher = Matcher(compiled)
     return (not text or matcher.accept_bytes(text)) and matcher.is_accepting()
 
 
-def compare(compiler: GrammarCompiler, source: str, pieces, *, seed: int, count: int, **options) -> tuple[int, int]:
+def compare(
+    compiler: GrammarCompiler, source: str, pieces: Sequence[str], *, seed: int, count: int, **options: str
+) -> tuple[int, int]:
     oracle = lark.Lark(source, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -217,7 +220,7 @@ def test_contextual(compiler: GrammarCompiler, name: str) -> None:
 
 
 DYNAMIC = {
-    "one match per terminal": ("start: A B | B A\nA: /a+/\nB: /b+?/ | \"cb\"", "abc"),
+    "one match per terminal": ('start: A B | B A\nA: /a+/\nB: /b+?/ | "cb"', "abc"),
     "ambiguous": ('start: start start | "a" | "b" start "b"', "ab"),
     "prefixes of each other": ('start: (x | y)+ "aa"\nx: "a" "b"\ny: "aab"', "ab"),
     "not LALR": ('start: a "x" "y" | b "x" "z"\na: "q"\nb: "q"\n%ignore " "', "qxyz "),

@@ -6,16 +6,16 @@ import random
 import time
 
 import pytest
+from grammar_engine.compiler.errors import UnsatisfiableGrammarError
+from grammar_engine.compiler.ir import Production
+from grammar_engine.compiler.normalize import NormalizedRules, Rules, normalize
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
-from grammar_engine.compiler.errors import UnsatisfiableGrammarError
-from grammar_engine.compiler.normalize import NormalizedRules, normalize
 
 LENGTH = 4
 
 
-def sentences(rules, start: int, length: int = LENGTH) -> set[tuple[int, ...]]:
+def sentences(rules: Rules, start: int, length: int = LENGTH) -> set[tuple[int, ...]]:
     """All sentences of at most ``length`` terminals: iterate the grammar's equations until nothing is new."""
     language: list[set[tuple[int, ...]]] = [set() for _ in rules]
     changed = True
@@ -60,7 +60,7 @@ def check_contract(result: NormalizedRules) -> None:
         assert len(set(alternatives)) == len(alternatives)
 
 
-def check(rules, start: int = 0) -> NormalizedRules | None:
+def check(rules: Rules, start: int = 0) -> NormalizedRules | None:
     expected = sentences(rules, start)
     try:
         result = normalize(rules, start)
@@ -74,7 +74,7 @@ def check(rules, start: int = 0) -> NormalizedRules | None:
 
 
 @st.composite
-def grammars(draw):
+def grammars(draw: st.DrawFn) -> list[list[Production]]:
     nonterminals = draw(st.integers(1, 5))
     symbols = st.one_of(st.integers(0, 1), st.integers(-nonterminals, -1))
     rhs = st.lists(symbols, max_size=5).map(tuple)
@@ -87,13 +87,13 @@ def grammars(draw):
 @example([[(~1, ~0, 0), (1,)], [(), (~1, ~1)]])
 @example([[(~1, ~1, ~1, ~1, ~1)], [(0,), ()]])
 @example([[(~1,)], [(~2,)], [(~0,), (), (0,)]])
-def test_language_is_kept(rules) -> None:
+def test_language_is_kept(rules: Rules) -> None:
     check(rules)
 
 
 @given(grammars())
 @settings(max_examples=100, deadline=None)
-def test_is_deterministic_and_idempotent(rules) -> None:
+def test_is_deterministic_and_idempotent(rules: Rules) -> None:
     try:
         first = normalize(rules, 0)
     except UnsatisfiableGrammarError:
@@ -115,7 +115,7 @@ def test_is_deterministic_and_idempotent(rules) -> None:
         pytest.param([[(0, ~1), (1,)], [(~1, 0)]], id="unproductive alternative"),
     ],
 )
-def test_known_shapes(rules) -> None:
+def test_known_shapes(rules: Rules) -> None:
     assert check(rules) is not None
 
 

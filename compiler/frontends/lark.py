@@ -26,9 +26,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lark.grammar import NonTerminal
-
-from grammar_engine import grammars
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
 from grammar_engine.compiler.frontends.lark_lexing import (
     TerminalView,
@@ -39,6 +36,9 @@ from grammar_engine.compiler.frontends.lark_loading import Conflict, LoadedGramm
 from grammar_engine.compiler.frontends.lark_terminals import TerminalTable, ordered_table, plain_table, unordered_table
 from grammar_engine.compiler.ir import EagerGrammar, Lexing, Production
 from grammar_engine.compiler.normalize import normalize
+from lark.grammar import NonTerminal
+
+from grammar_engine import grammars
 
 _LEXERS = {"lalr": ("contextual", "basic"), "earley": ("dynamic", "basic", "dynamic_complete"), "cyk": ("basic",)}
 

@@ -46,13 +46,14 @@ class TerminalView:
         self._accepting = [MATCH in listed for listed in self._entries]
         self.first_bytes = self._readable(0)
 
-    def _moves(self, state: int) -> list[_Move]:
+    def moves(self, state: int) -> list[_Move]:
+        """The positions that a state can read: lowest byte, highest byte, state behind."""
         return [self._positions[index] for index in self._entries[state] if index != MATCH]
 
     def _readable(self, state: int) -> int:
         """The bytes that a state can read, as a set of bits."""
         bits = 0
-        for low, high, _ in self._moves(state):
+        for low, high, _ in self.moves(state):
             bits |= (1 << high + 1) - (1 << low)
         return bits
 
@@ -68,7 +69,7 @@ class TerminalView:
         """Is some word a proper prefix of another?"""
         if self._text is not None:
             return False
-        return _meet(self, self, lambda short, long: self._accepting[short] and bool(self._moves(long)))
+        return _meet(self, self, lambda short, long: self._accepting[short] and bool(self.moves(long)))
 
     def prefers_longest(self) -> bool:
         """Is the first match in backtracking order the longest one, on every text? (False also if not sure)
@@ -131,7 +132,7 @@ class TerminalView:
 
     def _reached(self, states: frozenset[int], byte: int) -> frozenset[int]:
         return frozenset(
-            target for state in states for low, high, target in self._moves(state) if low <= byte <= high
+            target for state in states for low, high, target in self.moves(state) if low <= byte <= high
         )
 
     def _after(self, threads: tuple[int, ...], byte: int) -> tuple[int, ...]:
@@ -158,8 +159,8 @@ def _meet(first: TerminalView, second: TerminalView, found: Callable[[int, int],
     seen, todo = {(0, 0)}, [(0, 0)]
     while todo:
         mine, yours = todo.pop()
-        rivals = second._moves(yours)
-        for low, high, target in first._moves(mine):
+        rivals = second.moves(yours)
+        for low, high, target in first.moves(mine):
             for other_low, other_high, other_target in rivals:
                 pair = (target, other_target)
                 if low <= other_high and other_low <= high and pair not in seen:

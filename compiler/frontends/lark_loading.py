@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
 from lark.common import ParserConf
 from lark.exceptions import GrammarError, LarkError, UnexpectedInput, VisitError
 from lark.grammar import Rule
@@ -19,8 +20,6 @@ from lark.lexer import TerminalDef
 from lark.load_grammar import GrammarBuilder, _parse_grammar
 from lark.parsers.grammar_analysis import GrammarAnalyzer
 from lark.parsers.lalr_analysis import LALR_Analyzer
-
-from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
 
 _PLACE = re.compile(r"line (\d+),? column (\d+)")
 
@@ -159,7 +158,7 @@ def _place_of_name(message: str, source: str) -> tuple[int, int]:
 def _import_error(error: OSError, source: str) -> GrammarSyntaxError:
     missing = str(error.filename or error)
     name = missing.removesuffix(".lark").replace("/", ".").replace("\\", ".")
-    found = re.search(rf"^%import[ \t]+\.?{re.escape(name)}", source, re.M)
+    found = re.search(rf"^%import[ \t]+\.?{re.escape(name)}", source, re.MULTILINE)
     line = source.count("\n", 0, found.start()) + 1 if found else 1
     return GrammarSyntaxError(f"cannot import {name!r}: no such grammar", source=source, line=line)
 

@@ -16,8 +16,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lark.lexer import PatternStr, TerminalDef
-
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
@@ -26,6 +24,7 @@ from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
 from grammar_engine.compiler.ir import Terminal
 from grammar_engine.compiler.regex_ast import parse_regex
 from grammar_engine.compiler.spelling import to_utf8
+from lark.lexer import PatternStr, TerminalDef
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
 from grammar_engine.compiler.errors import GrammarEngineError, GrammarSyntaxError, UnsupportedGrammarError
 from grammar_engine.compiler.frontends.lark import LarkConflictWarning, LarkGrammar, lark_grammar
 from grammar_engine.compiler.vocabulary import Vocabulary
+
 from grammar_engine.matcher import Matcher
 
 SHARED = Path(os.environ.get("GRAMMAR_ENGINE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
@@ -33,7 +33,7 @@ def compile_case(case: dict) -> LarkGrammar:
     options = {name: value for name, value in case["options"].items() if name not in TREE_ONLY}
     unsupported = UNSUPPORTED_OPTIONS.intersection(options)
     if unsupported:
-        raise UnsupportedGrammarError(f"option {sorted(unsupported)[0]}", place="options", advice="")
+        raise UnsupportedGrammarError(f"option {min(unsupported)}", place="options", advice="")
     options.setdefault("parser", "earley")  # lark.Lark's default
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LarkConflictWarning)
