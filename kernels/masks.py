@@ -55,7 +55,7 @@ from grammar_engine.kernels.lexer import (
     lexer_step,
     without_shadows,
 )
-from grammar_engine.kernels.parser import C_FIELDS, SCRATCH_SHIFT, shift_match, starts_of
+from grammar_engine.kernels.parser import C_FIELDS, SCRATCH_SHIFT, after_match, starts_of
 
 # Walk: [row or -1, tokens, exits, token ids..., (node, lexer state)...].
 W_ROW, W_TOKENS, W_EXITS, W_LIST = 0, 1, 2, 3
@@ -417,8 +417,8 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows,
             exit_state = mem[k + 1]
             matches = exit_state + L_LIST + 2 * (mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS])
             shifted = False
-            for m in range(matches, matches + 2 * mem[exit_state + L_MATCHES], 2):
-                after = shift_match(mem, scratch, configuration, mem[m])
+            for v in range(2 * mem[exit_state + L_MATCHES]):  # each match, as a terminal and as an ignored one
+                after = after_match(mem, scratch, configuration, mem[matches + (v & ~1)], v & 1)
                 if after < 0:
                     if own >= 0 and mem[H_ROWS_USED] == own + 1:
                         mem[H_ROWS_USED] = own
@@ -552,8 +552,8 @@ def position_step(mem, scratch, position, byte):  # type: ignore[no-untyped-def]
             if count < 0:
                 return count
         matches = state + L_LIST + 2 * (mem[state + L_THREADS] + mem[state + L_MONITORS])
-        for m in range(matches, matches + 2 * mem[state + L_MATCHES], 2):
-            after = shift_match(mem, scratch, configuration, mem[m])
+        for v in range(2 * mem[state + L_MATCHES]):  # each match, as a terminal and as an ignored one
+            after = after_match(mem, scratch, configuration, mem[matches + (v & ~1)], v & 1)
             if after < 0:
                 return after
             if after == 0:

@@ -382,9 +382,15 @@ def starts_of(mem, scratch, configuration, before):  # type: ignore[no-untyped-d
     return result
 
 
-@kernel("int64(int32[::1], int32[::1], int64, int64)")
-def shift_match(mem, scratch, configuration, terminal):  # type: ignore[no-untyped-def]
-    """As ``shift``; an ignored terminal leaves the configuration as it is."""
-    if mem[terminal + X_IGNORED] != 0:
-        return configuration
+@kernel("int64(int32[::1], int32[::1], int64, int64, int64)")
+def after_match(mem, scratch, configuration, terminal, as_ignored):  # type: ignore[no-untyped-def]
+    """The configuration after a match, once as a terminal of the rules and once as an ignored one; 0 if it is not one.
+
+    Leftmost-first lexing drops an ignored match, as Lark's lexers do; unordered lexing tries both.
+    """
+    ignored = mem[terminal + X_IGNORED] != 0
+    if as_ignored != 0:
+        return configuration if ignored else 0
+    if ignored and mem[H_ORDERED] != 0:
+        return 0
     return shift(mem, scratch, configuration, terminal)

@@ -125,7 +125,7 @@ def random_grammar(rng: random.Random, lexing: Lexing) -> EagerGrammar | None:
         normal = normalize(rules, 0)
     except UnsatisfiableGrammarError:
         return None
-    ignored = (len(terminals) - 1,) if lexing is Lexing.LEFTMOST and rng.random() < 0.3 else ()
+    ignored = (len(terminals) - 1,) if rng.random() < 0.3 else ()
     return EagerGrammar(
         start=normal.start,
         rules=normal.rules,
