@@ -143,6 +143,7 @@ def test_no_thread_is_ever_stuck() -> None:
     """With a counter, "a match is reachable" must hold for every count that a thread can have."""
     for pattern in (
         "(?:a|-){0,20}\\b",
+        "a(?:$|b)\n{18,20}",
         "(?:a|-){18,20}\\b-",
         "a{20,30}b{20,30}",
         "^(?:a|\n){0,18}$",
