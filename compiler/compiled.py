@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 class CompiledGrammar:
     """A grammar bound to a vocabulary. Make matchers of it: ``Matcher(compiled)``."""
 
-    def __init__(self, grammar: Grammar, vocabulary: Vocabulary, engine: Engine, stop_ids: np.ndarray[Any, np.dtype[np.int32]]) -> None:
+    def __init__(
+        self, grammar: Grammar, vocabulary: Vocabulary, engine: Engine, stop_ids: np.ndarray[Any, np.dtype[np.int32]]
+    ) -> None:
         self.grammar = grammar
         self.vocabulary = vocabulary
         self.engine = engine
@@ -151,7 +153,9 @@ class GrammarCompiler:
         from grammar_engine.compiler.frontends.lark import load_lark_grammar
 
         key = ("lark", str(source), start, parser, lexer, postlex)
-        return self._compile(key, lambda: load_lark_grammar(source, start=start, parser=parser, lexer=lexer, postlex=postlex))
+        return self._compile(
+            key, lambda: load_lark_grammar(source, start=start, parser=parser, lexer=lexer, postlex=postlex)
+        )
 
     def compile_grammar(self, grammar: Grammar) -> CompiledGrammar:
         """A grammar of your own front end (see ``grammar_engine.compiler.ir``). Not cached."""

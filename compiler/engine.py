@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.ir import Grammar, Lexing
 from grammar_engine.compiler.limits import Limits
@@ -21,7 +20,7 @@ from grammar_engine.compiler.mask_store import MaskStore
 from grammar_engine.compiler.row_loader import RowLoader
 from grammar_engine.compiler.terminal_writer import TerminalWriter
 from grammar_engine.compiler.token_trie import TokenTrie
-from grammar_engine.kernels import arena, lexer, masks, parser
+from grammar_engine.kernels import arena, lexer, masks, parser, positions, scratch
 from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START, run
 
 Int32Array = npt.NDArray[np.int32]
@@ -49,7 +48,7 @@ class EngineContext:
     def scratch(self) -> Int32Array:
         found: Int32Array | None = getattr(self._local, "scratch", None)
         if found is None:
-            found = np.zeros(masks.SCRATCH_FIXED + 2 * len(self.trie.token_ids) + 64, np.int32)
+            found = np.zeros(scratch.SCRATCH_FIXED + 2 * len(self.trie.token_ids) + 64, np.int32)
             self._local.scratch = found
         return found
 
@@ -95,7 +94,7 @@ class Engine:
         self.call(OP_FILL, position, index, 0, stop_ids, bitmask)
 
     def is_accepting(self, position: int) -> bool:
-        return bool(self.mem[position + masks.O_ACCEPTING])
+        return bool(self.mem[position + positions.O_ACCEPTING])
 
     def step_byte(self, position: int, byte: int) -> int:
         return self.advance(position, np.array([byte], np.int32), 0, 1)
@@ -296,5 +295,5 @@ class Engine:
 
     def _pairs(self, position: int) -> list[int]:
         mem = self.mem
-        first = position + masks.O_FIELDS
+        first = position + positions.O_FIELDS
         return [int(pair) for pair in mem[first : first + int(mem[position + 1])]]

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
 from grammar_engine.compiler.mask_store import CountedWalk, StoredWalk
-from grammar_engine.kernels import arena, lexer, masks
+from grammar_engine.kernels import arena, lexer, walks
 from grammar_engine.kernels.engine import OP_COUNTED_WALK, OP_FREE_STATE, OP_STEP, OP_WALK
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class RowLoader:
         engine = self._engine
         mem = engine.mem
         row, tokens, exits = (int(mem[walk + i]) for i in range(3))
-        first = walk + masks.W_LIST
+        first = walk + walks.W_LIST
         pairs = mem[first + tokens : first + tokens + 2 * exits].reshape(exits, 2)
         _, witnesses, groups = np.unique(pairs[:, 1], return_index=True, return_inverse=True)
         nodes = pairs[:, 0].copy()
@@ -173,11 +172,11 @@ class RowLoader:
         key = (row, nodes.tobytes(), states.tobytes()) if not len(tokens) else ()
         walk = self._walks.get(key) if key else None
         if walk is None:
-            block = np.empty(masks.W_LIST + len(tokens) + 2 * len(nodes), np.int32)
-            block[masks.W_ROW], block[masks.W_TOKENS], block[masks.W_EXITS] = row, len(tokens), len(nodes)
-            block[masks.W_LIST : masks.W_LIST + len(tokens)] = tokens
-            block[masks.W_LIST + len(tokens) :: 2] = nodes
-            block[masks.W_LIST + len(tokens) + 1 :: 2] = states
+            block = np.empty(walks.W_LIST + len(tokens) + 2 * len(nodes), np.int32)
+            block[walks.W_ROW], block[walks.W_TOKENS], block[walks.W_EXITS] = row, len(tokens), len(nodes)
+            block[walks.W_LIST : walks.W_LIST + len(tokens)] = tokens
+            block[walks.W_LIST + len(tokens) :: 2] = nodes
+            block[walks.W_LIST + len(tokens) + 1 :: 2] = states
             walk = engine.append(block)
             if key:
                 self._walks[key] = walk

@@ -25,9 +25,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
-
 from grammar_engine.compiler import automaton
+from numba import njit
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -55,7 +54,11 @@ def kernel(signature: str) -> Callable[[Callable[..., Any]], Any]:
     def decorate(function: Callable[..., Any]) -> Any:
         code = function.__code__.replace(co_freevars=("sources",))
         keyed = types.FunctionType(code, function.__globals__, function.__name__, None, (types.CellType(FINGERPRINT),))
-        keyed.__doc__, keyed.__module__, keyed.__qualname__ = function.__doc__, function.__module__, function.__qualname__
+        keyed.__doc__, keyed.__module__, keyed.__qualname__ = (
+            function.__doc__,
+            function.__module__,
+            function.__qualname__,
+        )
         return njit(signature, cache=True, nogil=True)(keyed)
 
     return decorate

@@ -9,31 +9,23 @@ from __future__ import annotations
 import numpy as np
 from grammar_engine.kernels.arena import UNKNOWN, kernel
 from grammar_engine.kernels.lexer import free_state, lexer_step
-from grammar_engine.kernels.masks import (
-    K_COUNT,
-    K_LIST,
-    K_ROW,
-    O_ACCEPTING,
-    O_FIELDS,
-    add_pair,
-    counted_walk,
-    intern_position,
-    mask_of_pair,
-    position_step,
-    walk,
-)
+from grammar_engine.kernels.masks import K_COUNT, K_LIST, K_ROW, mask_of_pair
 from grammar_engine.kernels.parser import starts_of
+from grammar_engine.kernels.positions import O_ACCEPTING, O_FIELDS, add_pair, intern_position, position_step
+from grammar_engine.kernels.walks import counted_walk, walk
 
 OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible (data index in out[0])
 OP_FILL = 1  # bitmask[b] := mask of position a (stop ids in data iff accepting)
 OP_START = 2  # the position at the start of configuration a
 OP_WALK = 3  # the walk of lexer state a below trie node b
 OP_STEP = 4  # the lexer state a after byte b
-OP_COUNTED_WALK = 5  # masks.counted_walk of lexer state a
+OP_COUNTED_WALK = 5  # walks.counted_walk of lexer state a
 OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start free counting
 
 
-@kernel("int64(int64, int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], uint32[:, ::1], int32[::1], int64, int64, int64)")
+@kernel(
+    "int64(int64, int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], uint32[:, ::1], int32[::1], int64, int64, int64)"
+)
 def run(operation, mem, scratch, node_info, node_end, node_token, token_ids, rows, bitmask, data, a, b, c):  # type: ignore[no-untyped-def]
     """One operation of the engine: an address, 0, or a code (see kernels.arena)."""
     if operation == OP_ADVANCE:

@@ -42,7 +42,17 @@ from grammar_engine.kernels.arena import (
 P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
 # Closure: [number of entries, (target, op, bound)...]; target > 0: position, < 0: minus a terminal that matches.
 # Terminal.
-X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, TERMINAL_SIZE = 0, 1, 2, 3, 4, 5, 6, 7, 8
+X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, TERMINAL_SIZE = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+)
 # Lexer state: fields, then payload [is_start, threads, monitors, matches, (position, counter)..., ..., (terminal, counter)...].
 L_SHARED, L_SHADOWED, L_NEXT, L_FIELDS = 2, 3, 4, 4 + 256
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4

@@ -47,6 +47,7 @@ from grammar_engine.kernels.arena import (
     must_grow,
 )
 from grammar_engine.kernels.lexer import X_CLOSURE, X_IGNORED, X_MARK, X_WIDE, lexer_start
+from grammar_engine.kernels.scratch import SCRATCH_SHIFT
 
 # Nonterminal.
 N_PRODUCTIONS, N_MARK, NONTERMINAL_SIZE = 0, 1, 2
@@ -56,8 +57,6 @@ S_CLOSURE, S_TERMINALS, S_COMPLETE, S_FIELDS = 2, 3, 4, 5
 G_FIELDS = 2
 # Configuration: payload [accepting, nodes...].
 C_START, C_FIELDS = 2, 3
-
-SCRATCH_SHIFT = 1 << 16
 
 
 @kernel("int64(int32[::1], int64)")

@@ -1,0 +1,302 @@
+"""Walks over the token trie: which tokens stay inside a lexeme, and where it can end.
+
+    walk(L, node)     the tokens below a trie node that stay inside the lexeme, and the exits: (node', L') where it can end.
+                      Depends on the lexer state and the vocabulary alone, so one walk serves every configuration.
+
+A walk is one scan over the nodes in preorder: a node whose byte the lexer state above cannot read is skipped with its
+whole subtree. The few tokens of a narrow walk are listed; those of a wide one become a row, a bitmask in the pool.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from grammar_engine.kernels.arena import (
+    FULL,
+    FULL_ROWS,
+    H_MISS,
+    H_NO_ROW_MISS,
+    H_ORDERED,
+    H_ROWS_USED,
+    H_TOP,
+    H_VISITS,
+    LIMIT,
+    M_WALK,
+    MISS_ROW,
+    SLACK,
+    UNKNOWN,
+    kernel,
+    memo_get,
+    memo_put,
+    must_grow,
+)
+from grammar_engine.kernels.lexer import (
+    FREE,
+    L_LIST,
+    L_MATCHES,
+    L_MONITORS,
+    L_NEXT,
+    L_SHADOWED,
+    L_SHARED,
+    L_THREADS,
+    P_HIGH,
+    P_LOW,
+    P_SHADOW,
+    lexer_step,
+    without_shadows,
+)
+from grammar_engine.kernels.scratch import SCRATCH_EXITS_SIZE, SCRATCH_STACK_SIZE, SCRATCH_WALK
+
+# Walk: [row or -1, tokens, exits, token ids..., (node, lexer state)...].
+W_ROW, W_TOKENS, W_EXITS, W_LIST = 0, 1, 2, 3
+
+# Trie node: byte | depth << 8 | number of tokens << 20.
+NODE_DEPTH, NODE_TOKENS = 8, 20
+
+MANY = 256  # more token ids than this become a row
+
+
+@kernel("int64(int32[::1], uint32[:, ::1])")
+def new_row(mem, rows):  # type: ignore[no-untyped-def]
+    """A zeroed row of the pool, or FULL_ROWS."""
+    row = mem[H_ROWS_USED]
+    if row >= rows.shape[0]:
+        return FULL_ROWS
+    rows[row, :] = 0
+    mem[H_ROWS_USED] = row + 1
+    return row
+
+
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)")
+def plain_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+    """A walk by following every trie node that the lexer state can read."""
+    exits_at = SCRATCH_WALK + SCRATCH_STACK_SIZE
+    tokens_at = exits_at + SCRATCH_EXITS_SIZE
+    exits = 0
+    tokens = 0
+    visits = 0
+    depth0 = (node_info[node] >> NODE_DEPTH) & 0xFFF
+    scratch[SCRATCH_WALK] = state
+    i = node + 1
+    end = node_end[node]
+    while i < end:
+        visits += 1
+        info = node_info[i]
+        depth = ((info >> NODE_DEPTH) & 0xFFF) - depth0
+        above = scratch[SCRATCH_WALK + depth - 1]
+        byte = info & 0xFF
+        after = mem[above + L_NEXT + byte]
+        if after == UNKNOWN:
+            after = lexer_step(mem, above, byte)
+            if after < 0:
+                return after
+        if after == 0:
+            i = node_end[i]
+            continue
+        alive = mem[after + L_THREADS] != 0
+        count = info >> NODE_TOKENS
+        if alive and count != 0:
+            first = node_token[i]
+            for k in range(first, first + count):
+                scratch[tokens_at + tokens] = token_ids[k]
+                tokens += 1
+        if mem[after + L_MATCHES] != 0:
+            if 2 * exits + 2 >= SCRATCH_EXITS_SIZE:
+                return LIMIT
+            scratch[exits_at + 2 * exits] = i
+            scratch[exits_at + 2 * exits + 1] = after
+            exits += 1
+        if alive:
+            scratch[SCRATCH_WALK + depth] = after
+            i += 1
+        else:
+            i = node_end[i]
+    mem[H_VISITS] += visits
+    if must_grow(mem):
+        return FULL
+    row = -1
+    listed = tokens
+    if tokens > MANY:
+        row = new_row(mem, rows)
+        if row < 0:
+            return row
+        for k in range(tokens_at, tokens_at + tokens):
+            token = scratch[k]
+            rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
+        listed = 0
+    top = mem[H_TOP]
+    if top + W_LIST + listed + 2 * exits + SLACK > mem.size:
+        if row >= 0:
+            mem[H_ROWS_USED] -= 1
+        return FULL
+    mem[top + W_ROW] = row
+    mem[top + W_TOKENS] = listed
+    mem[top + W_EXITS] = exits
+    for k in range(listed):
+        mem[top + W_LIST + k] = scratch[tokens_at + k]
+    for k in range(2 * exits):
+        mem[top + W_LIST + listed + k] = scratch[exits_at + k]
+    mem[H_TOP] = top + W_LIST + listed + 2 * exits
+    memo_put(mem, M_WALK, state, node, top)
+    return top
+
+
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64)")
+def counted_walk(mem, scratch, node_info, node_end, node_token, token_ids, state):  # type: ignore[no-untyped-def]
+    """A walk from the root in free counting (see lexer.counter_after), for lexer states inside one counted loop.
+
+    Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
+    scratch[1], and where they start in scratch[2] and scratch[3]; rounds is how many rounds the loop begins on the way,
+    -1 where that does not matter because a thread outside of the loop is alive.
+    """
+    exits_at = SCRATCH_WALK + SCRATCH_STACK_SIZE
+    tokens_at = exits_at + SCRATCH_EXITS_SIZE
+    exits = 0
+    tokens = 0
+    scratch[SCRATCH_WALK] = state
+    i = 1
+    end = node_end[0]
+    visits = 0
+    while i < end:
+        visits += 1
+        info = node_info[i]
+        depth = (info >> NODE_DEPTH) & 0xFFF
+        after = lexer_step(mem, scratch[SCRATCH_WALK + depth - 1], info & 0xFF)
+        if after < 0:
+            return after
+        if after == 0:
+            i = node_end[i]
+            continue
+        threads = mem[after + L_THREADS]
+        if threads != 0:
+            rounds = np.int64(1 << 30)
+            for k in range(after + L_LIST, after + L_LIST + 2 * threads, 2):
+                rounds = min(rounds, mem[k + 1] - FREE if mem[k + 1] < 0 else -1)
+            first = node_token[i]
+            for k in range(first, first + (info >> NODE_TOKENS)):
+                scratch[tokens_at + 2 * tokens] = token_ids[k]
+                scratch[tokens_at + 2 * tokens + 1] = rounds
+                tokens += 1
+        matches = after + L_LIST + 2 * (threads + mem[after + L_MONITORS])
+        for k in range(matches, matches + 2 * mem[after + L_MATCHES], 2):
+            if 3 * exits + 3 >= SCRATCH_EXITS_SIZE:
+                return LIMIT
+            scratch[exits_at + 3 * exits] = i
+            scratch[exits_at + 3 * exits + 1] = after
+            scratch[exits_at + 3 * exits + 2] = mem[k + 1] - FREE if mem[k + 1] < 0 else -1
+            exits += 1
+        if threads != 0:
+            scratch[SCRATCH_WALK + depth] = after
+            i += 1
+        else:
+            i = node_end[i]
+    mem[H_VISITS] += visits
+    scratch[0] = tokens
+    scratch[1] = exits
+    scratch[2] = tokens_at
+    scratch[3] = exits_at
+    return 1
+
+
+@kernel("int64(int32[::1], int64, int64)")
+def shadow_reads(mem, state, byte):  # type: ignore[no-untyped-def]
+    """1 if some shadow of the state can read the byte."""
+    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
+        position = mem[i]
+        if mem[position + P_SHADOW] != 0 and mem[position + P_LOW] <= byte <= mem[position + P_HIGH]:
+            return 1
+    return 0
+
+
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)")
+def shadowed_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+    """The walk of a state with shadows (unordered lexing): that of the state without them, but for the exits they forbid.
+
+    Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
+    """
+    plain = without_shadows(mem, state)
+    if plain < 0:
+        return plain
+    found = memo_get(mem, M_WALK, plain, node)
+    if found == UNKNOWN:
+        if node == 0 and mem[plain + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
+            mem[H_MISS] = plain
+            return MISS_ROW
+        found = plain_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, plain, node)
+        if found < 0:
+            return found
+    # Where the shadows are alive, note nodes and what the state really is there: (node, state) in trie order.
+    exits_at = SCRATCH_WALK + SCRATCH_STACK_SIZE
+    noted = 0
+    depth0 = (node_info[node] >> NODE_DEPTH) & 0xFFF
+    scratch[SCRATCH_WALK] = state
+    i = node + 1
+    end = node_end[node]
+    visits = 0
+    while i < end:
+        visits += 1
+        info = node_info[i]
+        depth = ((info >> NODE_DEPTH) & 0xFFF) - depth0
+        byte = info & 0xFF
+        above = scratch[SCRATCH_WALK + depth - 1]
+        if not shadow_reads(mem, above, byte):
+            i = node_end[i]
+            continue
+        after = lexer_step(mem, above, byte)
+        if after < 0:
+            return after
+        scratch[exits_at + 2 * noted] = i
+        scratch[exits_at + 2 * noted + 1] = after
+        noted += 1
+        if 2 * noted + 2 >= SCRATCH_EXITS_SIZE:
+            return LIMIT
+        if after != 0 and mem[after + L_SHADOWED] != 0:
+            scratch[SCRATCH_WALK + depth] = after
+            i += 1
+        else:
+            i = node_end[i]
+    mem[H_VISITS] += visits
+    if must_grow(mem):
+        return FULL
+    tokens = mem[found + W_TOKENS]
+    exits = mem[found + W_EXITS]
+    top = mem[H_TOP]
+    if top + W_LIST + tokens + 2 * exits + SLACK > mem.size:
+        return FULL
+    mem[top + W_ROW] = mem[found + W_ROW]
+    mem[top + W_TOKENS] = tokens
+    at = top + W_LIST
+    for k in range(found + W_LIST, found + W_LIST + tokens):
+        mem[at] = mem[k]
+        at += 1
+    kept = 0
+    n = 0
+    for k in range(found + W_LIST + tokens, found + W_LIST + tokens + 2 * exits, 2):
+        while n < noted and scratch[exits_at + 2 * n] < mem[k]:
+            n += 1
+        after = mem[k + 1]
+        if n < noted and scratch[exits_at + 2 * n] == mem[k]:
+            after = scratch[exits_at + 2 * n + 1]
+            if after == 0 or mem[after + L_MATCHES] == 0:
+                continue
+        mem[at] = mem[k]
+        mem[at + 1] = after
+        at += 2
+        kept += 1
+    mem[top + W_EXITS] = kept
+    mem[H_TOP] = at
+    memo_put(mem, M_WALK, state, node, top)
+    return top
+
+
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)")
+def walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+    """The walk of a lexer state below a trie node: its address, or a code."""
+    known = memo_get(mem, M_WALK, state, node)
+    if known != UNKNOWN:
+        return known
+    if node == 0 and mem[state + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
+        mem[H_MISS] = state
+        return MISS_ROW
+    if mem[state + L_SHADOWED] != 0 and mem[H_ORDERED] == 0:
+        return shadowed_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node)
+    return plain_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node)
