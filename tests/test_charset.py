@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from grammar_engine.compiler.charset import ANY, NOTHING, CharSet, partition
 from hypothesis import given
@@ -36,7 +38,7 @@ def test_operations_equal_those_of_sets(left: frozenset[int], right: frozenset[i
 def test_normal_form_is_sorted_and_apart(codes: frozenset[int], width: int) -> None:
     ranges = CharSet.from_ranges((code, min(code + width, 0x10FFFF)) for code in codes).ranges
     assert all(low <= high for low, high in ranges)
-    assert all(before[1] + 1 < after[0] for before, after in zip(ranges, ranges[1:], strict=False))
+    assert all(before[1] + 1 < after[0] for before, after in pairwise(ranges))
 
 
 @given(st.lists(_SETS, min_size=1, max_size=5))

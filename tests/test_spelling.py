@@ -77,9 +77,26 @@ def test_what_json_does_not_read_is_no_json_string(text: str, seed: int, data: s
 
 @pytest.mark.parametrize(
     "spelling",
-    [r'"\ud800"', r'"\udc00"', r'"\ud83d\ud83d"', r'"\ud83dx"', r'"\udc00\ud800"', r'"\ud83d\u0041"', r'"\x41"', r'"\u00g0"',
-     r'"\u004"', '"\x1f"', '"a', 'a"', '""a', r'"\"', "''", r'"\U0041"', '"\ta"'],
-)  # fmt: skip
+    [
+        r'"\ud800"',
+        r'"\udc00"',
+        r'"\ud83d\ud83d"',
+        r'"\ud83dx"',
+        r'"\udc00\ud800"',
+        r'"\ud83d\u0041"',
+        r'"\x41"',
+        r'"\u00g0"',
+        r'"\u004"',
+        '"\x1f"',
+        '"a',
+        'a"',
+        '""a',
+        r'"\"',
+        "''",
+        r'"\U0041"',
+        '"\ta"',
+    ],
+)
 def test_refused(spelling: str) -> None:
     assert not accepts(_ANY, spelling.encode())
 
@@ -92,7 +109,7 @@ def test_the_unbounded_string_is_small_and_has_the_known_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "low,high", [(0, 0), (0, 1), (1, 1), (0, 3), (2, 3), (3, 3), (2, None), (1, None), (0, None), (4, 9)]
+    ("low", "high"), [(0, 0), (0, 1), (1, 1), (0, 3), (2, 3), (3, 3), (2, None), (1, None), (0, None), (4, 9)]
 )
 @given(text=_TEXTS, seed=st.integers(0, 2**32))
 @settings(max_examples=40)

@@ -51,7 +51,7 @@ def reads(branches: Branches, data: bytes) -> bool:
 
 
 @pytest.mark.parametrize(
-    "low,high",
+    ("low", "high"),
     [
         (0, 0x2FF),
         (0x7C0, 0x8FF),
@@ -79,9 +79,26 @@ def test_any_set_reads_its_members_only(charset: CharSet, codes: list[int]) -> N
             assert reads(branches, chr(code).encode()) == (code in charset)
 
 
-@pytest.mark.parametrize("data", [b"\x80", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x80\x80", b"\xe0\x9f\xbf", b"\xed\xa0\x80",
-                                  b"\xed\xbf\xbf", b"\xf0\x80\x80\x80", b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80",
-                                  b"\xff", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98"])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80",
+        b"\xc0\x80",
+        b"\xc1\xbf",
+        b"\xe0\x80\x80",
+        b"\xe0\x9f\xbf",
+        b"\xed\xa0\x80",
+        b"\xed\xbf\xbf",
+        b"\xf0\x80\x80\x80",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xf4\x90\x80\x80",
+        b"\xf5\x80\x80\x80",
+        b"\xff",
+        b"\xc3",
+        b"\xe2\x82",
+        b"\xf0\x9f\x98",
+    ],
+)
 def test_what_is_no_utf8_is_in_no_trie(data: bytes) -> None:
     with pytest.raises(UnicodeDecodeError):
         data.decode()

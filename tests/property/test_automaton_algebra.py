@@ -104,8 +104,10 @@ def test_minimal_has_one_state_per_residual(pattern: str) -> None:
     """Myhill and Nerode: short prefixes with different futures need different states; the number is a lower bound."""
     texts = language(pattern)
     prefixes = ["".join(letters) for length in range(3) for letters in itertools.product("abé", repeat=length)]
-    futures = {frozenset(text[len(prefix) :] for text in texts if text.startswith(prefix) and len(text) <= len(prefix) + 3)
-               for prefix in prefixes}  # fmt: skip
+    futures = {
+        frozenset(text[len(prefix) :] for text in texts if text.startswith(prefix) and len(text) <= len(prefix) + 3)
+        for prefix in prefixes
+    }
     live = len(futures - {frozenset()})
     minimal = CharAutomaton.from_regex(pattern).minimize()
     assert minimal.num_states >= live

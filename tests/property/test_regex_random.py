@@ -14,8 +14,27 @@ from hypothesis import strategies as st
 _TEXTS = st.lists(st.sampled_from("aab\n é_-😀"), max_size=9).map("".join)
 _LEAVES = ["a", "b", "ab", "ba", "[ab]", "[^a]", ".", "é", "[é-😀]", r"\w", r"\W", r"\s", "-", "\n", "(?i:A)", "(?s:.)"]
 _LOOPS = ["*", "+", "?", "*?", "+?", "??", "{0,2}", "{2}", "{2,}", "{1,3}?", "{0,19}", "{18,20}?"]
-_ASSERTIONS = ["^", "$", r"\A", r"\Z", r"\b", r"\B", "(?m:^)", "(?m:$)", "(?=a)", "(?!b)", "(?<=a)", "(?<!ab)", "(?=.*a$)",
-               r"(?!.*\bb)", "(?!^a|ba)", "(?<=^a)", "(?<!\n)", "(?=(?!ab)a)", ""]  # fmt: skip
+_ASSERTIONS = [
+    "^",
+    "$",
+    r"\A",
+    r"\Z",
+    r"\b",
+    r"\B",
+    "(?m:^)",
+    "(?m:$)",
+    "(?=a)",
+    "(?!b)",
+    "(?<=a)",
+    "(?<!ab)",
+    "(?=.*a$)",
+    r"(?!.*\bb)",
+    "(?!^a|ba)",
+    "(?<=^a)",
+    "(?<!\n)",
+    "(?=(?!ab)a)",
+    "",
+]
 
 
 def patterns(leaves: list[str], *, nullable_loops: bool = True) -> st.SearchStrategy[str]:
