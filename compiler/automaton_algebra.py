@@ -63,7 +63,7 @@ def combine(
         labels: list[CharSet] = []
         threads: list[tuple[int, tuple[int, int]]] = []
         verdicts: list[bool] = []
-        for index, (states, subset) in enumerate(zip(operands, key)):
+        for index, (states, subset) in enumerate(zip(operands, key, strict=True)):
             accepting, moves = expand(states, subset)
             verdicts.append(accepting)
             for label, thread in moves:
@@ -83,7 +83,7 @@ def combine(
                     targets[index].add(thread)
             joined.setdefault(tuple(map(frozenset, targets)), []).append(atom)
         for target, atoms in joined.items():
-            if not outside and (target == dead or not verdict_possible(verdict, target)):
+            if not outside and (target == dead or not _possible(verdict, target)):
                 continue
             if target not in number:
                 check_limit(len(order), limit)
@@ -94,13 +94,13 @@ def combine(
     return trim(tuple(result))
 
 
-def verdict_possible(verdict: Callable[[Sequence[bool]], bool], key: tuple[Subset, ...]) -> bool:
+def _possible(verdict: Callable[[Sequence[bool]], bool], key: tuple[Subset, ...]) -> bool:
     """Whether the verdict can still be true, given the operands that are already dead (tried for ≤ 2 operands)."""
     if len(key) == 1:
         return verdict([bool(key[0])])
     choices: list[list[bool]] = [[]]
     for subset in key:
-        choices = [taken + [value] for taken in choices for value in ((False, True) if subset else (False,))]
+        choices = [[*taken, value] for taken in choices for value in ((False, True) if subset else (False,))]
     return any(map(verdict, choices))
 
 

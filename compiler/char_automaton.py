@@ -18,7 +18,6 @@ from grammar_engine.compiler.regex_ast import Dialect, Node, parse_regex
 from grammar_engine.compiler.search import searching
 from grammar_engine.compiler.string_set import string_set
 
-
 Verdict = Callable[[Sequence[bool]], bool]
 
 
@@ -73,6 +72,7 @@ class CharAutomaton:
 
     @property
     def num_states(self) -> int:
+        """How many states there are, the start included."""
         return len(self.states)
 
     def accepts(self, text: str) -> bool:

@@ -68,6 +68,7 @@ class ProgramBuilder:
         self._looks: dict[Assertion, int] = {}
 
     def build(self, node: Node) -> Program:
+        """The program of a tree; LimitExceededError if it unrolls too far."""
         counters = self._counters
         self._counters = counters and _counters_are_safe(node, at_end=True)
         stop = self._emit(Instruction(STOP))

@@ -151,7 +151,7 @@ class _Construction:
                 for label, due, _ in pieces
                 for cut, behind in step(run, state, label, keep_dead=False)
             ]
-        for run, state in zip(self._behind, past):
+        for run, state in zip(self._behind, past, strict=True):
             pieces = [
                 (cut, due, (*now, behind))
                 for label, due, now in pieces

@@ -33,8 +33,12 @@ _DIGIT = CharSet.from_ranges([(0x30, 0x39)])
 _WORD = CharSet.from_ranges([(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)])
 _LINE_END = CharSet.from_chars("\n\r\u2028\u2029")
 _SPACE = CharSet.from_ranges(
-    [(9, 13), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029)]
-    + [(0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF)]
+    [
+        (9, 13),
+        (0x2000, 0x200A),
+        (0x2028, 0x2029),
+        *((c, c) for c in (0x20, 0xA0, 0x1680, 0x202F, 0x205F, 0x3000, 0xFEFF)),
+    ]
 )
 _CLASSES = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
 _CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
@@ -272,9 +276,9 @@ class _Parser:
         following = self._source[self._at : self._at + 1]
         if char == "0" and not (following.isdigit() and following.isascii()):
             return _single(0)
-        if not inside and char != "0" and int(char) <= self._groups:
-            self._refuse(f"the back-reference \\{char}", "Write the possible texts out.", start)
-        self._refuse(f"the octal escape \\{char}", r"Write \xHH.", start)
+        if inside or char == "0" or int(char) > self._groups:
+            return self._refuse(f"the octal escape \\{char}", r"Write \xHH.", start)
+        return self._refuse(f"the back-reference \\{char}", "Write the possible texts out.", start)
 
     def _hex(self, digits: int) -> int | None:
         text = self._source[self._at : self._at + digits]

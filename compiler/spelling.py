@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-
 from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import Edge
@@ -129,16 +128,15 @@ def _hex_units(charset: CharSet) -> Branches:
 
 def _high_surrogates(astral: list[Range]) -> Branches:
     """The digits behind `\\uD` for the high surrogates of astral code points, given less 0x10000: 2, 4 and 4 bits,
-    then `\\uD` and as many for the low surrogate."""
+    then `\\uD` and as many for the low surrogate.
+    """
     groups: dict[tuple[Range, ...], list[Range]] = {}
     for high, lows in _by_high_surrogate(astral):
         groups.setdefault(lows, []).append(high)
-    tails: dict[int, TrieNode] = {}
     cells: list[tuple[int, int, TrieNode]] = []
     for lows, highs in groups.items():
         below = node(_low_surrogates(lows))
         cells.extend((first, last, below) for first, last in highs)
-    del tails
     return _two_four_four(sorted(cells, key=lambda cell: cell[0]))
 
 

@@ -72,7 +72,8 @@ class _Builder:
 
     def begin(self, string: Sequence[int], common: int) -> None:
         """Take note that the path so far, ``common`` symbols of ``string``, is a string of the set itself if it is the
-        whole of the previous one: strings come sorted, so only then has it not been left."""
+        whole of the previous one: strings come sorted, so only then has it not been left.
+        """
         if not string:
             self._path[0].accepting = True
         elif common == self._length and common:

@@ -81,7 +81,8 @@ def _categories() -> dict[str, CharSet]:
 @cache
 def general_category(name: str) -> CharSet | None:
     """The members of a general category of Unicode by its short or long name (`L`, `Lu`, `Uppercase_Letter`), in the
-    Unicode version of the running Python; None for a name that is none."""
+    Unicode version of the running Python; None for a name that is none.
+    """
     short = _LONG_NAMES.get(name, name)
     table = _categories()
     if short == "LC":

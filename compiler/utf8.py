@@ -30,7 +30,8 @@ class TrieNode:
 @lru_cache(maxsize=1 << 16)
 def node(branches: Branches) -> TrieNode:
     """The node with these branches: equal branches give the same object (as long as the cache holds it; losing one
-    costs sharing, never correctness)."""
+    costs sharing, never correctness).
+    """
     return TrieNode(branches)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
 from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsatisfiableGrammarError
 from grammar_engine.compiler.ir import EagerGrammar, Lexing, Terminal

@@ -22,7 +22,8 @@ def regex_grammar(pattern: str, *, flags: int = 0) -> EagerGrammar:
 
 def one_terminal(automaton: CharAutomaton, *, name: str) -> EagerGrammar:
     """The grammar of a language that holds at least one text. An automaton of the empty text alone has no terminal:
-    its only rule is never completed, and the grammar accepts the empty text."""
+    its only rule is never completed, and the grammar accepts the empty text.
+    """
     accepts_empty = automaton.accepts_empty()
     if accepts_empty and not any(edge.label for edge in automaton.states[0]):
         return EagerGrammar(start=0, rules=((),), terminals=(), lexing=Lexing.UNORDERED, accepts_empty=True)

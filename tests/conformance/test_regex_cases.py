@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.automaton_simulator import accepts
 from grammar_engine.compiler.char_automaton import CharAutomaton
