@@ -44,7 +44,10 @@ STARTUP_SECONDS = 300.0
 
 @dataclass(kw_only=True)
 class Result:
-    """One engine's figures. Times in µs; verdicts as ``schema id#test``; errors as (schema id, message)."""
+    """One engine's figures. Times in µs; verdicts as ``schema id#test``; errors as (schema id, message).
+
+    refusals: where each false reject happened. slowest: per schema its TTFM and its slowest mask.
+    """
 
     startup_s: float = 0.0
     clock_us: float = 0.0
@@ -56,6 +59,8 @@ class Result:
     false_rejects: list[str] = field(default_factory=list)
     false_accepts: list[str] = field(default_factory=list)
     inconsistent: list[str] = field(default_factory=list)
+    refusals: list[dict[str, str]] = field(default_factory=list)
+    slowest: list[dict[str, Any]] = field(default_factory=list)
     schemas: int = 0
     valid: int = 0
     invalid: int = 0
@@ -65,6 +70,9 @@ class Result:
         if event.get("error"):
             self.errors.append((event["id"], event["error"]))
             return
+        worst = {"id": event["id"], "ttfm_us": event["ttfm"], "mask_us": max(event["mask"], default=0.0)}
+        self.slowest.append(worst)
+        self.refusals.extend(event["refusals"])
         self.ttfm.append(event["ttfm"])
         self.mask.extend(event["mask"])
         self.accept.extend(event["accept"])
@@ -90,6 +98,9 @@ class Result:
             "false_rejects": self.false_rejects,
             "false_accepts": self.false_accepts,
             "inconsistent": self.inconsistent,
+            "refusals": self.refusals,
+            "slowest_ttfm": sorted(self.slowest, key=lambda worst: -worst["ttfm_us"])[:20],
+            "slowest_mask": sorted(self.slowest, key=lambda worst: -worst["mask_us"])[:20],
             **({"raw": times} if raw else {}),
         }
 

@@ -13,6 +13,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ WARM_UP: dict[str, Any] = {
 }
 
 Encoded = list[tuple[bool, list[int]]]
+Decode = Callable[[list[int]], str]
 
 
 class Timer:
@@ -58,25 +60,32 @@ def clock_cost() -> float:
     return statistics.median(costs)
 
 
-def feed(engine: Engine, compiled: Any, tokens: list[int], mask: list[float], accept: list[float]) -> tuple[bool, bool]:
-    """Feed one instance, appending the time of each call; returns its verdict and whether bit and accept agreed."""
+def feed(
+    engine: Engine, compiled: Any, tokens: list[int], mask: list[float], accept: list[float]
+) -> tuple[bool, bool, int]:
+    """Feed one instance, appending the time of each call.
+
+    Returns its verdict, whether bit and accept agreed, and the number of tokens that were taken.
+    """
     matcher = engine.start(compiled)
     timer = Timer()
-    for token_id in tokens:
+    for count, token_id in enumerate(tokens):
         timer.start()
         engine.fill(matcher)
         mask.append(timer.stop())
         if not engine.allowed(token_id):
-            return False, True
+            return False, True, count
         timer.start()
         accepted = engine.accept(matcher, token_id)
         accept.append(timer.stop())
         if not accepted:
-            return False, False
-    return engine.accepting(matcher), True
+            return False, False, count
+    return engine.accepting(matcher), True, len(tokens)
 
 
-def run_schema(engine: Engine, record: dict[str, Any], tests: Encoded, report: Any) -> dict[str, Any]:
+def run_schema(
+    engine: Engine, record: dict[str, Any], tests: Encoded, report: Callable[[dict[str, Any]], None], decode: Decode
+) -> dict[str, Any]:
     """Compile one schema and judge its instances."""
     schema = source(record["schema"])
     gc.collect()
@@ -96,12 +105,12 @@ def run_schema(engine: Engine, record: dict[str, Any], tests: Encoded, report: A
         "accept": [],
         "crash": None,
     }
-    result |= {"valid": 0, "invalid": 0, "false_rejects": [], "false_accepts": [], "inconsistent": []}
+    result |= {"valid": 0, "invalid": 0, "false_rejects": [], "false_accepts": [], "inconsistent": [], "refusals": []}
     for index, (valid, tokens) in enumerate(tests):
         result["valid" if valid else "invalid"] += 1
         mask, accept = (result["mask"], result["accept"]) if valid else ([], [])
         try:
-            verdict, consistent = feed(engine, compiled, tokens, mask, accept)
+            verdict, consistent, taken = feed(engine, compiled, tokens, mask, accept)
         except Exception as error:  # noqa: BLE001 (an engine that raises here has crashed; the others go on)
             result["crash"] = f"test {index}: {type(error).__name__}: {error}"
             continue
@@ -109,6 +118,9 @@ def run_schema(engine: Engine, record: dict[str, Any], tests: Encoded, report: A
             result["inconsistent"].append(index)
         if verdict != valid:
             result["false_accepts" if verdict else "false_rejects"].append(index)
+        if valid and not verdict:
+            place = {"after": decode(tokens[:taken])[-60:], "refused": decode(tokens[taken : taken + 1])}
+            result["refusals"].append({"test": f"{record['id']}#{index}", **place})
     return result
 
 
@@ -140,10 +152,10 @@ def main() -> int:
     records = load_maskbench(arguments.limit or None, arguments.seed, Path(arguments.data) if arguments.data else None)
     start = time.perf_counter()
     engine = ENGINES[arguments.engine](tokenizer)
-    run_schema(engine, WARM_UP, encode(WARM_UP), lambda _event: None)
+    run_schema(engine, WARM_UP, encode(WARM_UP), lambda _event: None, encoding.decode)
     report({"event": "ready", "startup_s": time.perf_counter() - start, "clock_us": clock_cost()})
     for record in records[arguments.first :]:
-        report(run_schema(engine, record, encode(record), report))
+        report(run_schema(engine, record, encode(record), report, encoding.decode))
     return 0
 
 
