@@ -144,7 +144,7 @@ class Engine:
         with self._lock:
             while True:
                 result: int = run(
-                    operation, self.mem, self.context.scratch, trie.info, trie.end, trie.first, trie.token_ids,
+                    operation, self.mem, self.context.scratch, trie.info, trie.end, trie.first, trie.runs, trie.token_ids,
                     self.rows, bitmask, data, a, b, c,
                 )  # fmt: skip
                 if result >= 0:

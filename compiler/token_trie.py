@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.kernels.trie import build_trie
+from grammar_engine.kernels.trie import build_trie, mark_runs
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -29,6 +29,7 @@ class TokenTrie:
     info:      byte | depth << 8 | number of tokens << 20.
     end:       one past the last node of the subtree.
     first:     where the node's tokens start in ``token_ids``.
+    runs:      classes of bytes (see kernels.trie) that hold every byte below the node.
     token_ids: ids sorted by bytes.
     bytes:     all tokens' bytes, one int32 each, token t at ``starts[t] : starts[t + 1]``.
     """
@@ -36,6 +37,7 @@ class TokenTrie:
     info: Int32Array
     end: Int32Array
     first: Int32Array
+    runs: Int32Array
     token_ids: Int32Array
     bytes: Int32Array
     starts: Int32Array
@@ -66,4 +68,6 @@ def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:
     if count < 0:
         raise LimitExceededError("too many tokens spell the same bytes", limit=str(MAX_TOKENS_PER_NODE), given="more")
     info, end, first = (np.ascontiguousarray(nodes[:count, i]) for i in range(3))
-    return TokenTrie(info=info, end=end, first=first, token_ids=token_ids, bytes=data, starts=starts)
+    runs = np.empty(count, np.int32)
+    mark_runs(info, runs)
+    return TokenTrie(info=info, end=end, first=first, runs=runs, token_ids=token_ids, bytes=data, starts=starts)

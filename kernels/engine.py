@@ -24,9 +24,9 @@ OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start 
 
 
 @kernel(
-    "int64(int64, int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], uint32[:, ::1], int32[::1], int64, int64, int64)"
+    "int64(int64, int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], uint32[:, ::1], int32[::1], int64, int64, int64)"
 )
-def run(operation, mem, scratch, node_info, node_end, node_token, token_ids, rows, bitmask, data, a, b, c):  # type: ignore[no-untyped-def]
+def run(operation, mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, bitmask, data, a, b, c):  # type: ignore[no-untyped-def]
     """One operation of the engine: an address, 0, or a code (see kernels.arena)."""
     if operation == OP_ADVANCE:
         position = np.int64(a)
@@ -38,13 +38,13 @@ def run(operation, mem, scratch, node_info, node_end, node_token, token_ids, row
     if operation == OP_FILL:
         pairs = mem[a + 1]
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            code = mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows, mem[i])
+            code = mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[i])
             if code < 0:
                 return np.int64(code)
         words = bitmask.shape[1]
         empty = True
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            mask = mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows, mem[i])
+            mask = mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[i])
             row = mem[mask + K_ROW]
             if row >= 0:
                 if empty:
@@ -58,7 +58,7 @@ def run(operation, mem, scratch, node_info, node_end, node_token, token_ids, row
             for w in range(words):
                 bitmask[b, w] = 0
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            mask = mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows, mem[i])
+            mask = mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[i])
             for k in range(mask + K_LIST, mask + K_LIST + mem[mask + K_COUNT]):
                 token = mem[k]
                 bitmask[b, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
@@ -78,11 +78,11 @@ def run(operation, mem, scratch, node_info, node_end, node_token, token_ids, row
                 return np.int64(count)
         return np.int64(intern_position(mem, scratch, count))
     if operation == OP_WALK:
-        return np.int64(walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, a, b))
+        return np.int64(walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, a, b))
     if operation == OP_STEP:
         return np.int64(lexer_step(mem, a, b))
     if operation == OP_COUNTED_WALK:
-        return np.int64(counted_walk(mem, scratch, node_info, node_end, node_token, token_ids, a))
+        return np.int64(counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, a))
     if operation == OP_FREE_STATE:
         return np.int64(free_state(mem, a))
     return np.int64(UNKNOWN)

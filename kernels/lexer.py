@@ -37,6 +37,7 @@ from grammar_engine.kernels.arena import (
     kernel,
     must_grow,
 )
+from grammar_engine.kernels.trie import ALL_RUNS, RUNS_OF_BYTE
 
 # Position: a byte range and the closure (state) behind it.
 P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
@@ -54,7 +55,7 @@ X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, 
     8,
 )
 # Lexer state: fields, then payload [is_start, threads, monitors, matches, (position, counter)..., ..., (terminal, counter)...].
-L_SHARED, L_SHADOWED, L_NEXT, L_FIELDS = 2, 3, 4, 4 + 256
+L_SHARED, L_SHADOWED, L_RUNS, L_NEXT, L_FIELDS = 2, 3, 4, 5, 5 + 256
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
 
 CLOSED = -(1 << 30)  # no counter: the entry may not be taken
@@ -128,6 +129,7 @@ def intern_lexer_state(mem, length):  # type: ignore[no-untyped-def]
             shared = 0
         mem[state + L_SHARED] = shared
         mem[state + L_SHADOWED] = shadowed
+        mem[state + L_RUNS] = UNKNOWN
     return state
 
 
@@ -375,3 +377,24 @@ def free_state(mem, state):  # type: ignore[no-untyped-def]
     mem[head + 2] = 0
     mem[head + 3] = 0
     return intern_lexer_state(mem, 4 + 2 * threads)
+
+
+@kernel("int64(int32[::1], int64)")
+def runs_of(mem, state):  # type: ignore[no-untyped-def]
+    """The classes of bytes (see kernels.trie) of which every byte leads back to the state, or FULL."""
+    known = mem[state + L_RUNS]
+    if known != UNKNOWN:
+        return known
+    runs = ALL_RUNS
+    for byte in range(0x20, 0x7F):
+        classes = RUNS_OF_BYTE[byte]
+        if (runs & classes) != 0:
+            after = lexer_step(mem, state, byte)
+            if after < 0:
+                return after
+            if after != state:
+                runs &= ~classes
+                if runs == 0:
+                    break
+    mem[state + L_RUNS] = runs
+    return runs

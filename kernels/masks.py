@@ -60,8 +60,10 @@ def add_to_row(rows, row, ids, first, count):  # type: ignore[no-untyped-def]
         rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64)")
-def mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows, pair):  # type: ignore[no-untyped-def]
+@kernel(
+    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64)"
+)
+def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, pair):  # type: ignore[no-untyped-def]
     """The mask of (lexer state, configuration): its address, or a code."""
     known = mem[pair + Q_MASK]
     if known != 0:
@@ -82,7 +84,7 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, token_ids, rows,
         at = SCRATCH_WORK + 3 * done
         state, node, configuration = scratch[at], scratch[at + 1], scratch[at + 2]
         done += 1
-        found = walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node)
+        found = walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
         if found < 0:
             if own >= 0 and mem[H_ROWS_USED] == own + 1:
                 mem[H_ROWS_USED] = own

@@ -1,9 +1,56 @@
-"""Building the token trie: one pass over the sorted tokens (see compiler.token_trie for the layout)."""
+"""Building the token trie: one pass over the sorted tokens (see compiler.token_trie for the layout).
+
+**Runs.** Most of a vocabulary is words: subtrees in which every byte belongs to one small class. A lexer state that every
+byte of such a class leads back to itself (the inside of a string, ``[a-z0-9]+``) takes the whole subtree at once, without
+looking at its nodes. The classes are nested, from digits to the printable ASCII of a JSON string.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from grammar_engine.kernels.arena import kernel
+
+_DIGITS, _LOWER, _UPPER = b"0123456789", b"abcdefghijklmnopqrstuvwxyz", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_CLASSES = (
+    _DIGITS,
+    _LOWER,
+    _UPPER,
+    _LOWER + _UPPER,
+    _LOWER + _DIGITS,
+    _LOWER + _UPPER + _DIGITS,
+    _LOWER + _UPPER + _DIGITS + b"_",
+    _LOWER + _UPPER + _DIGITS + b"_-",
+    _LOWER + _UPPER + _DIGITS + b"_-. ",
+    bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\'),
+)
+ALL_RUNS = (1 << len(_CLASSES)) - 1
+
+
+def _runs_of_bytes() -> npt.NDArray[np.int32]:
+    table = np.zeros(256, np.int32)
+    for number, members in enumerate(_CLASSES):
+        table[list(members)] |= 1 << number
+    return table
+
+
+RUNS_OF_BYTE = _runs_of_bytes()  # bit c: the byte is in class c
+
+
+@kernel("int64(int32[::1], int32[::1])")
+def mark_runs(info, runs):  # type: ignore[no-untyped-def]
+    """runs[i] := the classes that hold every byte below node i."""
+    path = np.zeros(4096, np.int64)
+    for i in range(info.size):
+        runs[i] = ALL_RUNS
+        depth = (info[i] >> 8) & 0xFFF
+        path[depth] = i
+        classes = RUNS_OF_BYTE[info[i] & 0xFF]
+        d = depth - 1
+        while d >= 0 and (runs[path[d]] & ~classes) != 0:
+            runs[path[d]] &= classes
+            d -= 1
+    return 0
 
 
 @kernel("int64(int32[::1], int32[::1], int32[::1], int32[:, ::1])")

@@ -42,6 +42,7 @@ from grammar_engine.kernels.lexer import (
     P_LOW,
     P_SHADOW,
     lexer_step,
+    runs_of,
     without_shadows,
 )
 from grammar_engine.kernels.scratch import SCRATCH_EXITS_SIZE, SCRATCH_STACK_SIZE, SCRATCH_WALK
@@ -53,6 +54,7 @@ W_ROW, W_TOKENS, W_EXITS, W_LIST = 0, 1, 2, 3
 NODE_DEPTH, NODE_TOKENS = 8, 20
 
 MANY = 256  # more token ids than this become a row
+RUN_NODES = 2  # subtrees of at most so many nodes are not worth asking for runs
 
 
 @kernel("int64(int32[::1], uint32[:, ::1])")
@@ -66,8 +68,10 @@ def new_row(mem, rows):  # type: ignore[no-untyped-def]
     return row
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)")
-def plain_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+@kernel(
+    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)"
+)
+def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
     """A walk by following every trie node that the lexer state can read."""
     exits_at = SCRATCH_WALK + SCRATCH_STACK_SIZE
     tokens_at = exits_at + SCRATCH_EXITS_SIZE
@@ -93,6 +97,18 @@ def plain_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, s
             i = node_end[i]
             continue
         alive = mem[after + L_THREADS] != 0
+        below = node_end[i]
+        if alive and below > i + RUN_NODES and node_runs[i] != 0 and mem[after + L_MATCHES] == 0:
+            runs = runs_of(mem, after)
+            if runs < 0:
+                return runs
+            if (runs & node_runs[i]) != 0:
+                last = node_token[below] if below < node_token.size else token_ids.size
+                for k in range(node_token[i], last):
+                    scratch[tokens_at + tokens] = token_ids[k]
+                    tokens += 1
+                i = below
+                continue
         count = info >> NODE_TOKENS
         if alive and count != 0:
             first = node_token[i]
@@ -140,8 +156,8 @@ def plain_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, s
     return top
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64)")
-def counted_walk(mem, scratch, node_info, node_end, node_token, token_ids, state):  # type: ignore[no-untyped-def]
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64)")
+def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, state):  # type: ignore[no-untyped-def]
     """A walk from the root in free counting (see lexer.counter_after), for lexer states inside one counted loop.
 
     Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
@@ -207,8 +223,10 @@ def shadow_reads(mem, state, byte):  # type: ignore[no-untyped-def]
     return 0
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)")
-def shadowed_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+@kernel(
+    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)"
+)
+def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
     """The walk of a state with shadows (unordered lexing): that of the state without them, but for the exits they forbid.
 
     Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
@@ -221,7 +239,7 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows
         if node == 0 and mem[plain + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
             mem[H_MISS] = plain
             return MISS_ROW
-        found = plain_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, plain, node)
+        found = plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, plain, node)
         if found < 0:
             return found
     # Where the shadows are alive, note nodes and what the state really is there: (node, state) in trie order.
@@ -288,8 +306,10 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows
     return top
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)")
-def walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+@kernel(
+    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)"
+)
+def walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
     """The walk of a lexer state below a trie node: its address, or a code."""
     known = memo_get(mem, M_WALK, state, node)
     if known != UNKNOWN:
@@ -298,5 +318,5 @@ def walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, 
         mem[H_MISS] = state
         return MISS_ROW
     if mem[state + L_SHADOWED] != 0 and mem[H_ORDERED] == 0:
-        return shadowed_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node)
-    return plain_walk(mem, scratch, node_info, node_end, node_token, token_ids, rows, state, node)
+        return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
+    return plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
