@@ -5,16 +5,29 @@ however it was reached. Its normal form is a tuple of ``Conjunct``: each holds e
 sorted by the type it speaks of, so that ``properties`` beside ``type: string`` says nothing, as the standard has it.
 
     normal form of a set of schemas:
-        add every keyword of every schema to one conjunct; $ref and allOf add their schemas to the set
-        each anyOf left over multiplies: one copy of the conjunct per branch
+        add every keyword of every schema to one conjunct; $ref, allOf and ``not`` (taken one level apart by
+        ``negation.py``) add their schemas to the set
+        each choice left over multiplies: one copy of the conjunct per branch. Choices are
+
+            anyOf [A, B]             A or B
+            oneOf [A, B]             A and not B, or B and not A; a branch is not negated against one that excludes
+                                     it anyway (``disjoint.py``)
+            if I then T else E       I and T, or not I and E
+            dependencies {p: D}      no property p, or D
+
+    Branches may overlap: the parser carries both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from typing import Any
 
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.internal import Internal
+from grammar_engine.compiler.frontends.json_schema.negation import Negation, contains_bounds, negated
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 
 Formula = int
@@ -41,25 +54,37 @@ class Conjunct:
     """Everything that a value must satisfy, sorted by type. Mutable while it is built, then left alone.
 
     types: the types that are left, as bits. values: the values that ``enum`` and ``const`` leave, or None.
-    patterns, formats: of strings. lower/upper: (bound, exclusive). multiples: of numbers.
+    patterns, formats: of strings, and with ``not_`` those that must not hold; excluded: strings that it is not.
+    lower/upper: (bound, exclusive). multiples: of numbers.
     object_layers, array_layers: schemas whose ``properties`` or ``items`` all apply. required: names, in order.
+    names: what ``propertyNames`` asks. some_properties, some_items: obligations, see ``internal.py``.
     """
 
     __slots__ = (
         "array_layers",
         "choices",
+        "excluded",
         "formats",
         "lower",
         "max_items",
         "max_length",
+        "max_properties",
         "min_items",
         "min_length",
+        "min_properties",
         "multiples",
+        "names",
+        "not_formats",
+        "not_multiples",
+        "not_patterns",
         "object_layers",
         "patterns",
         "required",
         "schemas",
+        "some_items",
+        "some_properties",
         "types",
+        "unique",
         "upper",
         "values",
     )
@@ -70,13 +95,22 @@ class Conjunct:
         self.min_length, self.max_length = 0, None  # type: int, int | None
         self.patterns: tuple[str, ...] = ()
         self.formats: tuple[str, ...] = ()
+        self.not_patterns: tuple[str, ...] = ()
+        self.not_formats: tuple[str, ...] = ()
+        self.excluded: frozenset[str] = frozenset()
         self.lower: tuple[Number, bool] | None = None
         self.upper: tuple[Number, bool] | None = None
         self.multiples: tuple[Number, ...] = ()
-        self.object_layers: tuple[dict[str, object], ...] = ()
+        self.not_multiples: tuple[Number, ...] = ()
+        self.object_layers: tuple[dict[Any, Any], ...] = ()
         self.required: tuple[str, ...] = ()
-        self.array_layers: tuple[dict[str, object], ...] = ()
+        self.names: tuple[Schema, ...] = ()
+        self.min_properties, self.max_properties = 0, None  # type: int, int | None
+        self.some_properties: tuple[Any, ...] = ()
+        self.array_layers: tuple[Any, ...] = ()
+        self.some_items: tuple[Any, ...] = ()
         self.min_items, self.max_items = 0, None  # type: int, int | None
+        self.unique = False
         self.schemas: set[int] = set()  # identities of the schemas already in
         self.choices: tuple[list[Schema], ...] = ()
 
@@ -92,16 +126,26 @@ class Conjunct:
 class Formulas:
     """The interned conjunctions of subschemas of one document, and their normal forms."""
 
-    def __init__(self, dialect: Dialect, targets: Mapping[int, Schema]) -> None:
+    def __init__(
+        self, dialect: Dialect, targets: Mapping[int, Schema], overlaps: Mapping[int, Sequence[Sequence[int]]]
+    ) -> None:
+        """targets: schema that each ``$ref`` names; overlaps: per ``oneOf``, the branches that each branch may meet."""
         self._dialect = dialect
         self._targets = targets
+        self._overlaps = overlaps
+        self._negation = Negation(dialect, targets)
+        self._made: dict[int, list[list[Schema]]] = {}  # choices made of a schema, kept so that identities last
         self._handles: dict[object, int] = {}
-        self._schemas: list[dict[str, object]] = []
+        self._schemas: list[dict[Any, Any]] = []
+        self._kept: list[dict[Any, Any]] = []  # an identity stays a schema's own as long as the schema lives
         self._formulas: dict[tuple[int, ...], Formula] = {(): ANYTHING}
         self._members: list[tuple[int, ...]] = [()]
         self._normal: dict[Formula, tuple[Conjunct, ...]] = {}
-        self._keywords = {k: add for k, add in _KEYWORDS.items() if k in dialect.keywords}
-        self._says_something = frozenset(self._keywords) | {"$ref", "allOf", "anyOf"}
+        self._keywords: dict[Any, Add] = {k: add for k, add in _KEYWORDS.items() if k in dialect.keywords}
+        self._keywords.update(_INTERNAL)
+        self._choosing = _CHOOSING & dialect.keywords
+        self._says_something = frozenset(self._keywords) | {"$ref", "allOf", "not", "contains"} | self._choosing
+        self._contains = "contains" in dialect.keywords
 
     def of(self, schemas: Iterable[Schema]) -> Formula | None:
         """The formula of a conjunction; None if a member is plainly false."""
@@ -111,19 +155,25 @@ class Formulas:
                 continue
             if schema is False:
                 return None
-            handle = self._handle(schema)  # type: ignore[arg-type]
+            handle = self._handle(schema)
             if handle >= 0 and handle not in handles:
                 handles.append(handle)
         if len(handles) > 1:
             handles.sort()
-        key = tuple(handles)
+        return self._intern(tuple(handles))
+
+    def both(self, left: Formula, right: Formula) -> Formula:
+        """The conjunction of two formulas."""
+        return self._intern(tuple(sorted({*self._members[left], *self._members[right]})))
+
+    def _intern(self, key: tuple[int, ...]) -> Formula:
         formula = self._formulas.get(key)
         if formula is None:
             formula = self._formulas[key] = len(self._members)
             self._members.append(key)
         return formula
 
-    def _handle(self, schema: dict[str, object]) -> int:
+    def _handle(self, schema: dict[Any, Any]) -> int:
         """A number for a schema, the same for two that say the same of one type and nothing else; −1: says nothing."""
         handle = self._handles.get(id(schema))
         if handle is not None:
@@ -140,13 +190,14 @@ class Formulas:
             handle = len(self._schemas)
             self._schemas.append(schema)
         self._handles[id(schema)] = handle
+        self._kept.append(schema)
         return handle
 
-    def schemas(self, formula: Formula) -> list[dict[str, object]]:
+    def schemas(self, formula: Formula) -> list[dict[Any, Any]]:
         """The members of a formula."""
         return [self._schemas[handle] for handle in self._members[formula]]
 
-    def target(self, schema: dict[str, object]) -> Schema:
+    def target(self, schema: dict[Any, Any]) -> Schema:
         """What the ``$ref`` of a schema names."""
         return self._targets[id(schema)]
 
@@ -183,14 +234,20 @@ class Formulas:
                 if add is not None:
                     add(conjunct, value, schema)
             if "allOf" in schema:
-                later += schema["allOf"]  # type: ignore[arg-type]
-            if "anyOf" in schema:
-                conjunct.choices += (schema["anyOf"],)  # type: ignore[assignment]
+                later += schema["allOf"]
+            if "not" in schema:
+                later.append(self._negation.of(schema["not"]))
+            if self._contains and "contains" in schema:
+                conjunct.some_items += ((0, schema["contains"], *contains_bounds(schema, self._dialect)),)
+            if not self._choosing.isdisjoint(schema):
+                conjunct.choices += tuple(self._choices(schema))
             if not conjunct.types:
                 return
             todo += later[::-1]
+        if conjunct.values is not None and not any(type_bit(value) & conjunct.types for value in conjunct.values):
+            return
         if conjunct.choices:
-            choice, *rest = conjunct.choices
+            choice, *rest = sorted(conjunct.choices, key=len)
             conjunct.choices = tuple(rest)
             for branch in choice:
                 self._expand(conjunct.copy(), [branch], out)
@@ -202,21 +259,55 @@ class Formulas:
             out.append(conjunct)
 
 
+    def _choices(self, schema: dict[Any, Any]) -> list[list[Schema]]:
+        """The choices that a schema's keywords leave open."""
+        made = self._made.get(id(schema))
+        if made is not None:
+            return made
+        made = []
+        if "anyOf" in schema:
+            made.append(schema["anyOf"])
+        if "oneOf" in schema:
+            branches = schema["oneOf"]
+            overlaps = self._overlaps.get(id(schema))
+            choice: list[Schema] = []
+            for index, branch in enumerate(branches):
+                others = range(len(branches)) if overlaps is None else overlaps[index]
+                against = [negated(branches[other]) for other in others if other != index]
+                choice.append({"allOf": [branch, *against]} if against else branch)
+            made.append(choice)
+        if "if" in self._choosing and "if" in schema and ("then" in schema or "else" in schema):
+            condition = schema["if"]
+            made.append(
+                [
+                    {"allOf": [condition, schema.get("then", True)]},
+                    {"allOf": [negated(condition), schema.get("else", True)]},
+                ]
+            )
+        for keyword in ("dependencies", "dependentRequired", "dependentSchemas"):
+            if keyword in self._choosing:
+                for name, asked in schema.get(keyword, {}).items():
+                    then = {"required": asked} if isinstance(asked, list) else asked
+                    made.append([{"properties": {name: False}}, {"required": [name], "allOf": [then]}])
+        self._made[id(schema)] = made
+        return made
+
+
 # -- how a keyword adds to a conjunct ---------------------------------------------------------------------------------
 
 
-def _type(c: Conjunct, value: object, schema: dict[str, object]) -> None:
+def _type(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     if isinstance(value, str):
         c.types &= TYPE_BITS[value]
     else:
         bits = 0
-        for name in value:  # type: ignore[attr-defined]
+        for name in value:
             bits |= TYPE_BITS[name]
         c.types &= bits
 
 
-def _enum(c: Conjunct, value: object, schema: dict[str, object]) -> None:
-    values: list[object] = value  # type: ignore[assignment]
+def _enum(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    values: list[object] = value
     if c.values is None:
         c.values = values
     else:
@@ -224,26 +315,26 @@ def _enum(c: Conjunct, value: object, schema: dict[str, object]) -> None:
         c.values = [v for v in c.values if identity(v) in allowed]
 
 
-def _const(c: Conjunct, value: object, schema: dict[str, object]) -> None:
+def _const(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     _enum(c, [value], schema)
 
 
-def _min_length(c: Conjunct, value: object, schema: dict[str, object]) -> None:
-    c.min_length = max(c.min_length, int(value))  # type: ignore[call-overload]
+def _min_length(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.min_length = max(c.min_length, int(value))
 
 
-def _max_length(c: Conjunct, value: object, schema: dict[str, object]) -> None:
-    c.max_length = _smaller(c.max_length, int(value))  # type: ignore[call-overload]
+def _max_length(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.max_length = _smaller(c.max_length, int(value))
 
 
-def _pattern(c: Conjunct, value: object, schema: dict[str, object]) -> None:
+def _pattern(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     if value not in c.patterns:
-        c.patterns += (value,)  # type: ignore[assignment]
+        c.patterns += (value,)
 
 
-def _format(c: Conjunct, value: object, schema: dict[str, object]) -> None:
+def _format(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     if value not in c.formats:
-        c.formats += (value,)  # type: ignore[assignment]
+        c.formats += (value,)
 
 
 def _raise_lower(c: Conjunct, bound: Number, exclusive: bool) -> None:
@@ -256,54 +347,120 @@ def _drop_upper(c: Conjunct, bound: Number, exclusive: bool) -> None:
         c.upper = (bound, exclusive)
 
 
-def _minimum(c: Conjunct, value: object, schema: dict[str, object]) -> None:
-    _raise_lower(c, value, schema.get("exclusiveMinimum") is True)  # type: ignore[arg-type]
+def _minimum(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    _raise_lower(c, value, schema.get("exclusiveMinimum") is True)
 
 
-def _maximum(c: Conjunct, value: object, schema: dict[str, object]) -> None:
-    _drop_upper(c, value, schema.get("exclusiveMaximum") is True)  # type: ignore[arg-type]
+def _maximum(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    _drop_upper(c, value, schema.get("exclusiveMaximum") is True)
 
 
-def _exclusive_minimum(c: Conjunct, value: object, schema: dict[str, object]) -> None:
+def _exclusive_minimum(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     if not isinstance(value, bool):  # draft 4's flag is read with ``minimum``
-        _raise_lower(c, value, True)  # type: ignore[arg-type]
+        _raise_lower(c, value, True)
 
 
-def _exclusive_maximum(c: Conjunct, value: object, schema: dict[str, object]) -> None:
+def _exclusive_maximum(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     if not isinstance(value, bool):
-        _drop_upper(c, value, True)  # type: ignore[arg-type]
+        _drop_upper(c, value, True)
 
 
-def _multiple(c: Conjunct, value: object, schema: dict[str, object]) -> None:
+def _multiple(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     if value not in c.multiples:
-        c.multiples += (value,)  # type: ignore[assignment]
+        c.multiples += (value,)
 
 
-def _object_layer(c: Conjunct, value: object, schema: dict[str, object]) -> None:
+def _object_layer(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     if not c.object_layers or c.object_layers[-1] is not schema:
         c.object_layers += (schema,)
 
 
-def _required(c: Conjunct, value: object, schema: dict[str, object]) -> None:
-    names: list[str] = value  # type: ignore[assignment]
+def _required(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    names: list[str] = value
     c.required = tuple(dict.fromkeys((*c.required, *names)))
 
 
-def _array_layer(c: Conjunct, value: object, schema: dict[str, object]) -> None:
+def _array_layer(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     if not c.array_layers or c.array_layers[-1] is not schema:
         c.array_layers += (schema,)
 
 
-def _min_items(c: Conjunct, value: object, schema: dict[str, object]) -> None:
-    c.min_items = max(c.min_items, int(value))  # type: ignore[call-overload]
+def _min_items(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.min_items = max(c.min_items, int(value))
 
 
-def _max_items(c: Conjunct, value: object, schema: dict[str, object]) -> None:
-    c.max_items = _smaller(c.max_items, int(value))  # type: ignore[call-overload]
+def _max_items(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.max_items = _smaller(c.max_items, int(value))
+
+
+def _min_properties(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.min_properties = max(c.min_properties, int(value))
+
+
+def _max_properties(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.max_properties = _smaller(c.max_properties, int(value))
+
+
+def _property_names(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.names += (value,)
+
+
+def _unique_items(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.unique = c.unique or value is True
+
+
+def _types(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.types &= value
+
+
+def _excluded(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.excluded |= frozenset(value)
+
+
+def _not_pattern(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    if value not in c.not_patterns:
+        c.not_patterns += (value,)
+
+
+def _not_format(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    if value not in c.not_formats:
+        c.not_formats += (value,)
+
+
+def _not_multiple(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    if value not in c.not_multiples:
+        c.not_multiples += (value,)
+
+
+def _some_property(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.some_properties += (value,)
+
+
+def _prefix_and_rest(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.array_layers += (value,)
+
+
+def _some_item(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+    c.some_items += (value,)
 
 
 def _smaller(left: int | None, right: int) -> int:
     return right if left is None else min(left, right)
+
+
+def type_bit(value: object) -> int:
+    """The type of a JSON value, as a bit."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return TRUE if value else FALSE
+    if isinstance(value, int):
+        return INTEGER
+    if isinstance(value, float):
+        return INTEGER if value.is_integer() else FRACTION
+    if isinstance(value, str):
+        return STRING
+    return ARRAY if isinstance(value, list) else OBJECT
 
 
 def identity(value: object) -> object:
@@ -317,7 +474,22 @@ def identity(value: object) -> object:
     return value
 
 
-_KEYWORDS: dict[str, Callable[[Conjunct, object, dict[str, object]], None]] = {
+Add = Callable[[Conjunct, Any, dict[Any, Any]], None]
+
+_CHOOSING = frozenset(("anyOf", "oneOf", "if", "dependencies", "dependentRequired", "dependentSchemas"))
+
+_INTERNAL: dict[Internal, Add] = {
+    Internal.TYPES: _types,
+    Internal.EXCLUDED: _excluded,
+    Internal.NOT_PATTERN: _not_pattern,
+    Internal.NOT_FORMAT: _not_format,
+    Internal.NOT_MULTIPLE: _not_multiple,
+    Internal.SOME_PROPERTY: _some_property,
+    Internal.PREFIX_AND_REST: _prefix_and_rest,
+    Internal.SOME_ITEM: _some_item,
+}
+
+_KEYWORDS: dict[str, Add] = {
     "type": _type,
     "enum": _enum,
     "const": _const,
@@ -334,9 +506,13 @@ _KEYWORDS: dict[str, Callable[[Conjunct, object, dict[str, object]], None]] = {
     "patternProperties": _object_layer,
     "additionalProperties": _object_layer,
     "required": _required,
+    "propertyNames": _property_names,
+    "minProperties": _min_properties,
+    "maxProperties": _max_properties,
     "items": _array_layer,
     "prefixItems": _array_layer,
     "additionalItems": _array_layer,
     "minItems": _min_items,
     "maxItems": _max_items,
+    "uniqueItems": _unique_items,
 }

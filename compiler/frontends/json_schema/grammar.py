@@ -2,13 +2,11 @@
 
 Nonterminals and terminals are interned under what they mean, so equal subschemas reached by different ways are one:
 
-    VALUE formula depth          a value that satisfies a formula
-    AFTER object index depth     the rest of an object behind property ``index``: right-linear, up to the next required
-    EXTRAS object depth          undeclared properties, separated by commas: left-recursive, the stack stays the same
-    TAIL array index depth       the rest of an array behind ``index`` items, while the index matters
-    ITEMS array depth            items once the index no longer matters: left-recursive
+    VALUE(formula)          a value that satisfies a formula (``conjunction.py``)
+    AFTER(object, state)    the rest of an object behind some properties (``objects.py``)
+    TAIL(array, state)      the rest of an array behind some items (``arrays.py``)
 
-``depth`` is 0 everywhere unless ``indent`` makes the layout depend on it.
+each at a depth, which is 0 everywhere unless ``indent`` makes the layout depend on it.
 
 Known limits of the texts offered (the values are exact): a declared name has its plain spelling; two additional
 properties may have the same name; integers are written without fraction and exponent.
@@ -17,10 +15,11 @@ properties may have the same name; integers are written without fraction and exp
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.errors import InvalidSchemaError, LimitExceededError, UnsatisfiableGrammarError
+from grammar_engine.compiler.frontends.json_schema.arrays import ArrayWriter
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
     ARRAY,
     FALSE,
@@ -38,13 +37,16 @@ from grammar_engine.compiler.frontends.json_schema.dialects import dialect_of
 from grammar_engine.compiler.frontends.json_schema.layout import Layout
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.literals import is_scalar, spellings, trie
-from grammar_engine.compiler.frontends.json_schema.names import is_spellable, other_names, spelling_of
+from grammar_engine.compiler.frontends.json_schema.names import other_names, spelling_of
+from grammar_engine.compiler.frontends.json_schema.objects import ObjectWriter
 from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
 from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan, ObjectPlan
 from grammar_engine.compiler.frontends.json_schema.productivity import Productivity
 from grammar_engine.compiler.frontends.json_schema.scalars import number_key, string_key
 from grammar_engine.compiler.frontends.json_schema.scan import Scan
+from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Grammar, Production, Symbol, Terminal
+from grammar_engine.compiler.spelling import to_json_string
 
 _CONSTANTS = ((NULL, b"null"), (TRUE, b"true"), (FALSE, b"false"))
 
@@ -56,14 +58,14 @@ class JsonSchemaGrammar(Grammar):
         dialect = dialect_of(schema)
         self._lexical = Lexical()
         scan = Scan(schema, dialect, self._lexical)
-        self._formulas = Formulas(dialect, scan.targets)
-        self._productivity = Productivity(self._formulas, dialect, self._lexical)
+        self._formulas = Formulas(dialect, scan.targets, scan.overlaps)
+        self._productivity = Productivity(
+            self._formulas, dialect, self._lexical, any_order=options.property_order == "any"
+        )
         self._layout = Layout(options)
-        self._step = int(self._layout.depth_matters)
-        self._symbols: dict[tuple[object, ...], int] = {}
-        self._rules: list[tuple[Callable[..., list[Production]], tuple[object, ...]]] = []
-        self._terminal_ids: dict[tuple[object, ...], int] = {}
-        self._terminals: list[tuple[object, ...]] = []
+        self._symbols = Symbols(int(self._layout.depth_matters))
+        self._objects: dict[ObjectPlan, ObjectWriter] = {}
+        self._arrays: dict[ArrayPlan, ArrayWriter] = {}
         root = self._formulas.of((schema,))  # type: ignore[arg-type]
         if root is None or not self._productivity.possible(root):
             raise UnsatisfiableGrammarError("no JSON value satisfies it", place="the schema")
@@ -72,50 +74,18 @@ class JsonSchemaGrammar(Grammar):
     # -- the interface of ir.Grammar ----------------------------------------------------------------------------------
 
     def productions(self, nonterminal: int) -> Sequence[Production]:
-        rule, arguments = self._rules[nonterminal]
-        return rule(*arguments)
+        return self._symbols.expand(nonterminal)
 
     def terminal(self, terminal: int) -> Terminal:
-        kind, *arguments = self._terminals[terminal]
-        automaton: bytes | ByteAutomaton
-        if kind == "text":
-            (automaton,) = arguments  # type: ignore[assignment]
-            return Terminal(name=automaton.decode(), automaton=automaton)  # type: ignore[union-attr]
-        if kind == "mark":
-            mark, depth = arguments
-            return Terminal(name=f"{mark}", automaton=self._layout.automaton(mark, depth))  # type: ignore[arg-type]
-        if kind == "string":
-            return Terminal(name="string", automaton=self._lexical.string_automaton(arguments[0]))  # type: ignore[arg-type]
-        if kind == "number":
-            return Terminal(name="number", automaton=self._lexical.number_automaton(arguments[0]))  # type: ignore[arg-type]
-        if kind == "name":
-            return Terminal(name="property name", automaton=other_names(arguments[0]))  # type: ignore[arg-type]
-        return Terminal(name="value", automaton=trie(arguments[0]))  # type: ignore[arg-type]
-
-    # -- interning ----------------------------------------------------------------------------------------------------
-
-    def _nonterminal(self, rule: Callable[..., list[Production]], *arguments: object) -> Symbol:
-        key = (rule.__name__, *arguments)
-        number = self._symbols.get(key)
-        if number is None:
-            number = self._symbols[key] = len(self._rules)
-            self._rules.append((rule, arguments))
-        return ~number
-
-    def _terminal(self, *key: object) -> Symbol:
-        number = self._terminal_ids.get(key)
-        if number is None:
-            number = self._terminal_ids[key] = len(self._terminals)
-            self._terminals.append(key)
-        return number
-
-    def _value(self, formula: Formula, depth: int) -> Symbol:
-        return self._nonterminal(self._value_rule, formula, depth)
-
-    def _mark(self, mark: str, depth: int) -> Symbol:
-        return self._terminal("mark", mark, depth)
+        kind, *arguments = self._symbols.terminal_keys[terminal]
+        name, build = _TERMINALS[str(kind)]
+        automaton = build(self, *arguments)
+        return Terminal(name=name or str(arguments[0]), automaton=automaton)
 
     # -- values -------------------------------------------------------------------------------------------------------
+
+    def _value(self, formula: Formula, depth: int) -> Symbol:
+        return self._symbols.nonterminal(self._value_rule, formula, depth)
 
     def _value_rule(self, formula: Formula, depth: int) -> list[Production]:
         out: dict[Production, None] = {}
@@ -130,114 +100,82 @@ class JsonSchemaGrammar(Grammar):
             return []
         if conjunct.values is not None:
             return self._values(conjunct, depth)
-        out: list[Production] = [(self._terminal("text", text),) for bit, text in _CONSTANTS if types & bit]
+        symbols = self._symbols
+        out: list[Production] = [(symbols.terminal("text", text),) for bit, text in _CONSTANTS if types & bit]
         if types & (INTEGER | FRACTION):
-            out.append((self._terminal("number", number_key(conjunct)),))
+            out.append((symbols.terminal("number", number_key(conjunct)),))
         if types & STRING:
-            out.append((self._terminal("string", string_key(conjunct)),))
+            out.append((symbols.terminal("string", string_key(conjunct)),))
         if types & OBJECT:
-            out += self._object(self._productivity.object_plan(conjunct), depth + self._step)
+            out += self._object(self._productivity.objects.plan(conjunct)).whole(symbols.deeper(depth))
         if types & ARRAY:
-            out += self._array(self._productivity.array_plan(conjunct), depth + self._step)
+            out += self._array(self._productivity.arrays.plan(conjunct)).whole(symbols.deeper(depth))
         return out
+
+    def _object(self, plan: ObjectPlan) -> ObjectWriter:
+        writer = self._objects.get(plan)
+        if writer is None:
+            writer = ObjectWriter(self._productivity.objects, plan, self._symbols, self._value)
+            self._objects[plan] = writer
+        return writer
+
+    def _array(self, plan: ArrayPlan) -> ArrayWriter:
+        writer = self._arrays.get(plan)
+        if writer is None:
+            writer = ArrayWriter(self._productivity.arrays, plan, self._symbols, self._value, self._spelled)
+            self._arrays[plan] = writer
+        return writer
+
+    # -- given values -------------------------------------------------------------------------------------------------
 
     def _values(self, conjunct: Conjunct, depth: int) -> list[Production]:
         values = [value for value in conjunct.values or () if self._productivity.holds(conjunct, value)]
-        out: list[Production] = []
-        scalars = {text for value in values if is_scalar(value) for text in spellings(value)}
-        if scalars:
-            out.append((self._terminal("values", frozenset(scalars)),))
-        out += [tuple(self._spelled(value, depth)) for value in values if not is_scalar(value)]
+        scalars = frozenset(text for value in values if is_scalar(value) for text in spellings(value))
+        out: list[Production] = [(self._symbols.terminal("values", scalars),)] if scalars else []
+        out += [tuple(self._sequence(value, depth)) for value in values if not is_scalar(value)]
         return out
 
-    def _spelled(self, value: object, depth: int) -> list[Symbol]:
+    def _spelled(self, value: object, depth: int) -> list[Production]:
+        return [tuple(self._sequence(value, depth))]
+
+    def _sequence(self, value: object, depth: int) -> list[Symbol]:
         """A given value as terminals."""
-        inside = depth + self._step
+        symbols = self._symbols
+        inside = symbols.deeper(depth)
         out: list[Symbol] = []
         if isinstance(value, dict):
             if not value:
-                return [self._mark("{}", inside)]
+                return [symbols.mark("{}", inside)]
             for name, member in value.items():
-                out.append(self._mark("," if out else "{", inside))
-                out += [self._terminal("text", spelling_of(name)), self._mark(":", 0), *self._spelled(member, inside)]
-            return [*out, self._mark("}", inside)]
+                out.append(symbols.mark("," if out else "{", inside))
+                out += [symbols.terminal("text", spelling_of(name)), symbols.mark(":", 0)]
+                out += self._sequence(member, inside)
+            return [*out, symbols.mark("}", inside)]
         if isinstance(value, list):
             if not value:
-                return [self._mark("[]", inside)]
+                return [symbols.mark("[]", inside)]
             for item in value:
-                out.append(self._mark("," if out else "[", inside))
-                out += self._spelled(item, inside)
-            return [*out, self._mark("]", inside)]
-        return [self._terminal("values", frozenset(spellings(value)))]
+                out.append(symbols.mark("," if out else "[", inside))
+                out += self._sequence(item, inside)
+            return [*out, symbols.mark("]", inside)]
+        return [symbols.terminal("values", frozenset(spellings(value)))]
 
-    # -- objects ------------------------------------------------------------------------------------------------------
+    def _names(self, key: Hashable) -> ByteAutomaton:
+        return to_json_string(self._productivity.objects.classes.automaton(key))
 
-    def _object(self, plan: ObjectPlan, depth: int) -> list[Production]:
-        out = self._members(plan, -1, depth, self._mark("{", depth))
-        if True not in plan.required:
-            out.append((self._mark("{}", depth),))
-        return out
 
-    def _after_rule(self, plan: ObjectPlan, index: int, depth: int) -> list[Production]:
-        out = self._members(plan, index, depth, self._mark(",", depth))
-        if True not in plan.required[index + 1 :]:
-            out.append((self._mark("}", depth),))
-        return out
+_Build = Callable[..., bytes | ByteAutomaton]
 
-    def _members(self, plan: ObjectPlan, index: int, depth: int, opener: Symbol) -> list[Production]:
-        """What may stand next behind property ``index``: every property up to the next required one."""
-        out: list[Production] = []
-        colon = self._mark(":", 0)
-        possible = self._productivity.possible
-        for following in range(index + 1, len(plan.names)):
-            formula, name = plan.members[following], plan.names[following]
-            if formula is not None and possible(formula) and is_spellable(name):
-                key = self._terminal("text", spelling_of(name))
-                value = self._nonterminal(self._value_rule, formula, depth)
-                after = self._nonterminal(self._after_rule, plan, following, depth)
-                out.append((opener, key, colon, value, after))
-            if plan.required[following]:
-                return out
-        if possible(plan.extra):
-            out.append((opener, self._nonterminal(self._extras_rule, plan, depth), self._mark("}", depth)))
-        return out
-
-    def _extras_rule(self, plan: ObjectPlan, depth: int) -> list[Production]:
-        assert plan.extra is not None
-        name = self._terminal("name", frozenset(plan.names))
-        member = (name, self._mark(":", 0), self._value(plan.extra, depth))
-        extras = self._nonterminal(self._extras_rule, plan, depth)
-        return [member, (extras, self._mark(",", depth), *member)]
-
-    # -- arrays -------------------------------------------------------------------------------------------------------
-
-    def _array(self, plan: ArrayPlan, depth: int) -> list[Production]:
-        out = self._more(plan, 0, depth, self._mark("[", depth))
-        if plan.minimum == 0:
-            out.append((self._mark("[]", depth),))
-        return out
-
-    def _tail_rule(self, plan: ArrayPlan, index: int, depth: int) -> list[Production]:
-        out = self._more(plan, index, depth, self._mark(",", depth))
-        if index >= plan.minimum:
-            out.append((self._mark("]", depth),))
-        return out
-
-    def _more(self, plan: ArrayPlan, index: int, depth: int, opener: Symbol) -> list[Production]:
-        """What may stand next behind ``index`` items, if anything may."""
-        item = plan.item(index)
-        if item is None or not self._productivity.possible(item):
-            return []
-        if plan.maximum is None and index >= len(plan.prefix) and index + 1 >= plan.minimum:
-            return [(opener, self._nonterminal(self._items_rule, plan, depth), self._mark("]", depth))]
-        if plan.maximum is not None and index >= plan.maximum:
-            return []
-        return [(opener, self._value(item, depth), self._nonterminal(self._tail_rule, plan, index + 1, depth))]
-
-    def _items_rule(self, plan: ArrayPlan, depth: int) -> list[Production]:
-        assert plan.rest is not None
-        item = self._value(plan.rest, depth)
-        return [(item,), (self._nonterminal(self._items_rule, plan, depth), self._mark(",", depth), item)]
+# Kind of a terminal's key → its name (None: the text itself) and how its automaton is built from the rest of the key.
+_TERMINALS: dict[str, tuple[str | None, _Build]] = {
+    "text": (None, lambda grammar, text: text),
+    "mark": (None, lambda grammar, mark, depth: grammar._layout.automaton(mark, depth)),
+    "string": ("string", lambda grammar, key: grammar._lexical.string_automaton(key)),
+    "number": ("number", lambda grammar, key: grammar._lexical.number_automaton(key)),
+    "name": ("property name", lambda grammar, excluded: other_names(excluded)),
+    "names": ("property name", lambda grammar, key: grammar._names(key)),
+    "values": ("value", lambda grammar, texts: trie(texts)),
+}
 
 
 def json_schema_grammar(schema: object, options: JsonSchemaOptions | None = None) -> Grammar:

@@ -10,8 +10,10 @@ import json
 from decimal import Decimal
 from fractions import Fraction
 
-from grammar_engine.compiler.automaton import ByteAutomaton
+from grammar_engine.compiler.automaton import MATCH, ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
+from grammar_engine.compiler.char_states import ACCEPT, Edge
+from grammar_engine.compiler.charset import CharSet
 from grammar_engine.compiler.errors import (
     GrammarSyntaxError,
     InvalidSchemaError,
@@ -20,7 +22,16 @@ from grammar_engine.compiler.errors import (
     UnsupportedGrammarError,
     UnsupportedSchemaError,
 )
-from grammar_engine.compiler.frontends.json_schema.scalars import NumberKey, StringKey, common_step, exact, whole_bounds
+from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, INTEGER
+from grammar_engine.compiler.frontends.json_schema.scalars import (
+    NumberKey,
+    StringKey,
+    common_step,
+    exact,
+    is_range,
+    range_is_possible,
+    whole_bounds,
+)
 from grammar_engine.compiler.numbers import integer_automaton, number_automaton
 from grammar_engine.compiler.regex_ast import (
     TEXT_END,
@@ -33,7 +44,7 @@ from grammar_engine.compiler.regex_ast import (
     Repeat,
     parse_regex,
 )
-from grammar_engine.compiler.spelling import any_json_string, to_json_string
+from grammar_engine.compiler.spelling import any_json_string, to_json_string, to_utf8
 
 
 class Lexical:
@@ -61,7 +72,7 @@ class Lexical:
     def check_multiple(self, multiple: int | float, pointer: str) -> None:
         """Raise UnsupportedSchemaError for a multiple with too many remainders for an automaton."""
         try:
-            self.number_automaton(NumberKey(False, None, None, (multiple,)))
+            self.number_automaton(NumberKey(INTEGER | FRACTION, None, None, (multiple,)))
         except LimitExceededError as error:
             raise UnsupportedSchemaError(f"multipleOf {multiple}", pointer=pointer, advice=str(error)) from error
 
@@ -72,6 +83,8 @@ class Lexical:
         if key.maximum is not None and key.maximum < key.minimum:
             return False
         formats = self._known(key.formats)
+        if key.not_patterns or key.not_formats or key.excluded:
+            return not self.value_automaton(key).is_empty()
         if not key.patterns and (not formats or (len(formats) == 1 and not key.minimum and key.maximum is None)):
             return True
         if len(key.patterns) == 1 and not formats:
@@ -80,22 +93,26 @@ class Lexical:
                 low, _ = _width(body)
                 if key.minimum <= low and (key.maximum is None or low <= key.maximum):
                     return True
-        return not self._value_automaton(key).is_empty()
+        return not self.value_automaton(key).is_empty()
 
     def string_satisfies(self, key: StringKey, text: str) -> bool:
         """Does ``text`` satisfy the key?"""
         if len(text) < key.minimum or (key.maximum is not None and len(text) > key.maximum):
             return False
-        parts = [self._pattern(pattern) for pattern in key.patterns] + self._known(key.formats)
-        return all(part.accepts(text) for part in parts)
+        if text in key.excluded or any(self._known((name,)) == [] for name in key.not_formats):
+            return False
+        parts = [self.pattern_automaton(pattern) for pattern in key.patterns] + self._known(key.formats)
+        against = [self.pattern_automaton(pattern) for pattern in key.not_patterns] + self._known(key.not_formats)
+        return all(part.accepts(text) for part in parts) and not any(part.accepts(text) for part in against)
 
     def string_automaton(self, key: StringKey) -> ByteAutomaton:
         """All spellings, with quotes, of the strings that satisfy the key."""
-        if not key.patterns and not self._known(key.formats):
+        if not (key.patterns or key.not_patterns or key.not_formats or key.excluded or self._known(key.formats)):
             return any_json_string(key.minimum, key.maximum)
-        return to_json_string(self._value_automaton(key), key="json-string:" + json.dumps(key))
+        return to_json_string(self.value_automaton(key), key="json-string:" + json.dumps(key))
 
-    def _value_automaton(self, key: StringKey) -> CharAutomaton:
+    def value_automaton(self, key: StringKey) -> CharAutomaton:
+        """The strings that satisfy the key, as values."""
         found = self._strings.get(key)
         if found is None:
             found = self._strings[key] = self._intersection(key)
@@ -120,13 +137,20 @@ class Lexical:
                     low = 0
                 if longest is not None and high is not None and longest <= high:
                     high = None
-            parts.append(self._pattern(pattern))
+            parts.append(self.pattern_automaton(pattern))
         parts += self._known(key.formats)
         if low or high is not None:
             parts.append(CharAutomaton.any_string(low, high))
-        whole = parts[0]
+        whole = parts[0] if parts else CharAutomaton.any_string()
         for part in parts[1:]:
             whole = whole.intersect(part)
+        for pattern in key.not_patterns:
+            whole = whole.difference(self.pattern_automaton(pattern))
+        for name in key.not_formats:
+            # A format that the standard does not define holds of every string.
+            whole = whole.difference((self._known((name,)) or [CharAutomaton.any_string()])[0])
+        if key.excluded:
+            whole = whole.difference(CharAutomaton.from_strings(key.excluded))
         return whole
 
     def _node(self, pattern: str) -> Node:
@@ -135,7 +159,8 @@ class Lexical:
             node = self._nodes[pattern] = parse_regex(pattern, dialect="ecma")
         return node
 
-    def _pattern(self, pattern: str) -> CharAutomaton:
+    def pattern_automaton(self, pattern: str) -> CharAutomaton:
+        """The strings in which a pattern matches."""
         found = self._patterns.get(pattern)
         if found is None:
             found = self._patterns[pattern] = CharAutomaton.from_node(self._node(pattern), search=True)
@@ -156,24 +181,69 @@ class Lexical:
 
     # -- numbers ------------------------------------------------------------------------------------------------------
 
+    def number_is_possible(self, key: NumberKey) -> bool:
+        """Does any number satisfy the key?"""
+        if is_range(key):
+            return range_is_possible(key)
+        return not self._plain_numbers(key).is_empty()
+
     def number_automaton(self, key: NumberKey) -> ByteAutomaton:
-        """All spellings of the numbers that satisfy the key. Raises LimitExceededError for too large a multiple."""
-        step = common_step(key)
-        if key.whole:
-            low, high = whole_bounds(key)
-            multiple = None if step is None or step == 1 else int(step)
-            found = integer_automaton(minimum=low, maximum=high, multiple_of=multiple)
-        else:
-            found = number_automaton(
-                minimum=None if key.lower is None else _decimal(exact(key.lower[0])),
-                maximum=None if key.upper is None else _decimal(exact(key.upper[0])),
-                exclusive_minimum=key.lower is not None and key.lower[1],
-                exclusive_maximum=key.upper is not None and key.upper[1],
-                multiple_of=None if step is None else _decimal(step),
-            )
+        """All spellings of the numbers that satisfy the key. Raises LimitExceededError for too large a multiple.
+
+        Where something is excluded (fractions that are integers, multiples), without exponents.
+        """
+        if not is_range(key):
+            return to_utf8(self._plain_numbers(key))
+        found = _range_automaton(key)
         if found is None:
             raise UnsatisfiableGrammarError("no number is in the range", place=str(key))
         return found
+
+    def _plain_numbers(self, key: NumberKey) -> CharAutomaton:
+        whole = _range_automaton(key._replace(not_multiples=()))
+        if whole is None:
+            return CharAutomaton.any_string(1, 0)
+        pattern = _FRACTIONS if key.types == FRACTION else _DECIMALS
+        numbers = _over_characters(whole).intersect(CharAutomaton.from_regex(pattern))
+        for multiple in key.not_multiples:
+            multiples = _range_automaton(NumberKey(INTEGER | FRACTION, None, None, (multiple,)))
+            if multiples is not None:
+                numbers = numbers.difference(_over_characters(multiples))
+        return numbers
+
+
+_DECIMALS = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
+_FRACTIONS = r"-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9][0-9]*"
+
+
+def _range_automaton(key: NumberKey) -> ByteAutomaton | None:
+    step = common_step(key)
+    if key.types == INTEGER:
+        low, high = whole_bounds(key)
+        multiple = None if step is None or step == 1 else int(step)
+        return integer_automaton(minimum=low, maximum=high, multiple_of=multiple)
+    return number_automaton(
+        minimum=None if key.lower is None else _decimal(exact(key.lower[0])),
+        maximum=None if key.upper is None else _decimal(exact(key.upper[0])),
+        exclusive_minimum=key.lower is not None and key.lower[1],
+        exclusive_maximum=key.upper is not None and key.upper[1],
+        multiple_of=None if step is None else _decimal(step),
+    )
+
+
+def _over_characters(automaton: ByteAutomaton) -> CharAutomaton:
+    """An automaton over ASCII bytes, without counters, as one over characters."""
+    states = []
+    for state in range(automaton.num_states):
+        edges = []
+        for index, _, _ in automaton.entries[automaton.offsets[state] : automaton.offsets[state + 1]].tolist():
+            if index == MATCH:
+                edges.append(ACCEPT)
+            else:
+                low, high, target = automaton.positions[index].tolist()
+                edges.append(Edge(CharSet.from_ranges([(low, high)]), target))
+        states.append(tuple(edges))
+    return CharAutomaton(tuple(states))
 
 
 def _decimal(value: Fraction) -> Decimal:

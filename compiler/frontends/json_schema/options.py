@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from grammar_engine.compiler.errors import LimitExceededError, UnsupportedSchemaError
+from grammar_engine.compiler.errors import LimitExceededError
 
 _MAX_GAP = 100_000
 
@@ -18,7 +18,7 @@ class JsonSchemaOptions:
     max_whitespace: at most so many whitespace characters in one gap, so that a model cannot loop on them.
     indent, separators: exact layout, as ``json.dumps`` has it with the same arguments.
     property_order: "declared": properties stand in the order of ``properties``, then names that only ``required``
-        mentions, then additional ones. "any" is not available yet.
+        mentions, then additional ones. "any": in any order, additional ones among them, each declared name once.
     """
 
     any_whitespace: bool = True
@@ -30,10 +30,6 @@ class JsonSchemaOptions:
     def __post_init__(self) -> None:
         if self.property_order not in ("declared", "any"):
             raise ValueError(f"property_order is 'declared' or 'any', not {self.property_order!r}")
-        if self.property_order == "any":
-            raise UnsupportedSchemaError(
-                "property_order='any'", pointer="", advice="Use property_order='declared' (the default)."
-            )
         if not 0 <= self.max_whitespace <= _MAX_GAP:
             raise LimitExceededError(
                 "max_whitespace is out of range", limit=f"0..{_MAX_GAP}", given=self.max_whitespace

@@ -13,6 +13,7 @@ their keywords, without being normalized.
 
 from __future__ import annotations
 
+from grammar_engine.compiler.frontends.json_schema.arrays import Arrays
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
     ARRAY,
     FALSE,
@@ -26,14 +27,13 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
     Formula,
     Formulas,
     identity,
+    type_bit,
 )
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.literals import is_writable
-from grammar_engine.compiler.frontends.json_schema.names import is_spellable
-from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan, ObjectPlan
+from grammar_engine.compiler.frontends.json_schema.objects import Objects
 from grammar_engine.compiler.frontends.json_schema.scalars import (
-    number_is_possible,
     number_key,
     number_satisfies,
     string_key,
@@ -52,29 +52,19 @@ _SCALARS = NULL | TRUE | FALSE
 class Productivity:
     """Decides formulas of one document, and keeps the plans that deciding needs."""
 
-    def __init__(self, formulas: Formulas, dialect: Dialect, lexical: Lexical) -> None:
+    def __init__(self, formulas: Formulas, dialect: Dialect, lexical: Lexical, *, any_order: bool) -> None:
         self._formulas = formulas
-        self._dialect = dialect
         self._lexical = lexical
         self._decided: dict[Formula, bool] = {}
         self._open: dict[Formula, int] = {}
         self._low = 0  # depth of the outermost open formula that the last "no" leaned on
-        self._objects: dict[Conjunct, ObjectPlan] = {}
-        self._arrays: dict[Conjunct, ArrayPlan] = {}
+        self.objects = Objects(
+            formulas, lexical, self.possible, self.satisfies, deciding=self._deciding, any_order=any_order
+        )
+        self.arrays = Arrays(formulas, dialect, self.possible, self.satisfies, self._deciding)
 
-    def object_plan(self, conjunct: Conjunct) -> ObjectPlan:
-        """The plan of the objects of a conjunct."""
-        plan = self._objects.get(conjunct)
-        if plan is None:
-            plan = self._objects[conjunct] = ObjectPlan(conjunct, self._formulas)
-        return plan
-
-    def array_plan(self, conjunct: Conjunct) -> ArrayPlan:
-        """The plan of the arrays of a conjunct."""
-        plan = self._arrays.get(conjunct)
-        if plan is None:
-            plan = self._arrays[conjunct] = ArrayPlan(conjunct, self._formulas, self._dialect)
-        return plan
+    def _deciding(self) -> bool:
+        return bool(self._open)
 
     def possible(self, formula: Formula | None) -> bool:
         """Does some value satisfy the formula? (None, plainly false: no.)"""
@@ -111,28 +101,13 @@ class Productivity:
         left = types & _SCALARS
         if types & STRING and self._lexical.string_is_possible(string_key(conjunct)):
             left |= STRING
-        if types & (INTEGER | FRACTION) and number_is_possible(number_key(conjunct)):
+        if types & (INTEGER | FRACTION) and self._lexical.number_is_possible(number_key(conjunct)):
             left |= types & (INTEGER | FRACTION)
-        if types & OBJECT and self._object_is_possible(conjunct):
+        if types & OBJECT and self.objects.is_possible(conjunct):
             left |= OBJECT
-        if types & ARRAY and self._array_is_possible(conjunct):
+        if types & ARRAY and self.arrays.is_possible(conjunct):
             left |= ARRAY
         return left
-
-    def _object_is_possible(self, conjunct: Conjunct) -> bool:
-        if not conjunct.required:
-            return True
-        plan = self.object_plan(conjunct)
-        return all(is_spellable(name) and self.possible(plan.member(name)) for name in conjunct.required)
-
-    def _array_is_possible(self, conjunct: Conjunct) -> bool:
-        if not conjunct.min_items:
-            return True
-        plan = self.array_plan(conjunct)
-        if plan.maximum is not None and plan.maximum < plan.minimum:
-            return False
-        count = min(plan.minimum, len(plan.prefix))
-        return all(map(self.possible, plan.prefix[:count])) and (count == plan.minimum or self.possible(plan.rest))
 
     # -- membership: used to filter the values that enum and const give -----------------------------------------------
 
@@ -152,35 +127,12 @@ class Productivity:
         if isinstance(value, str):
             return self._lexical.string_satisfies(string_key(conjunct), value)
         if isinstance(value, dict):
-            plan = self.object_plan(conjunct)
-            return all(name in value for name in conjunct.required) and all(
-                self.satisfies(plan.member(name), member) for name, member in value.items()
-            )
+            return self.objects.holds(conjunct, value)
         if isinstance(value, list):
-            items = self.array_plan(conjunct)
-            return (
-                len(value) >= items.minimum
-                and (items.maximum is None or len(value) <= items.maximum)
-                and all(self.satisfies(items.item(index), item) for index, item in enumerate(value))
-            )
+            return self.arrays.holds(conjunct, value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return number_satisfies(number_key(conjunct), value)
         return True
-
-
-def type_bit(value: object) -> int:
-    """The type of a JSON value, as a bit."""
-    if value is None:
-        return NULL
-    if isinstance(value, bool):
-        return TRUE if value else FALSE
-    if isinstance(value, int):
-        return INTEGER
-    if isinstance(value, float):
-        return INTEGER if value.is_integer() else FRACTION
-    if isinstance(value, str):
-        return STRING
-    return ARRAY if isinstance(value, list) else OBJECT
 
 
 def _among(value: object, values: list[object]) -> bool:

@@ -9,36 +9,55 @@ import math
 from fractions import Fraction
 from typing import NamedTuple
 
-from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, Conjunct, Number
+from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, INTEGER, Conjunct, Number
 
 
 class StringKey(NamedTuple):
-    """Length in code points; patterns (ECMA 262, unanchored) and formats all apply."""
+    """Length in code points; patterns (ECMA 262, unanchored) and formats all apply, those with ``not_`` must fail."""
 
     minimum: int
     maximum: int | None
-    patterns: tuple[str, ...]
-    formats: tuple[str, ...]
+    patterns: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    not_patterns: tuple[str, ...] = ()
+    not_formats: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 class NumberKey(NamedTuple):
-    """A range of values; whole: integers only. A bound is (value, exclusive)."""
+    """A range of values. A bound is (value, exclusive).
 
-    whole: bool
+    types: INTEGER, FRACTION (what is no integer) or both. not_multiples: the number is a multiple of none of them.
+    """
+
+    types: int
     lower: tuple[Number, bool] | None
     upper: tuple[Number, bool] | None
-    multiples: tuple[Number, ...]
+    multiples: tuple[Number, ...] = ()
+    not_multiples: tuple[Number, ...] = ()
 
 
 def string_key(conjunct: Conjunct) -> StringKey:
     """The string constraints of a conjunct."""
-    return StringKey(conjunct.min_length, conjunct.max_length, conjunct.patterns, conjunct.formats)
+    return StringKey(
+        conjunct.min_length,
+        conjunct.max_length,
+        conjunct.patterns,
+        conjunct.formats,
+        conjunct.not_patterns,
+        conjunct.not_formats,
+        tuple(sorted(conjunct.excluded)) if conjunct.excluded else (),
+    )
 
 
 def number_key(conjunct: Conjunct) -> NumberKey:
     """The number constraints of a conjunct."""
     return NumberKey(
-        not conjunct.types & FRACTION, conjunct.lower, conjunct.upper, conjunct.multiples
+        conjunct.types & (INTEGER | FRACTION),
+        conjunct.lower,
+        conjunct.upper,
+        conjunct.multiples,
+        conjunct.not_multiples,
     )
 
 
@@ -49,7 +68,7 @@ def exact(value: Number) -> Fraction:
 
 def common_step(key: NumberKey) -> Fraction | None:
     """What the number is a multiple of: all multiples asked for, and 1 for integers; None: of nothing."""
-    step = Fraction(1) if key.whole else None
+    step = Fraction(1) if key.types == INTEGER else None
     for multiple in key.multiples:
         factor = exact(multiple)
         step = factor if step is None else _common_multiple(step, factor)
@@ -61,8 +80,13 @@ def whole_bounds(key: NumberKey) -> tuple[int | None, int | None]:
     return _multiples_within(key, Fraction(1))
 
 
-def number_is_possible(key: NumberKey) -> bool:
-    """Does any number satisfy the key?"""
+def is_range(key: NumberKey) -> bool:
+    """Is the key a plain range of integers or of all numbers, perhaps with multiples?"""
+    return key.types != FRACTION and not key.not_multiples
+
+
+def range_is_possible(key: NumberKey) -> bool:
+    """Does any number satisfy the key (for which ``is_range`` holds)?"""
     if key.lower is None or key.upper is None:
         return True
     step = common_step(key)
@@ -95,7 +119,7 @@ def _common_multiple(left: Fraction, right: Fraction) -> Fraction:
 
 
 def number_satisfies(key: NumberKey, value: Number) -> bool:
-    """Is ``value`` in the range and a multiple of everything asked for? (``whole`` is the caller's.)"""
+    """Is ``value`` in the range and a multiple of everything asked for? (``types`` is the caller's.)"""
     number = exact(value)
     if key.lower is not None:
         low = exact(key.lower[0])
@@ -105,4 +129,6 @@ def number_satisfies(key: NumberKey, value: Number) -> bool:
         high = exact(key.upper[0])
         if number > high or (key.upper[1] and number == high):
             return False
-    return all((number / exact(multiple)).denominator == 1 for multiple in key.multiples)
+    return all((number / exact(multiple)).denominator == 1 for multiple in key.multiples) and not any(
+        (number / exact(multiple)).denominator == 1 for multiple in key.not_multiples
+    )

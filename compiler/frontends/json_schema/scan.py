@@ -10,9 +10,11 @@ keyword may be enforceable while its negation is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import combinations
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.disjoint import Disjoint
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.references import References, Resource, Schema
 
@@ -44,10 +46,20 @@ class Scan:
         self._resource = self.references.resource
         self._todo: list[tuple[object, Path, Resource]] = [(root, (), self._resource)]
         self._places: dict[int, list[tuple[object, Path]]] = {}  # what is applied to the same value
+        self._negated: list[tuple[object, Path]] = []
+        self._one_of: list[tuple[dict[str, object], Path]] = []
+        self._unique: list[tuple[dict[str, object], Path]] = []
         while self._todo:
             schema, path, self._resource = self._todo.pop()
             self.visit(schema, path)
         self._refuse_loops()
+        self.overlaps: dict[int, list[list[int]]] = {}
+        disjoint = Disjoint(dialect, self.targets)
+        for holder, path in self._one_of:
+            self._compare_branches(disjoint, holder, path)
+        self._refuse_negations(disjoint)
+        for holder, path in self._unique:
+            self._refuse_unbounded(disjoint, holder, path)
 
     def visit(self, schema: object, path: Path) -> None:
         """Check a subschema and everything in it."""
@@ -71,9 +83,12 @@ class Scan:
                     if keyword == "$ref":
                         self._reference(schema, path)
                     else:
-                        check(self, value, (path, keyword))
+                        here: Path = (path, keyword)
+                        check(self, value, here)
                         if keyword in _IN_PLACE:
-                            self._note_in_place(schema, value, (path, keyword))
+                            self._note_in_place(schema, value, here)
+                        if keyword in _WITH_SIBLINGS:
+                            _WITH_SIBLINGS[keyword](self, schema, here)
         self._resource = outer
 
     def invalid(self, message: str, path: Path) -> InvalidSchemaError:
@@ -94,8 +109,80 @@ class Scan:
             self._todo.append((target, here, resource))
 
     def _note_in_place(self, schema: dict[str, object], value: object, path: Path) -> None:
-        members: Iterable[object] = value if isinstance(value, list) else (value,)
+        members: Iterable[object] = (value,)
+        if isinstance(value, list):
+            members = value
+        elif path and path[1] in ("dependencies", "dependentSchemas"):
+            members = value.values()  # type: ignore[attr-defined]
         self._places.setdefault(id(schema), []).extend((member, path) for member in members)
+
+    def negate(self, schema: object, path: Path) -> None:
+        """Note that a schema stands under a negation."""
+        self._negated.append((schema, path))
+
+    def one_of(self, holder: dict[str, object], path: Path) -> None:
+        """Note a ``oneOf``, to be looked at when all references are known."""
+        self._one_of.append((holder, path))
+
+    def unique(self, holder: dict[str, object], path: Path) -> None:
+        """Note a ``uniqueItems``, to be looked at when all references are known."""
+        self._unique.append((holder, path))
+
+    def _refuse_unbounded(self, disjoint: Disjoint, holder: dict[str, object], path: Path) -> None:
+        """Items that must differ can be told apart by the parser only where there are finitely many."""
+        types = holder.get("type", "array")
+        if (types != "array" and "array" not in types) or holder.get("maxItems", 2) <= 1:  # type: ignore[operator]
+            return
+        items = holder.get("items")
+        plain = not any(k in holder for k in ("prefixItems", "contains")) and isinstance(items, dict | bool)
+        if plain and (items is False or (isinstance(items, dict) and disjoint.outline(items).is_finite())):
+            return
+        raise UnsupportedSchemaError(
+            "uniqueItems", pointer=pointer_of(path), advice="It is enforced for items of an enum, const, boolean or null."
+        )
+
+    def _compare_branches(self, disjoint: Disjoint, holder: dict[str, object], path: Path) -> None:
+        branches: list[Schema] = holder["oneOf"]  # type: ignore[assignment]
+        overlaps: list[list[int]] = [[] for _ in branches]
+        for left, right in combinations(range(len(branches)), 2):
+            if not disjoint.exclude(branches[left], branches[right]):
+                overlaps[left].append(right)
+                overlaps[right].append(left)
+        self.overlaps[id(holder)] = overlaps
+        for index, others in enumerate(overlaps):
+            if others:
+                self.negate(branches[index], (path, index))
+
+    def _refuse_negations(self, disjoint: Disjoint) -> None:
+        """Follow every negated schema to the keywords that have no negation here."""
+        seen: set[int] = set()
+        while self._negated:
+            schema, path = self._negated.pop()
+            if not isinstance(schema, dict) or id(schema) in seen:
+                continue
+            seen.add(id(schema))
+            if "$ref" in schema:
+                self.negate(self.targets[id(schema)], (path, "$ref"))
+                if self.dialect.ref_overrides:
+                    continue
+            for keyword, value in schema.items():
+                if keyword not in self._checks:
+                    continue
+                here: Path = (path, keyword)
+                if keyword in _NO_NEGATION and value is not False:
+                    raise UnsupportedSchemaError(
+                        f"negated {keyword}",
+                        pointer=pointer_of(here),
+                        advice="It stands under not, if or oneOf; say the same without the negation.",
+                    )
+                if keyword in _NEGATED_MAPS:
+                    for name, member in value.items():
+                        self.negate(member, (here, name))
+                elif keyword in _NEGATED_LISTS or (keyword == "items" and isinstance(value, list)):
+                    for index, member in enumerate(value):
+                        self.negate(member, (here, index))
+                elif keyword in _NEGATED_SCHEMAS:
+                    self.negate(value, here)
 
     def _refuse_loops(self) -> None:
         """A schema that applies itself to the same value says nothing: the standard forbids it."""
@@ -219,7 +306,66 @@ def _unique(scan: Scan, value: object, path: Path) -> None:
         return
     if value is not True:
         raise scan.invalid("uniqueItems is a boolean", path)
-    _unsupported(scan, value, path)
+
+
+def _pattern_map(scan: Scan, value: object, path: Path) -> None:
+    _schema_map(scan, value, path)
+    for pattern in value:  # type: ignore[attr-defined]
+        scan.lexical.check_pattern(pattern, pointer_of((path, pattern)))
+
+
+def _dependencies(scan: Scan, value: object, path: Path) -> None:
+    if not isinstance(value, dict):
+        raise scan.invalid(f"{path[-1]} is an object", path)
+    for name, asked in value.items():
+        if isinstance(asked, list):
+            _names(scan, asked, (path, name))
+        else:
+            scan.visit(asked, (path, name))
+
+
+def _dependent_required(scan: Scan, value: object, path: Path) -> None:
+    if not isinstance(value, dict):
+        raise scan.invalid(f"{path[-1]} is an object", path)
+    for name, asked in value.items():
+        _names(scan, asked, (path, name))
+
+
+def _not(scan: Scan, value: object, path: Path) -> None:
+    scan.visit(value, path)
+    scan.negate(value, path)
+
+
+def _one_of(scan: Scan, schema: dict[str, object], path: Path) -> None:
+    scan.one_of(schema, path)
+
+
+def _conditional(scan: Scan, schema: dict[str, object], path: Path) -> None:
+    if "then" in schema or "else" in schema:
+        scan.negate(schema["if"], path)
+
+
+def _counted_contains(scan: Scan, schema: dict[str, object], path: Path) -> None:
+    if "maxContains" in schema and "maxContains" in scan.dialect.keywords:
+        scan.negate(schema["contains"], path)
+
+
+def _unique_items(scan: Scan, schema: dict[str, object], path: Path) -> None:
+    if schema["uniqueItems"] is True:
+        scan.unique(schema, path)
+
+
+def _counted_names(scan: Scan, schema: dict[str, object], path: Path) -> None:
+    """Two additional properties may come out with the same name, so they cannot be counted."""
+    needed = schema["minProperties"]
+    required = schema.get("required", ())
+    closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
+    if needed > max(1, len(set(required))) and not closed:  # type: ignore[operator, call-overload]
+        raise UnsupportedSchemaError(
+            f"minProperties {needed}",
+            pointer=pointer_of(path),
+            advice="Declare the properties and set additionalProperties to false, or name the required ones.",
+        )
 
 
 def _unsupported(scan: Scan, value: object, path: Path) -> None:
@@ -228,7 +374,23 @@ def _unsupported(scan: Scan, value: object, path: Path) -> None:
     )
 
 
-_IN_PLACE = frozenset(("allOf", "anyOf"))
+_IN_PLACE = frozenset(
+    ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependencies", "dependentSchemas")
+)
+_NO_NEGATION = frozenset(("uniqueItems",))
+_NEGATED_MAPS = frozenset(("properties", "patternProperties", "dependencies", "dependentSchemas"))
+_NEGATED_LISTS = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
+_NEGATED_SCHEMAS = frozenset(
+    ("additionalProperties", "propertyNames", "items", "additionalItems", "contains", "then", "else")
+)
+
+_WITH_SIBLINGS: dict[str, Callable[[Scan, dict[str, object], Path], None]] = {
+    "oneOf": _one_of,
+    "if": _conditional,
+    "contains": _counted_contains,
+    "minProperties": _counted_names,
+    "uniqueItems": _unique_items,
+}
 
 _CHECKS: dict[str, Check] = {
     "type": _type,
@@ -237,13 +399,13 @@ _CHECKS: dict[str, Check] = {
     "properties": _schema_map,
     "required": _names,
     "additionalProperties": _schema,
-    "patternProperties": _unsupported,
-    "propertyNames": _unsupported,
-    "minProperties": _unsupported,
-    "maxProperties": _unsupported,
-    "dependencies": _unsupported,
-    "dependentRequired": _unsupported,
-    "dependentSchemas": _unsupported,
+    "patternProperties": _pattern_map,
+    "propertyNames": _schema,
+    "minProperties": _count,
+    "maxProperties": _count,
+    "dependencies": _dependencies,
+    "dependentRequired": _dependent_required,
+    "dependentSchemas": _schema_map,
     "unevaluatedProperties": _unsupported,
     "unevaluatedItems": _unsupported,
     "items": _items,
@@ -252,7 +414,7 @@ _CHECKS: dict[str, Check] = {
     "minItems": _count,
     "maxItems": _count,
     "uniqueItems": _unique,
-    "contains": _unsupported,
+    "contains": _schema,
     "minContains": _count,
     "maxContains": _count,
     "minLength": _count,
@@ -266,9 +428,9 @@ _CHECKS: dict[str, Check] = {
     "multipleOf": _multiple,
     "allOf": _schema_list,
     "anyOf": _schema_list,
-    "oneOf": _unsupported,
-    "not": _unsupported,
-    "if": _unsupported,
+    "oneOf": _schema_list,
+    "not": _not,
+    "if": _schema,
     "then": _schema,
     "else": _schema,
     "$ref": _text,

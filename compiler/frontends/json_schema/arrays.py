@@ -1,0 +1,267 @@
+"""Arrays: from a plan to productions.
+
+The rest of an array behind some of its items is one nonterminal, TAIL(plan, index, counts, used):
+
+    index    number of items so far, as far as it matters (prefixItems, minItems, maxItems)
+    counts   per obligation (``contains``, "some item has ¬S"): how many items have met it, as far as that matters
+    used     with uniqueItems: the items so far, which come from a finite set of values
+
+Where none of them matters any more the items form a left-recursive list, so that the parser's stack is the same after
+each of them. A production is offered only if the array can still be finished behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+from grammar_engine.compiler.frontends.json_schema.conjunction import (
+    FALSE,
+    NULL,
+    TRUE,
+    Conjunct,
+    Formula,
+    Formulas,
+    identity,
+)
+from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan
+from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
+from grammar_engine.compiler.ir import Production, Symbol
+
+_NEVER = 1 << 60
+Counts = tuple[int, ...]
+State = tuple[int, Counts, frozenset[object]]
+
+
+class Arrays:
+    """Plans of arrays, and whether they can be finished."""
+
+    def __init__(
+        self,
+        formulas: Formulas,
+        dialect: Dialect,
+        possible: Callable[[Formula | None], bool],
+        satisfies: Callable[[Formula | None, object], bool],
+        deciding: Callable[[], bool],
+    ) -> None:
+        """possible, satisfies, deciding: of ``Productivity``; deciding: is some answer still a guess?"""
+        self._formulas = formulas
+        self._dialect = dialect
+        self.possible = possible
+        self._satisfies = satisfies
+        self._deciding = deciding
+        self._plans: dict[Conjunct, ArrayPlan] = {}
+        self._needs: dict[tuple[ArrayPlan, int, Counts], int] = {}
+
+    def plan(self, conjunct: Conjunct) -> ArrayPlan:
+        """The plan of the arrays of a conjunct."""
+        plan = self._plans.get(conjunct)
+        if plan is None:
+            plan = self._plans[conjunct] = ArrayPlan(conjunct, self._formulas, self._dialect)
+        return plan
+
+    def is_possible(self, conjunct: Conjunct) -> bool:
+        """Does any array satisfy the conjunct?"""
+        if not conjunct.min_items and not conjunct.some_items:
+            return True
+        plan = self.plan(conjunct)
+        if plan.maximum is not None and plan.maximum < plan.minimum:
+            return False
+        if plan.simple:
+            count = min(plan.minimum, len(plan.prefix))
+            return all(map(self.possible, plan.prefix[:count])) and (
+                count == plan.minimum or self.possible(plan.rest)
+            )
+        return self.can_finish(plan, self.start(plan))
+
+    def holds(self, conjunct: Conjunct, value: list[object]) -> bool:
+        """Does an array satisfy the conjunct?"""
+        plan = self.plan(conjunct)
+        if len(value) < plan.minimum or (plan.maximum is not None and len(value) > plan.maximum):
+            return False
+        if plan.unique and len({identity(item) for item in value}) < len(value):
+            return False
+        if not all(self._satisfies(plan.item(index), item) for index, item in enumerate(value)):
+            return False
+        for start, formula, _, least, most in plan.obligations:
+            count = sum(self._satisfies(formula, item) for item in value[start:])
+            if count < least or (most is not None and count > most):
+                return False
+        return True
+
+    # -- states -------------------------------------------------------------------------------------------------------
+
+    def start(self, plan: ArrayPlan) -> State:
+        """Nothing has stood yet."""
+        return 0, (0,) * len(plan.obligations), frozenset()
+
+    def next_index(self, plan: ArrayPlan, index: int) -> int:
+        """The index after one more item; it stops where it no longer matters."""
+        if plan.maximum is not None:
+            return index + 1
+        starts = [start for start, *_ in plan.obligations]
+        return min(index + 1, max(len(plan.prefix), plan.minimum, *starts, 0))
+
+    def may_close(self, plan: ArrayPlan, state: State) -> bool:
+        """Is everything met that must be?"""
+        index, counts, _ = state
+        return index >= plan.minimum and all(
+            count >= least for count, (_, _, _, least, _) in zip(counts, plan.obligations, strict=True)
+        )
+
+    def options(self, plan: ArrayPlan, index: int, counts: Counts) -> list[tuple[Formula, Counts]]:
+        """What the item at ``index`` may be, and the counts behind it; possible ones only."""
+        item = plan.item(index)
+        if item is None or not self.possible(item) or (plan.maximum is not None and index >= plan.maximum):
+            return []
+        choices: list[list[tuple[Formula | None, int]]] = []
+        for count, (start, formula, opposite, least, most) in zip(counts, plan.obligations, strict=True):
+            if index < start or (most is None and count >= least):
+                choices.append([(item, count)])
+            elif most is None:
+                choices.append([(item, count), (formula, count + 1)])
+            else:
+                counted: list[tuple[Formula | None, int]] = [(opposite, count)]
+                choices.append([*counted, (formula, count + 1)] if count < most else counted)
+        out: dict[tuple[Formula, Counts], None] = {}
+        for choice in product(*choices):
+            whole = item
+            for formula, _ in choice:
+                if formula is None:
+                    break
+                whole = self._formulas.both(whole, formula)
+            else:
+                if self.possible(whole):
+                    out[whole, tuple(count for _, count in choice)] = None
+        return list(out)
+
+    def values(self, plan: ArrayPlan, state: State) -> list[tuple[object, State]]:
+        """With uniqueItems: the values that may stand next, and the state behind each."""
+        index, counts, used = state
+        item = plan.item(index)
+        if item is None or (plan.maximum is not None and index >= plan.maximum):
+            return []
+        out: dict[object, tuple[object, State]] = {}
+        for value in self._finite(item):
+            name = identity(value)
+            if name not in used and name not in out:
+                following = (self.next_index(plan, index), counts, used | {name})
+                if self.can_finish(plan, following):
+                    out[name] = value, following
+        return list(out.values())
+
+    def can_finish(self, plan: ArrayPlan, state: State) -> bool:
+        """Can the array be completed from here?"""
+        if plan.simple:
+            return True
+        index, counts, used = state
+        if plan.unique:
+            item = plan.item(index)
+            left = {identity(value) for value in self._finite(item)} - used if item is not None else set()
+            return index + len(left) >= plan.minimum
+        need = self._need(plan, index, counts)
+        return need < _NEVER and (plan.maximum is None or index + need <= plan.maximum)
+
+    def _need(self, plan: ArrayPlan, index: int, counts: Counts) -> int:
+        """The least number of further items with which everything is met: breadth first."""
+        known = self._needs.get((plan, index, counts))
+        if known is not None:
+            return known
+        need, frontier, seen = 0, [(index, counts)], {(index, counts)}
+        while frontier and not any(self.may_close(plan, (i, c, frozenset())) for i, c in frontier):
+            need += 1
+            following = []
+            for i, c in frontier:
+                for _, after in self.options(plan, i, c):
+                    state = self.next_index(plan, i), after
+                    if state not in seen:
+                        seen.add(state)
+                        following.append(state)
+            frontier = following
+        if not frontier:
+            need = _NEVER
+        if not self._deciding():
+            self._needs[plan, index, counts] = need
+        return need
+
+    def _finite(self, formula: Formula) -> list[object]:
+        """The values of a formula that has finitely many."""
+        out: list[object] = []
+        for conjunct in self._formulas.normal(formula):
+            values = conjunct.values
+            if values is None:
+                values = [value for bit, value in ((NULL, None), (TRUE, True), (FALSE, False)) if conjunct.types & bit]
+            out += [value for value in values if self._satisfies(formula, value)]
+        return out
+
+
+class ArrayWriter:
+    """Writes the productions of one plan."""
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        plan: ArrayPlan,
+        symbols: Symbols,
+        value: Callable[[Formula, int], Symbol],
+        spelled: Callable[[object, int], list[Production]],
+    ) -> None:
+        """value: nonterminal of a formula at a depth; spelled: productions of a given value at a depth."""
+        self._arrays = arrays
+        self._plan = plan
+        self._symbols = symbols
+        self._value = value
+        self._spelled = spelled
+
+    def whole(self, depth: int) -> list[Production]:
+        """All arrays of the plan, from bracket to bracket; ``depth`` counts the containers around their items."""
+        state = self._arrays.start(self._plan)
+        out = self._next(state, depth, self._symbols.mark("[", depth))
+        if self._arrays.may_close(self._plan, state):
+            out.append((self._symbols.mark("[]", depth),))
+        return out
+
+    def tail(self, state: State, depth: int) -> list[Production]:
+        """The rest of an array behind what ``state`` says; the rule of TAIL."""
+        out = self._next(state, depth, self._symbols.mark(",", depth))
+        if self._arrays.may_close(self._plan, state):
+            out.append((self._symbols.mark("]", depth),))
+        return out
+
+    def _next(self, state: State, depth: int, opener: Symbol) -> list[Production]:
+        arrays, plan, symbols = self._arrays, self._plan, self._symbols
+        index, counts, _ = state
+        out: list[Production] = []
+        if plan.unique:
+            for value, following in arrays.values(plan, state):
+                rest = symbols.nonterminal(self.tail, following, depth)
+                out += [(opener, *spelling, rest) for spelling in self._spelled(value, depth)]
+            return out
+        if self._is_settled(index + 1, counts):
+            if plan.rest is not None and index >= len(plan.prefix) and arrays.possible(plan.rest):
+                out.append((opener, symbols.nonterminal(self._items, depth), symbols.mark("]", depth)))
+                return out
+        for formula, after in arrays.options(plan, index, counts):
+            following = (arrays.next_index(plan, index), after, frozenset())
+            if arrays.can_finish(plan, following):
+                rest = symbols.nonterminal(self.tail, following, depth)
+                out.append((opener, self._value(formula, depth), rest))
+        return out
+
+    def _is_settled(self, index: int, counts: Counts) -> bool:
+        """Does nothing matter any more behind ``index`` items?"""
+        plan = self._plan
+        return (
+            plan.maximum is None
+            and index >= plan.minimum
+            and all(
+                most is None and count >= least
+                for count, (_, _, _, least, most) in zip(counts, plan.obligations, strict=True)
+            )
+        )
+
+    def _items(self, depth: int) -> list[Production]:
+        assert self._plan.rest is not None
+        item = self._value(self._plan.rest, depth)
+        return [(item,), (self._symbols.nonterminal(self._items, depth), self._symbols.mark(",", depth), item)]

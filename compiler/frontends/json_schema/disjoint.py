@@ -1,0 +1,154 @@
+"""A cheap test that two schemas exclude each other; "no" means only that it could not be shown.
+
+``oneOf`` asks for exactly one branch. Where two branches cannot both hold (other types, another constant under a
+required name, a required name that the other forbids) neither needs to be negated against the other, which keeps the
+expansion of a discriminated union as small as that of ``anyOf``.
+
+An *outline* is what a schema surely implies, read off its keywords, ``$ref`` and ``allOf``; choices are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from grammar_engine.compiler.frontends.json_schema.conjunction import (
+    ARRAY,
+    EVERY_TYPE,
+    FALSE,
+    FRACTION,
+    INTEGER,
+    NULL,
+    OBJECT,
+    STRING,
+    TRUE,
+    TYPE_BITS,
+    identity,
+    type_bit,
+)
+from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.references import Schema
+
+_DEPTH = 3
+_MAX_VALUES = 1000
+
+
+class Outline:
+    """Types as bits, values as identities (None: any), and what is known of objects, strings, arrays and numbers."""
+
+    __slots__ = ("closed", "high", "items", "length", "low", "properties", "required", "types", "values")
+
+    def __init__(self) -> None:
+        self.types = EVERY_TYPE
+        self.values: dict[object, object] | None = None
+        self.required: dict[str, None] = {}
+        self.properties: list[tuple[str, Schema]] = []
+        self.closed: list[frozenset[str]] = []  # the object has no names but these
+        self.length: tuple[int, float] = (0, float("inf"))
+        self.items: tuple[int, float] = (0, float("inf"))
+        self.low, self.high = float("-inf"), float("inf")
+
+
+    def is_finite(self) -> bool:
+        """Are there surely finitely many values?"""
+        return self.values is not None or not self.types & ~(NULL | TRUE | FALSE)
+
+
+class Disjoint:
+    """Compares the schemas of one document; outlines are kept."""
+
+    def __init__(self, dialect: Dialect, targets: Mapping[int, Schema]) -> None:
+        self._dialect = dialect
+        self._targets = targets
+        self._outlines: dict[int, Outline] = {}
+
+    def outline(self, schema: dict[Any, Any]) -> Outline:
+        """What the schema surely implies."""
+        known = self._outlines.get(id(schema))
+        if known is None:
+            known = self._outlines[id(schema)] = Outline()
+            self._add(schema, known)
+        return known
+
+    def exclude(self, left: Schema, right: Schema, depth: int = _DEPTH) -> bool:
+        """Can no value satisfy both? True is certain."""
+        if left is False or right is False:
+            return True
+        if left is True or right is True or left is right or depth == 0:
+            return False
+        a, b = self.outline(left), self.outline(right)  # type: ignore[arg-type]
+        types = a.types & b.types
+        values = a.values if b.values is None else b.values if a.values is None else _common(a.values, b.values)
+        if values is not None:
+            bits = 0
+            for value in values.values():
+                bits |= type_bit(value)
+            types &= bits
+        if types & OBJECT and self._objects(a, b, depth):
+            types &= ~OBJECT
+        if types & STRING and _apart(a.length, b.length):
+            types &= ~STRING
+        if types & ARRAY and _apart(a.items, b.items):
+            types &= ~ARRAY
+        if types & (INTEGER | FRACTION) and _apart((a.low, a.high), (b.low, b.high)):
+            types &= ~(INTEGER | FRACTION)
+        return not types
+
+    def _objects(self, a: Outline, b: Outline, depth: int) -> bool:
+        for name in (*a.required, *b.required):
+            if any(name not in names for names in (*a.closed, *b.closed)):
+                return True
+            left = [schema for other, schema in a.properties if other == name]
+            right = [schema for other, schema in b.properties if other == name]
+            if False in left or False in right:
+                return True
+            if any(self.exclude(one, two, depth - 1) for one in left for two in right):
+                return True
+        return False
+
+    def _add(self, schema: Schema, out: Outline) -> None:
+        if schema is True:
+            return
+        if schema is False:
+            out.types = 0
+            return
+        assert isinstance(schema, dict)
+        s: dict[Any, Any] = schema
+        if "$ref" in s:
+            self._add(self._targets[id(s)], out)
+            if self._dialect.ref_overrides:
+                return
+        if "type" in s:
+            bits = 0
+            for name in [s["type"]] if isinstance(s["type"], str) else s["type"]:
+                bits |= TYPE_BITS[name]
+            out.types &= bits
+        values = s.get("enum")
+        if "const" in s and "const" in self._dialect.keywords:
+            values = [s["const"]]
+        if values is not None and len(values) <= _MAX_VALUES:
+            given = {identity(value): value for value in values}
+            out.values = given if out.values is None else _common(out.values, given)
+        for name in s.get("required", ()):
+            out.required[name] = None
+        properties = s.get("properties", {})
+        out.properties += properties.items()
+        if s.get("additionalProperties") is False and not s.get("patternProperties"):
+            out.closed.append(frozenset(properties))
+        out.length = _narrow(out.length, s.get("minLength"), s.get("maxLength"))
+        out.items = _narrow(out.items, s.get("minItems"), s.get("maxItems"))
+        out.low, out.high = _narrow((out.low, out.high), s.get("minimum"), s.get("maximum"))
+        for member in s.get("allOf", ()):
+            self._add(member, out)
+
+
+def _common(left: dict[object, object], right: dict[object, object]) -> dict[object, object]:
+    return {name: value for name, value in left.items() if name in right}
+
+
+def _narrow(range_: tuple[float, float], low: float | None, high: float | None) -> tuple[float, float]:
+    return max(range_[0], range_[0] if low is None else low), min(range_[1], range_[1] if high is None else high)
+
+
+def _apart(left: tuple[float, float], right: tuple[float, float]) -> bool:
+    return left[0] > right[1] or right[0] > left[1]

@@ -1,0 +1,188 @@
+"""Property names that no keyword mentions, divided by the patterns that they match.
+
+``patternProperties``, ``propertyNames`` and their negations split the undeclared names into classes; names of one class
+share the formula of their values. A class is an automaton; an empty class is dropped, and one with only a few names is
+turned into declared names, because those are never written twice. Without patterns there is one class, whose automaton
+``names.py`` builds much faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import NamedTuple
+
+from grammar_engine.compiler.char_automaton import CharAutomaton
+from grammar_engine.compiler.automaton import MATCH
+from grammar_engine.compiler.frontends.json_schema.conjunction import ANYTHING, STRING, Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
+from grammar_engine.compiler.frontends.json_schema.plans import ObjectPlan
+from grammar_engine.compiler.frontends.json_schema.references import Schema
+from grammar_engine.compiler.frontends.json_schema.scalars import string_key
+
+FEW = 64
+
+
+class NameClass(NamedTuple):
+    """Names, as the key of a terminal, the formula of their values, and which obligations they are selected by."""
+
+    terminal: tuple[object, ...]
+    formula: Formula
+    selected: int
+
+
+class Splitter(NamedTuple):
+    """What divides names: ("pattern", pattern) or ("formula", formula)."""
+
+    kind: str
+    detail: Hashable
+
+
+class NameClasses:
+    """Divides the undeclared names of object plans; automata of names are kept by what they were made of."""
+
+    def __init__(self, formulas: Formulas, lexical: Lexical) -> None:
+        self._formulas = formulas
+        self._lexical = lexical
+        self._automata: dict[Hashable, CharAutomaton] = {}
+
+    def automaton(self, key: Hashable) -> CharAutomaton:
+        """The automaton of a class, by the key in its terminal."""
+        return self._automata[key]
+
+    def divide(self, plan: ObjectPlan) -> list[NameClass]:
+        """The classes of a plan; may declare more names in it."""
+        if plan.name_formula is None:
+            return []
+        splitters = _splitters(plan)
+        if not splitters and plan.name_formula == ANYTHING:
+            formula = self._formulas.of([layer.rest for layer in plan.layers])
+            if formula is None:
+                return []
+            selected = sum(1 << bit for bit in range(len(plan.obligations)))
+            return [NameClass(("name", frozenset(plan.names)), formula, selected)]
+        return self._divide_by_automata(plan, splitters)
+
+    def _divide_by_automata(self, plan: ObjectPlan, splitters: list[Splitter]) -> list[NameClass]:
+        assert plan.name_formula is not None
+        everything = None if plan.name_formula == ANYTHING else self._of_formula(plan.name_formula)
+        classes: list[tuple[frozenset[Splitter], CharAutomaton | None]] = [(frozenset(), everything)]
+        for splitter in splitters:
+            divided: list[tuple[frozenset[Splitter], CharAutomaton | None]] = []
+            part = self._of_splitter(splitter)
+            for held, names in classes:
+                inside = part if names is None else names.intersect(part)
+                if not inside.is_empty():
+                    divided.append((held | {splitter}, inside))
+                if self._may_stand(plan, held, splitters):
+                    outside = part.complement() if names is None else names.difference(part)
+                    if not outside.is_empty():
+                        divided.append((held, outside))
+            classes = divided
+        out: list[NameClass] = []
+        declared = [name for name in plan.names]
+        for held, names in classes:
+            formula = self._formula(plan, held)
+            if formula is None:
+                continue
+            if names is None:
+                out.append(NameClass(("name", frozenset(declared)), formula, self._selected(plan, held)))
+                continue
+            inside_names = [name for name in declared if names.accepts(name)]
+            few = finite_texts(names, FEW + len(inside_names))
+            if few is not None:
+                for name in few:
+                    if name not in plan.index:
+                        plan.declare(name, formula)
+                continue
+            if inside_names:
+                names = names.difference(CharAutomaton.from_strings(inside_names))
+            key = (plan.name_formula, tuple(splitters), held, tuple(inside_names))
+            self._automata[key] = names
+            out.append(NameClass(("names", key), formula, self._selected(plan, held)))
+        return out
+
+    def _may_stand(self, plan: ObjectPlan, held: frozenset[Splitter], splitters: list[Splitter]) -> bool:
+        """Is the class of names for which no further splitter holds worth its automaton?"""
+        return bool(held) or len(splitters) > 1 or self._formula(plan, held) is not None
+
+    def _formula(self, plan: ObjectPlan, held: frozenset[Splitter]) -> Formula | None:
+        schemas: list[Schema] = []
+        for layer in plan.layers:
+            found = [schema for pattern, schema in layer.patterns.items() if Splitter("pattern", pattern) in held]
+            schemas += found or [layer.rest]
+        return self._formulas.of(schemas)
+
+    def _selected(self, plan: ObjectPlan, held: frozenset[Splitter]) -> int:
+        bits = 0
+        for bit, ((kind, detail), _) in enumerate(plan.obligations):
+            if kind == "outside":
+                chosen = not any(Splitter("pattern", pattern) in held for pattern in detail[1])
+            elif kind == "matching":
+                chosen = Splitter("pattern", detail) in held
+            else:
+                chosen = Splitter("formula", detail) in held
+            bits |= chosen << bit
+        return bits
+
+    def _of_splitter(self, splitter: Splitter) -> CharAutomaton:
+        if splitter.kind == "pattern":
+            return self._lexical.pattern_automaton(str(splitter.detail))
+        return self._of_formula(splitter.detail)  # type: ignore[arg-type]
+
+    def _of_formula(self, formula: Formula) -> CharAutomaton:
+        """The strings that satisfy a formula."""
+        whole = CharAutomaton.any_string(1, 0)
+        for conjunct in self._formulas.normal(formula):
+            if not conjunct.types & STRING:
+                continue
+            key = string_key(conjunct)
+            if conjunct.values is not None:
+                texts = [v for v in conjunct.values if isinstance(v, str) and self._lexical.string_satisfies(key, v)]
+                part = CharAutomaton.from_strings(texts)
+            else:
+                part = self._lexical.value_automaton(key)
+            whole = part if whole.is_empty() else whole.union(part)
+        return whole
+
+
+def _splitters(plan: ObjectPlan) -> list[Splitter]:
+    out: dict[Splitter, None] = {}
+    for layer in plan.layers:
+        out.update((Splitter("pattern", pattern), None) for pattern in layer.patterns)
+    for (kind, detail), _ in plan.obligations:
+        if kind == "outside":
+            out.update((Splitter("pattern", pattern), None) for pattern in detail[1])
+        elif kind == "matching":
+            out[Splitter("pattern", detail)] = None
+        elif detail is not None:
+            out[Splitter("formula", detail)] = None
+    return list(out)
+
+
+def finite_texts(automaton: CharAutomaton, limit: int) -> list[str] | None:
+    """All texts of the language if there are at most ``limit``, else None. Infinite languages are seen by a cycle."""
+    if automaton.has_counters():
+        return None
+    found: dict[str, None] = {}
+    longest = automaton.num_states
+    todo: list[tuple[int, str]] = [(0, "")]
+    steps = 0
+    while todo:
+        state, text = todo.pop()
+        steps += 1
+        if len(text) > longest or steps > 100 * limit:
+            return None
+        for edge in automaton.states[state]:
+            if edge.target == MATCH:
+                found[text] = None
+                if len(found) > limit:
+                    return None
+            elif len(edge.label) > limit:
+                return None
+            else:
+                todo += [(edge.target, text + chr(code)) for code in _codes(edge.label)]
+    return sorted(found)
+
+
+def _codes(label: Iterable[int]) -> list[int]:
+    return list(label)

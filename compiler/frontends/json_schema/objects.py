@@ -1,0 +1,302 @@
+"""Objects: from a plan to productions.
+
+The rest of an object behind some of its properties is one nonterminal, AFTER(plan, seen, count, met):
+
+    seen    index of the last declared property (declared order), or a bit mask of those that have stood (any order)
+    count   number of properties, as far as minProperties and maxProperties care
+    met     which obligations ("some other property has ¬S", from negations) are met, as a bit mask
+
+Right-linear: each production names one property that may come next, up to and including the next required one. An
+additional property leads to a left-recursive list once nothing is counted any more, so that the parser's stack is the
+same after each of them. A production is offered only if the object can still be finished behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+
+from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.extras import NameClass, NameClasses
+from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
+from grammar_engine.compiler.frontends.json_schema.names import is_spellable, spelling_of
+from grammar_engine.compiler.frontends.json_schema.plans import ObjectPlan
+from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
+from grammar_engine.compiler.ir import Production, Symbol
+
+_NEVER = 1 << 60
+State = tuple[int, int, int]
+"""seen, count, met"""
+
+
+class Objects:
+    """Plans of objects, whether they can be finished, and their productions."""
+
+    def __init__(
+        self,
+        formulas: Formulas,
+        lexical: Lexical,
+        possible: Callable[[Formula | None], bool],
+        satisfies: Callable[[Formula | None, object], bool],
+        *,
+        deciding: Callable[[], bool],
+        any_order: bool,
+    ) -> None:
+        """possible, satisfies, deciding: of ``Productivity``; deciding: is some answer still a guess?"""
+        self._formulas = formulas
+        self._lexical = lexical
+        self.possible = possible
+        self._satisfies = satisfies
+        self._deciding = deciding
+        self.any_order = any_order
+        self.classes = NameClasses(formulas, lexical)
+        self._plans: dict[Conjunct, ObjectPlan] = {}
+        self._extras: dict[ObjectPlan, list[NameClass]] = {}
+        self._ranges: dict[tuple[ObjectPlan, int, int], tuple[int, int]] = {}
+
+    def plan(self, conjunct: Conjunct) -> ObjectPlan:
+        """The plan of the objects of a conjunct."""
+        plan = self._plans.get(conjunct)
+        if plan is None:
+            plan = self._plans[conjunct] = ObjectPlan(conjunct, self._formulas, self._matches, self._satisfies)
+        return plan
+
+    def is_possible(self, conjunct: Conjunct) -> bool:
+        """Does any object satisfy the conjunct?"""
+        if not conjunct.required and not (conjunct.some_properties or conjunct.min_properties):
+            return True
+        plan = self.plan(conjunct)
+        if not all(is_spellable(name) and self.possible(plan.members[plan.index[name]]) for name in conjunct.required):
+            return False
+        return plan.simple or self._can_finish(plan, (0 if self.any_order else -1, 0, 0))
+
+    def holds(self, conjunct: Conjunct, value: dict[str, object]) -> bool:
+        """Does an object satisfy the conjunct?"""
+        plan = self.plan(conjunct)
+        if len(value) < plan.minimum or (plan.maximum is not None and len(value) > plan.maximum):
+            return False
+        if not all(name in value for name in conjunct.required):
+            return False
+        for name, member in value.items():
+            if not self._satisfies(plan.name_formula, name):
+                return False
+            schemas = [schema for layer in plan.layers for schema in layer.schemas(name, self._matches)]
+            if not self._satisfies(self._formulas.of(schemas), member):
+                return False
+        return all(
+            any(self._selects(selector, name) and self._satisfies(formula, value[name]) for name in value)
+            for selector, formula in plan.obligations
+        )
+
+    # -- what may come next -------------------------------------------------------------------------------------------
+
+    def start(self) -> State:
+        """Nothing has stood yet."""
+        return (0 if self.any_order else -1, 0, 0)
+
+    def extras(self, plan: ObjectPlan) -> list[NameClass]:
+        """The classes of undeclared names that may stand."""
+        found = self._extras.get(plan)
+        if found is None:
+            found = self._extras[plan] = self.classes.divide(plan)
+        return [names for names in found if self.possible(names.formula)]
+
+    def following(self, plan: ObjectPlan, seen: int) -> Iterator[int]:
+        """Indices of declared names that have not stood and may come next."""
+        if self.any_order:
+            yield from (index for index in range(len(plan.names)) if not seen >> index & 1)
+            return
+        required = plan.required
+        for index in range(seen + 1, len(plan.names)):
+            yield index
+            if required[index]:
+                return
+
+    def seen_with(self, seen: int, index: int) -> int:
+        """``seen`` after declared name ``index``."""
+        return seen | 1 << index if self.any_order else index
+
+    def none_missing(self, plan: ObjectPlan, seen: int) -> bool:
+        """Have all required names stood?"""
+        if self.any_order:
+            return all(seen >> index & 1 for index, required in enumerate(plan.required) if required)
+        return plan.last_required <= seen
+
+    def options(self, plan: ObjectPlan, formula: Formula | None, selected: int, met: int) -> list[tuple[int, Formula]]:
+        """Ways in which one value can meet obligations: (obligations met, formula of the value), possible ones only."""
+        if formula is None or not self.possible(formula):
+            return []
+        out = [(0, formula)]
+        for bit, (_, wanted) in enumerate(plan.obligations):
+            if not selected >> bit & 1 or met >> bit & 1 or wanted is None:
+                continue
+            for meets, stronger in tuple(out):
+                both = self._formulas.both(stronger, wanted)
+                if self.possible(both):
+                    out.append((meets | 1 << bit, both))
+        return out
+
+    def selected(self, plan: ObjectPlan, name: str) -> int:
+        """The obligations that a name can help to meet."""
+        return sum(self._selects(selector, name) << bit for bit, (selector, _) in enumerate(plan.obligations))
+
+    def can_finish(self, plan: ObjectPlan, state: State) -> bool:
+        """Can the object be completed from here?"""
+        return plan.simple or self._can_finish(plan, state)
+
+    def _can_finish(self, plan: ObjectPlan, state: State) -> bool:
+        seen, count, met = state
+        least, most = self._range(plan, seen, met)
+        return least <= most and count + most >= plan.minimum and (plan.maximum is None or count + least <= plan.maximum)
+
+    def _range(self, plan: ObjectPlan, seen: int, met: int) -> tuple[int, int]:
+        """Least and greatest number of further properties with which everything asked for is met.
+
+        Every number between them can be reached too: adding an optional property never spoils what is met.
+        """
+        known = self._ranges.get((plan, seen, met))
+        if known is not None:
+            return known
+        everything = (1 << len(plan.obligations)) - 1
+        extras = self.extras(plan)
+        least = self._least_extras(plan, extras, everything)
+        count = 0
+        rest = range(seen + 1, len(plan.names)) if not self.any_order else self.following(plan, seen)
+        for index in reversed(list(rest)):
+            ways = self.options(plan, plan.members[index], self.selected(plan, plan.names[index]), 0)
+            count += bool(ways)
+            least = [
+                min(
+                    min((1 + least[before | meets] for meets, _ in ways), default=_NEVER),
+                    _NEVER if plan.required[index] else least[before],
+                )
+                for before in range(everything + 1)
+            ]
+        most = count if least[met] < _NEVER else -1
+        if extras and most >= 0:
+            most = _NEVER
+        if not self._deciding():
+            self._ranges[plan, seen, met] = least[met], most
+        return least[met], most
+
+    def _least_extras(self, plan: ObjectPlan, extras: Sequence[NameClass], everything: int) -> list[int]:
+        """Per set of met obligations: how many undeclared properties meet the others."""
+        ways = {
+            meets for names in extras for meets, _ in self.options(plan, names.formula, names.selected, 0) if meets
+        }
+        least = [_NEVER] * everything + [0]
+        for before in range(everything - 1, -1, -1):
+            least[before] = min((1 + least[before | meets] for meets in ways if meets & ~before), default=_NEVER)
+        return [min(number, _NEVER) for number in least]
+
+    def _matches(self, pattern: str, name: str) -> bool:
+        return self._lexical.pattern_automaton(pattern).accepts(name)
+
+    def _selects(self, selector: tuple[str, object], name: str) -> bool:
+        kind, detail = selector
+        if kind == "outside":
+            names, patterns = detail  # type: ignore[misc]
+            return name not in names and not any(self._matches(pattern, name) for pattern in patterns)
+        if kind == "matching":
+            return self._matches(str(detail), name)
+        return self._satisfies(detail, name)  # type: ignore[arg-type]
+
+
+class ObjectWriter:
+    """Writes the productions of one plan."""
+
+    def __init__(
+        self, objects: Objects, plan: ObjectPlan, symbols: Symbols, value: Callable[[Formula, int], Symbol]
+    ) -> None:
+        self._objects = objects
+        self._plan = plan
+        self._symbols = symbols
+        self._value = value
+        self._colon = symbols.mark(":", 0)
+        objects.extras(plan)  # may declare names, so it comes before anything is counted
+
+    def whole(self, depth: int) -> list[Production]:
+        """All objects of the plan, from brace to brace; ``depth`` counts the containers around their members."""
+        state = self._objects.start()
+        out = self._next(state, depth, self._symbols.mark("{", depth))
+        if self._may_close(state):
+            out.append((self._symbols.mark("{}", depth),))
+        return out
+
+    def after(self, state: State, depth: int) -> list[Production]:
+        """The rest of an object behind what ``state`` says; the rule of AFTER."""
+        out = self._next(state, depth, self._symbols.mark(",", depth))
+        if self._may_close(state):
+            out.append((self._symbols.mark("}", depth),))
+        return out
+
+    def _may_close(self, state: State) -> bool:
+        plan, (seen, count, met) = self._plan, state
+        return (
+            self._objects.none_missing(plan, seen)
+            and count >= plan.minimum
+            and met == (1 << len(plan.obligations)) - 1
+        )
+
+    def _next(self, state: State, depth: int, opener: Symbol) -> list[Production]:
+        """Every property that may stand next, and what follows it."""
+        objects, plan, symbols = self._objects, self._plan, self._symbols
+        seen, count, met = state
+        more = self._counted(count)
+        out: list[Production] = []
+        for index in objects.following(plan, seen):
+            name, formula = plan.names[index], plan.members[index]
+            if formula is None or not is_spellable(name):
+                continue
+            after_seen = objects.seen_with(seen, index)
+            if plan.obligations:
+                options = objects.options(plan, formula, objects.selected(plan, name), met)
+            else:
+                options = [(0, formula)] if objects.possible(formula) else []
+            if not options:
+                continue
+            key = symbols.terminal("text", spelling_of(name))
+            for meets, stronger in options:
+                following = (after_seen, more, met | meets)
+                if objects.can_finish(plan, following):
+                    rest = symbols.nonterminal(self.after, following, depth)
+                    out.append((opener, key, self._colon, self._value(stronger, depth), rest))
+        return out + self._extra(state, depth, opener)
+
+    def _extra(self, state: State, depth: int, opener: Symbol) -> list[Production]:
+        """Undeclared properties: a list once nothing is counted, one by one before."""
+        objects, plan, symbols = self._objects, self._plan, self._symbols
+        seen, count, met = state
+        classes = objects.extras(plan)
+        any_order = objects.any_order
+        if not classes or not (any_order or plan.last_required <= seen):
+            return []
+        last = seen if any_order else len(plan.names)
+        settled = plan.maximum is None and count >= plan.minimum and met == (1 << len(plan.obligations)) - 1
+        if settled and not any_order:
+            return [(opener, symbols.nonterminal(self._list, depth), symbols.mark("}", depth))]
+        out: list[Production] = []
+        more = self._counted(count)
+        for names in classes:
+            key = symbols.terminal(*names.terminal)
+            for meets, formula in objects.options(plan, names.formula, names.selected, met):
+                following = (last, more, met | meets)
+                if objects.can_finish(plan, following):
+                    rest = symbols.nonterminal(self.after, following, depth)
+                    out.append((opener, key, self._colon, self._value(formula, depth), rest))
+        return out
+
+    def _list(self, depth: int) -> list[Production]:
+        members = [
+            (self._symbols.terminal(*names.terminal), self._colon, self._value(names.formula, depth))
+            for names in self._objects.extras(self._plan)
+        ]
+        before = (self._symbols.nonterminal(self._list, depth), self._symbols.mark(",", depth))
+        return list(chain(members, (before + member for member in members)))
+
+    def _counted(self, count: int) -> int:
+        """The count after one more property; it stops where it no longer matters."""
+        plan = self._plan
+        if plan.maximum is None:
+            return min(count + 1, plan.minimum)
+        return count + 1
