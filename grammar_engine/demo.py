@@ -1,12 +1,8 @@
-"""``make demo``: the embedded model answers a prompt with an object of a type, shown as it comes.
-
-python -m grammar_engine.demo [prompt]
-"""
+"""``make demo`` (``grammar-engine demo``): the embedded model answers with an object of a type, shown as it comes."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -42,7 +38,7 @@ PROMPT = (
 )
 
 
-def main(prompt: str = PROMPT) -> None:
+def show(prompt: str = PROMPT) -> None:
     """Show one generation from type to validated object."""
     console = Console(highlight=False, soft_wrap=True)
     console.print("Loading SmolLM2-135M-Instruct …", style="dim")
@@ -70,7 +66,3 @@ def main(prompt: str = PROMPT) -> None:
         f"{100 * stats.mask_share:.1f} % of the time on masks "
         f"({100 * stats.mask_wait_seconds / stats.seconds:.1f} % not hidden behind the model)"
     )
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:2])

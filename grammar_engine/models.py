@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from grammar_engine import embedded
-from grammar_engine.budget import SpellingTable
+from grammar_engine.completion import SpellingTable
 from grammar_engine.errors import (
     InvalidArgumentError,
     LimitExceededError,
@@ -175,8 +175,7 @@ def load_model(
     if isinstance(model, Model):
         return model
     if isinstance(model, tuple):
-        if len(model) != 2:
-            raise InvalidArgumentError("expected (hf_model, hf_tokenizer)", argument="model")
+        _require_pair(model)
         network, tokenizer = model
         return Model(network if device is None else network.to(device), tokenizer, chat=chat)
     source = str(model)
@@ -201,7 +200,9 @@ class ModelRegistry:
         """The model for this argument, loaded if need be."""
         if isinstance(model, Model):
             return model
-        if not isinstance(model, (str, tuple)) or (isinstance(model, tuple) and len(model) != 2):
+        if isinstance(model, tuple):
+            _require_pair(model)
+        elif not isinstance(model, str):
             raise InvalidArgumentError(
                 f"expected a name, a path, (hf_model, hf_tokenizer) or a Model, not {type(model).__name__}",
                 argument="model",
@@ -216,6 +217,11 @@ class ModelRegistry:
             found = Model(network, tokenizer, compiler=known[1] if known and known[0] is tokenizer else None)
             self._pairs[network] = (tokenizer, found.compiler)
             return found
+
+
+def _require_pair(model: tuple[Any, ...]) -> None:
+    if len(model) != 2 or not hasattr(model[0], "forward") or not callable(model[1]):
+        raise InvalidArgumentError("expected (hf_model, hf_tokenizer)", argument="model")
 
 
 @functools.cache

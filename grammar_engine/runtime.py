@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grammar_engine.bitmask import apply_token_bitmask_inplace
-from grammar_engine.budget import BudgetGuard, CompletionSearch, SpellingTable
+from grammar_engine.budget import BudgetGuard
+from grammar_engine.completion import CompletionSearch, SpellingTable
 from grammar_engine.errors import GrammarEngineError
 from grammar_engine.forward import CausalForward
 from grammar_engine.generation import LENGTH, STOP, Stats, TokenEvent

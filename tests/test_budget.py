@@ -12,7 +12,8 @@ from grammar_engine.compiler.vocabulary import Vocabulary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grammar_engine.budget import BudgetGuard, CompletionSearch, SpellingTable
+from grammar_engine.budget import BudgetGuard
+from grammar_engine.completion import CompletionSearch, SpellingTable
 from grammar_engine.matcher import Matcher
 
 _WORDS = [b"ab", b"abc", b'":', b'{"', b'"}', b"}}", b"]]", b"[[", b"aa", b"aaaa", b"00", b" a", b"\xc3\xa9", b"end"]
