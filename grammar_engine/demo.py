@@ -12,6 +12,7 @@ from rich.rule import Rule
 from grammar_engine.api import stream
 from grammar_engine.generation import Generation
 from grammar_engine.models import load_model
+from grammar_engine.sampling import Sample
 
 
 class Item(BaseModel):
@@ -33,9 +34,11 @@ class Hero(BaseModel):
 
 
 PROMPT = (
-    "Invent a hero for a fantasy novel. Answer with a JSON object with the fields name, age, role "
-    "(knight, wizard, thief or healer), is_friendly, motto and items (each with name and weight_kg)."
+    "Invent a hero for a fantasy novel. Write a JSON object with the fields name, age, role (knight, wizard, thief or "
+    "healer), is_friendly, motto (a sentence) and items (things that the hero carries, each with name and weight_kg)."
 )
+SAMPLER = Sample(temperature=0.7, top_p=0.9)
+SEED = 1
 
 
 def show(prompt: str = PROMPT) -> None:
@@ -49,7 +52,7 @@ def show(prompt: str = PROMPT) -> None:
     console.print(prompt, markup=False)
     console.print(Rule("The model writes"))
     result: Generation[Hero] | None = None
-    for piece in stream(prompt, schema=Hero, model=model, max_tokens=220, details=True):
+    for piece in stream(prompt, schema=Hero, model=model, sampler=SAMPLER, seed=SEED, details=True):
         if isinstance(piece, Generation):
             result = piece
         else:
