@@ -265,7 +265,6 @@ def test_the_context_bounds_the_budget(tiny_model: Any) -> None:
         ({"schema": lambda: None}, ge.InvalidSchemaError),
         ({"schema": type("Plain", (), {})}, ge.InvalidSchemaError),
     ],
-    ids=str,
 )
 def test_bad_input_is_a_clear_error(tiny_model: Any, arguments: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
