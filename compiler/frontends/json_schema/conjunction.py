@@ -247,7 +247,8 @@ class Formulas:
         if conjunct.values is not None and not any(type_bit(value) & conjunct.types for value in conjunct.values):
             return
         if conjunct.choices:
-            choice, *rest = sorted(conjunct.choices, key=len)
+            choices = [_open_branches(conjunct, choice) for choice in conjunct.choices]
+            choice, *rest = sorted((branches for branches in choices if branches is not None), key=len) or [[True]]
             conjunct.choices = tuple(rest)
             for branch in choice:
                 self._expand(conjunct.copy(), [branch], out)
@@ -291,6 +292,26 @@ class Formulas:
                     made.append([{"properties": {name: False}}, {"required": [name], "allOf": [then]}])
         self._made[id(schema)] = made
         return made
+
+
+def _open_branches(c: Conjunct, choice: list[Schema]) -> list[Schema] | None:
+    """The branches that are not plainly impossible; None if one of them plainly holds already (absorption)."""
+    out: list[Schema] = []
+    for branch in choice:
+        if branch is True or id(branch) in c.schemas:
+            return None
+        if branch is False:
+            continue
+        bits = branch.get(Internal.TYPES, EVERY_TYPE)
+        if not bits & c.types:
+            continue
+        if not c.types & ~bits and len(branch) == 1 and Internal.TYPES in branch:
+            return None
+        kind = branch.get("type")
+        if isinstance(kind, str) and not TYPE_BITS[kind] & c.types:
+            continue
+        out.append(branch)
+    return out
 
 
 # -- how a keyword adds to a conjunct ---------------------------------------------------------------------------------

@@ -36,11 +36,12 @@ _MAX_VALUES = 1000
 class Outline:
     """Types as bits, values as identities (None: any), and what is known of objects, strings, arrays and numbers."""
 
-    __slots__ = ("closed", "high", "items", "length", "low", "properties", "required", "types", "values")
+    __slots__ = ("closed", "excluded", "high", "items", "length", "low", "properties", "required", "types", "values")
 
     def __init__(self) -> None:
         self.types = EVERY_TYPE
         self.values: dict[object, object] | None = None
+        self.excluded: set[object] = set()
         self.required: dict[str, None] = {}
         self.properties: list[tuple[str, Schema]] = []
         self.closed: list[frozenset[str]] = []  # the object has no names but these
@@ -81,8 +82,9 @@ class Disjoint:
         values = a.values if b.values is None else b.values if a.values is None else _common(a.values, b.values)
         if values is not None:
             bits = 0
-            for value in values.values():
-                bits |= type_bit(value)
+            for name, value in values.items():
+                if name not in a.excluded and name not in b.excluded and self._fits(value, a) and self._fits(value, b):
+                    bits |= type_bit(value)
             types &= bits
         if types & OBJECT and self._objects(a, b, depth):
             types &= ~OBJECT
@@ -93,6 +95,28 @@ class Disjoint:
         if types & (INTEGER | FRACTION) and _apart((a.low, a.high), (b.low, b.high)):
             types &= ~(INTEGER | FRACTION)
         return not types
+
+    def _fits(self, value: object, outline: Outline) -> bool:
+        """Might a value satisfy the outline? Looks at objects only, and at their scalar members."""
+        if not isinstance(value, dict):
+            return True
+        if any(name not in value for name in outline.required):
+            return False
+        if any(name not in names for names in outline.closed for name in value):
+            return False
+        for name, schema in outline.properties:
+            if name in value and (schema is False or not self._may_be(value[name], schema)):
+                return False
+        return True
+
+    def _may_be(self, value: object, schema: Schema) -> bool:
+        if isinstance(schema, bool):
+            return schema
+        outline = self.outline(schema)
+        name = identity(value)
+        return bool(type_bit(value) & outline.types) and name not in outline.excluded and (
+            outline.values is None or name in outline.values
+        )
 
     def _objects(self, a: Outline, b: Outline, depth: int) -> bool:
         for name in (*a.required, *b.required):
@@ -129,6 +153,12 @@ class Disjoint:
         if values is not None and len(values) <= _MAX_VALUES:
             given = {identity(value): value for value in values}
             out.values = given if out.values is None else _common(out.values, given)
+        opposite = s.get("not")
+        if isinstance(opposite, dict):
+            constant = "const" in opposite and "const" in self._dialect.keywords
+            given = [opposite["const"]] if constant else opposite.get("enum", ())
+            if len(opposite) == 1 and len(given) <= _MAX_VALUES:
+                out.excluded.update(map(identity, given))
         for name in s.get("required", ()):
             out.required[name] = None
         properties = s.get("properties", {})

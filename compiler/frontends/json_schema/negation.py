@@ -46,6 +46,7 @@ class Negation:
         self._dialect = dialect
         self._targets = targets
         self._rules = {name: rule for name, rule in _RULES.items() if name in dialect.keywords}
+        self._absent: dict[str, Schema] = {}
         self._done: dict[int, tuple[Schema, Schema]] = {}  # the first schema is kept so that its id stays its own
 
     def of(self, schema: Schema) -> Schema:
@@ -70,10 +71,18 @@ class Negation:
             rule = self._rules.get(keyword)
             if rule is not None:
                 branches += rule(value, schema, self._dialect)
-        branches = [branch for branch in branches if branch is not False]
+        branches = [self._shared(branch) for branch in branches if branch is not False]
         if not branches:
             return False
         return branches[0] if len(branches) == 1 else {"anyOf": branches}
+
+
+    def _shared(self, branch: Schema) -> Schema:
+        """One schema for "an object without p", so that a choice which it decides is seen to be decided."""
+        properties = branch.get("properties") if isinstance(branch, dict) else None
+        if properties is None or len(branch) != 2 or list(properties.values()) != [False]:  # type: ignore[arg-type]
+            return branch
+        return self._absent.setdefault(next(iter(properties)), branch)
 
 
 # -- one rule per keyword: the branches of its negation ---------------------------------------------------------------
