@@ -32,39 +32,36 @@ class RowLoader:
         self._engine = engine
         self._writer = writer
         self._rows: dict[tuple[Signature, int], int] = {}
-        self._walks: dict[tuple[object, ...], int] = {}
 
     def forget_rows(self) -> None:
-        """The pool was emptied: row numbers and walks that hold them are void."""
+        """The pool was emptied: row numbers are void."""
         self._rows.clear()
-        self._walks.clear()
 
     def load(self, state: int) -> None:
-        """Provide the walk of a lexer state from the root of the trie."""
+        """Provide the walk of a lexer state from the root of the trie, or what the kernels need to make it."""
         mem = self._engine.mem
         count = int(mem[state + lexer.L_THREADS])
         first = state + lexer.L_LIST
         threads = mem[first : first + 2 * count].reshape(count, 2).tolist()
-        counters = {counter for _, counter in threads if counter}
-        keyed = self._writer.keyed
-        numbers = {int(mem[position + lexer.P_KEY]) for position, _ in threads}
-        if counters:
-            loop = keyed[next(iter(numbers))].loop
-            if loop is None or len(numbers) > 1 or len(counters) > 1 or mem[arena.H_ORDERED]:
-                self._walk_here(state)
-                return
-            base = keyed[next(iter(numbers))].address
-            signature = (loop.signature, *sorted((position - base, counter != 0) for position, counter in threads))
-            self._load_counted(state, signature, loop, counters.pop())
-            return
-        parts: list[tuple[str, int]] = []
-        for position, _ in threads:
-            automaton = keyed[int(mem[position + lexer.P_KEY])]
-            parts.append((automaton.key, position - automaton.address))
-        if mem[arena.H_ORDERED]:
-            self._load_shared(state, ("ordered", *parts))
+        keyed = [
+            self._writer.keyed[int(mem[mem[position + lexer.P_KEY] + lexer.KEY_NUMBER])] for position, _ in threads
+        ]
+        counter = int(walks.counter_in_loop(mem, state))
+        loop = keyed[0].loop
+        if counter and loop is not None:
+            parts = sorted((position - keyed[0].address, c != 0) for position, c in threads)
+            self._load_counted(state, (loop.signature, *parts), loop, counter)
+        elif any(c for _, c in threads):
+            self._walk_here(state)
         else:
-            self._load_shared(state, ("unordered", *sorted(parts)))
+            named = [
+                (automaton.key, position - automaton.address)
+                for automaton, (position, _) in zip(keyed, threads, strict=True)
+            ]
+            if mem[arena.H_ORDERED]:
+                self._load_shared(state, ("ordered", *named))
+            else:
+                self._load_shared(state, ("unordered", *sorted(named)))
 
     def _walk_here(self, state: int) -> int:
         """Walk without asking the store."""
@@ -111,26 +108,42 @@ class RowLoader:
 
     def _load_counted(self, state: int, signature: Signature, loop: Loop, counter: int) -> None:
         engine = self._engine
+        free = engine.call(OP_FREE_STATE, state)
+        common = int(arena.memo_get(engine.mem, arena.M_WALK, free, 0))
         store = engine.context.store.counted
         stored = store.get(signature)
         if stored is None:
-            stored = self._walk_counted(state)
+            stored = self._walk_counted(free)
             store.put(signature, stored)
         most = stored.most_rounds
+        if common == arena.UNKNOWN:
+            nodes = stored.exit_nodes
+            after = self._after(free, engine.context.trie.path(int(nodes[0]))) if len(nodes) else 0
+            block = np.full(walks.B_ROWS + most + 1 + 2 * len(nodes), -1, np.int32)
+            block[walks.B_EXITS], block[walks.B_AFTER], block[walks.B_ROUNDS] = len(nodes), self._uncounted(after), most
+            block[walks.B_ROWS + most + 1 :: 2] = nodes
+            block[walks.B_ROWS + most + 2 :: 2] = stored.exit_rounds
+            common = engine.append(block)
+            self._remember(free, common)
         left = most if loop.most is None else min(loop.most - counter, most)
-        missing = max(loop.least - counter, -1)
         row = self._row(signature, left, stored.row(left, engine.context.words))
-        allowed = stored.exit_rounds < 0
-        allowed |= (stored.exit_rounds <= (left if loop.most is None or left < most else 1 << 30)) & (
-            stored.exit_rounds >= missing
-        )
-        nodes = stored.exit_nodes[allowed]
-        after = self._after(state, engine.context.trie.path(int(nodes[0]))) if len(nodes) else 0
-        self._write(state, row, np.zeros(0, np.int32), nodes, np.full(len(nodes), after, np.int32))
+        engine.mem[common + walks.B_ROWS + left] = row
 
-    def _walk_counted(self, state: int) -> CountedWalk:
+    def _uncounted(self, state: int) -> int:
+        """The lexer state behind the loop as bounded counting reaches it: its match without the free counter."""
         engine = self._engine
-        free = engine.call(OP_FREE_STATE, state)
+        mem = engine.mem
+        top = int(mem[arena.H_TOP])
+        length = int(mem[state + arena.R_LENGTH])
+        engine.append(mem[state : state + lexer.L_FIELDS + length].copy())
+        mem = engine.mem
+        mem[arena.H_TOP] = top
+        matches = top + lexer.L_LIST + 2 * int(mem[state + lexer.L_THREADS]) + 2 * int(mem[state + lexer.L_MONITORS])
+        mem[matches + 1 : matches + 2 * int(mem[state + lexer.L_MATCHES]) : 2] = 0
+        return int(lexer.intern_lexer_state(mem, length))
+
+    def _walk_counted(self, free: int) -> CountedWalk:
+        engine = self._engine
         engine.call(OP_COUNTED_WALK, free)
         scratch = engine.context.scratch
         tokens, exits, tokens_at, exits_at = scratch[:4].tolist()
@@ -165,19 +178,15 @@ class RowLoader:
         return state
 
     def _write(self, state: int, row: int, tokens: Int32Array, nodes: Int32Array, states: Int32Array) -> None:
+        block = np.empty(walks.W_LIST + len(tokens) + 2 * len(nodes), np.int32)
+        block[walks.W_ROW], block[walks.W_TOKENS], block[walks.W_EXITS] = row, len(tokens), len(nodes)
+        block[walks.W_LIST : walks.W_LIST + len(tokens)] = tokens
+        block[walks.W_LIST + len(tokens) :: 2] = nodes
+        block[walks.W_LIST + len(tokens) + 1 :: 2] = states
+        self._remember(state, self._engine.append(block))
+
+    def _remember(self, state: int, walk: int) -> None:
         engine = self._engine
-        mem = engine.mem
-        if int(mem[arena.M_WALK + 2]) * 2 > int(mem[arena.M_WALK + 1]):
+        if int(engine.mem[arena.M_WALK + 2]) * 2 > int(engine.mem[arena.M_WALK + 1]):
             engine.grow()
-        key = (row, nodes.tobytes(), states.tobytes()) if not len(tokens) else ()
-        walk = self._walks.get(key) if key else None
-        if walk is None:
-            block = np.empty(walks.W_LIST + len(tokens) + 2 * len(nodes), np.int32)
-            block[walks.W_ROW], block[walks.W_TOKENS], block[walks.W_EXITS] = row, len(tokens), len(nodes)
-            block[walks.W_LIST : walks.W_LIST + len(tokens)] = tokens
-            block[walks.W_LIST + len(tokens) :: 2] = nodes
-            block[walks.W_LIST + len(tokens) + 1 :: 2] = states
-            walk = engine.append(block)
-            if key:
-                self._walks[key] = walk
         arena.memo_put(engine.mem, arena.M_WALK, state, 0, walk)

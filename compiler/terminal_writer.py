@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
 from grammar_engine.compiler.automaton import AGAIN, EXIT, MATCH, ByteAutomaton
 from grammar_engine.compiler.ir import Terminal
 from grammar_engine.kernels import arena, lexer
@@ -119,7 +118,7 @@ class TerminalWriter:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.keyed: list[KeyedAutomaton] = [KeyedAutomaton(key="", address=0, loop=None)]
+        self.keyed: list[KeyedAutomaton] = []
 
     def load(self, address: int, terminal: Terminal) -> None:
         """Write the automaton of the terminal at ``address``, its shadow and what it is excluded by."""
@@ -157,8 +156,10 @@ class TerminalWriter:
             positions = written[: len(automaton.positions) * lexer.POSITION_SIZE].reshape(-1, lexer.POSITION_SIZE)
             positions[:, lexer.P_SHADOW] = shadow
             if not shadow:
-                positions[:, lexer.P_KEY] = len(self.keyed)
-                self.keyed.append(KeyedAutomaton(key=automaton.key, address=base, loop=block.loop))
+                loop = block.loop
+                bounds = (0, 0, 0) if loop is None else (1, loop.least, -1 if loop.most is None else loop.most)
+                positions[:, lexer.P_KEY] = engine.append([len(self.keyed), *bounds])
+                self.keyed.append(KeyedAutomaton(key=automaton.key, address=base, loop=loop))
         return base + block.start, bool(automaton.key) and block.wide
 
     def _write_literal(self, text: bytes, terminal: int, *, shadow: bool) -> int:

@@ -41,6 +41,8 @@ from grammar_engine.kernels.trie import ALL_RUNS, RUNS_OF_BYTE
 
 # Position: a byte range and the closure (state) behind it.
 P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
+# P_KEY: 0, or the key of a shared automaton: its number, whether it is one counted loop, and the loop's bounds (-1: none).
+KEY_NUMBER, KEY_COUNTED, KEY_LEAST, KEY_MOST, KEY_SIZE = 0, 1, 2, 3, 4
 # Closure: [number of entries, (target, op, bound)...]; target > 0: position, < 0: minus a terminal that matches.
 # Terminal.
 X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, TERMINAL_SIZE = (

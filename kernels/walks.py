@@ -31,6 +31,9 @@ from grammar_engine.kernels.arena import (
 )
 from grammar_engine.kernels.lexer import (
     FREE,
+    KEY_COUNTED,
+    KEY_LEAST,
+    KEY_MOST,
     L_LIST,
     L_MATCHES,
     L_MONITORS,
@@ -39,8 +42,10 @@ from grammar_engine.kernels.lexer import (
     L_SHARED,
     L_THREADS,
     P_HIGH,
+    P_KEY,
     P_LOW,
     P_SHADOW,
+    free_state,
     lexer_step,
     runs_of,
     without_shadows,
@@ -49,6 +54,10 @@ from grammar_engine.kernels.scratch import SCRATCH_EXITS_SIZE, SCRATCH_STACK_SIZ
 
 # Walk: [row or -1, tokens, exits, token ids..., (node, lexer state)...].
 W_ROW, W_TOKENS, W_EXITS, W_LIST = 0, 1, 2, 3
+
+# Common walk of a counted loop: [exits, lexer state behind the loop, most rounds that a token begins, a row (or -1) for each
+# number of rounds left from 0 to that, (node, rounds)...].
+B_EXITS, B_AFTER, B_ROUNDS, B_ROWS = 0, 1, 2, 3
 
 # Trie node: byte | depth << 8 | number of tokens << 20.
 NODE_DEPTH, NODE_TOKENS = 8, 20
@@ -213,6 +222,69 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token
     return 1
 
 
+@kernel("int64(int32[::1], int64)")
+def counter_in_loop(mem, state):  # type: ignore[no-untyped-def]
+    """The one counter of a state whose threads are all in (or just behind) one counted loop; 0 if it is not of that kind."""
+    counter = 0
+    key = 0
+    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
+        if key == 0:
+            key = mem[mem[i] + P_KEY]
+        if mem[mem[i] + P_KEY] != key or mem[key + KEY_COUNTED] == 0:
+            return 0
+        c = mem[i + 1]
+        if c != 0:
+            if counter != 0 and c != counter:
+                return 0
+            counter = c
+    return counter if mem[H_ORDERED] == 0 else 0
+
+
+@kernel("int64(int32[::1], int64, int64)")
+def walk_in_loop(mem, state, counter):  # type: ignore[no-untyped-def]
+    """The walk from the root of a state in a counted loop: the loop's common walk, cut to the rounds that are left.
+
+    The common walk (``B_``) is remembered under the state in free counting; MISS_ROW if it, or the row, is not there yet.
+    """
+    free = free_state(mem, state)
+    if free < 0:
+        return free
+    if must_grow(mem):
+        return FULL
+    base = memo_get(mem, M_WALK, free, 0)
+    mem[H_MISS] = state
+    if base == UNKNOWN:
+        return MISS_ROW
+    key = mem[mem[state + L_LIST] + P_KEY]
+    most = mem[base + B_ROUNDS]
+    left = most
+    room = 1 << 30
+    if mem[key + KEY_MOST] >= 0:
+        room = mem[key + KEY_MOST] - counter
+        left = min(room, most)
+    row = mem[base + B_ROWS + left]
+    if row < 0:
+        return MISS_ROW
+    exits = mem[base + B_EXITS]
+    first = base + B_ROWS + most + 1
+    top = mem[H_TOP]
+    if top + W_LIST + 2 * exits + SLACK > mem.size:
+        return FULL
+    at = top + W_LIST
+    for k in range(first, first + 2 * exits, 2):
+        rounds = mem[k + 1]
+        if rounds < 0 or (rounds <= room and counter + rounds >= mem[key + KEY_LEAST]):
+            mem[at] = mem[k]
+            mem[at + 1] = mem[base + B_AFTER]
+            at += 2
+    mem[top + W_ROW] = row
+    mem[top + W_TOKENS] = 0
+    mem[top + W_EXITS] = (at - top - W_LIST) // 2
+    mem[H_TOP] = at
+    memo_put(mem, M_WALK, state, 0, top)
+    return top
+
+
 @kernel("int64(int32[::1], int64, int64)")
 def shadow_reads(mem, state, byte):  # type: ignore[no-untyped-def]
     """1 if some shadow of the state can read the byte."""
@@ -226,6 +298,23 @@ def shadow_reads(mem, state, byte):  # type: ignore[no-untyped-def]
 @kernel(
     "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)"
 )
+def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+    """A walk of a state without shadows: remembered, or put together from what the vocabulary knows, or done."""
+    known = memo_get(mem, M_WALK, state, node)
+    if known != UNKNOWN:
+        return known
+    if node == 0 and mem[state + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
+        counter = counter_in_loop(mem, state)
+        if counter > 0:
+            return walk_in_loop(mem, state, counter)
+        mem[H_MISS] = state
+        return MISS_ROW
+    return plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
+
+
+@kernel(
+    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)"
+)
 def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
     """The walk of a state with shadows (unordered lexing): that of the state without them, but for the exits they forbid.
 
@@ -234,14 +323,9 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
     plain = without_shadows(mem, state)
     if plain < 0:
         return plain
-    found = memo_get(mem, M_WALK, plain, node)
-    if found == UNKNOWN:
-        if node == 0 and mem[plain + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
-            mem[H_MISS] = plain
-            return MISS_ROW
-        found = plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, plain, node)
-        if found < 0:
-            return found
+    found = unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, plain, node)
+    if found < 0:
+        return found
     # Where the shadows are alive, note nodes and what the state really is there: (node, state) in trie order.
     exits_at = SCRATCH_WALK + SCRATCH_STACK_SIZE
     noted = 0
@@ -311,12 +395,9 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
 )
 def walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
     """The walk of a lexer state below a trie node: its address, or a code."""
+    if mem[state + L_SHADOWED] == 0 or mem[H_ORDERED] != 0:
+        return unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
     known = memo_get(mem, M_WALK, state, node)
     if known != UNKNOWN:
         return known
-    if node == 0 and mem[state + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
-        mem[H_MISS] = state
-        return MISS_ROW
-    if mem[state + L_SHADOWED] != 0 and mem[H_ORDERED] == 0:
-        return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
-    return plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
+    return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
