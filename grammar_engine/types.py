@@ -37,8 +37,9 @@ _IPV4 = rf"({_OCTET}\.){{3}}{_OCTET}"
 _HEX = "[0-9a-fA-F]"
 _UUID = f"^{_HEX}{{8}}-{_HEX}{{4}}-%s{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}$"
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?"
-_HOST = rf"({_LABEL}\.)+[A-Za-z]{{2,12}}"
-_PATH = r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]*)*(\?[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?(#[A-Za-z0-9._~!$&'()*+,;=:@/?-]*)?"
+_HOST = rf"({_LABEL}\.){{1,3}}[A-Za-z]{{2,12}}"
+_PATH_CHARACTERS = "[A-Za-z0-9._~!$&'()*+,;=:@/-]"
+_PATH = rf"(/{_PATH_CHARACTERS}{{0,1000}})?(\?{_PATH_CHARACTERS}{{0,500}})?(#{_PATH_CHARACTERS}{{0,200}})?"
 
 PATTERNS: Mapping[str, str] = {
     **{f"uuid{version}": _UUID % version for version in (1, 3, 4, 5, 6, 7, 8)},
@@ -112,7 +113,7 @@ def _read(source: str | os.PathLike[str]) -> JsonSchema:
     return schema
 
 
-def _schema_of_type(source: Any) -> TypedSchema:  # noqa: ANN401 - any type form is welcome
+def _schema_of_type(source: Any) -> TypedSchema:
     from pydantic import PydanticUserError, TypeAdapter
     from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
@@ -127,7 +128,7 @@ def _schema_of_type(source: Any) -> TypedSchema:  # noqa: ANN401 - any type form
     return TypedSchema(schema=schema, validate=adapter.validate_json)
 
 
-def _modern(hint: Any) -> Any:  # noqa: ANN401 - any type form is welcome
+def _modern(hint: Any) -> Any:
     """The type with ``typing.TypedDict`` remade by typing_extensions, which pydantic asks for before Python 3.12."""
     if sys.version_info >= (3, 12):
         return hint
@@ -193,37 +194,38 @@ def _generator() -> type[GenerateJsonSchema]:
     from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
     class Generator(GenerateJsonSchema):
-        def model_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401 - pydantic_core's TypedDicts
+        def model_schema(self, schema: Any) -> JsonSchemaValue:
             return _close(super().model_schema(schema))
 
-        def dataclass_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
+        def dataclass_schema(self, schema: Any) -> JsonSchemaValue:
             return _close(super().dataclass_schema(schema))
 
-        def typed_dict_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
+        def typed_dict_schema(self, schema: Any) -> JsonSchemaValue:
             return _close(super().typed_dict_schema(schema))
 
-        def set_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
+        def set_schema(self, schema: Any) -> JsonSchemaValue:
             return _collapsing(super().set_schema(schema))
 
-        def frozenset_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
+        def frozenset_schema(self, schema: Any) -> JsonSchemaValue:
             return _collapsing(super().frozenset_schema(schema))
 
-        def dict_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
+        def dict_schema(self, schema: Any) -> JsonSchemaValue:
             described = super().dict_schema(schema)
             if schema.get("keys_schema", {}).get("type") == "int" and "propertyNames" not in described:
                 described["propertyNames"] = {"pattern": "^(0|-?[1-9][0-9]{0,17})$"}
             return described
 
-        def decimal_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
+        def decimal_schema(self, schema: Any) -> JsonSchemaValue:
             described = super().decimal_schema(schema)
             number: JsonSchemaValue = next((s for s in described.get("anyOf", ()) if s["type"] == "number"), described)
             return _counted_digits(number, schema.get("max_digits"), schema.get("decimal_places"))
 
-        def url_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
+        def url_schema(self, schema: Any) -> JsonSchemaValue:
             described = super().url_schema(schema)
             schemes = schema.get("allowed_schemes")
             if schemes and set(schemes) <= {"http", "https", "ws", "wss", "ftp"}:
-                described.pop("format", None)
+                for keyword in ("format", "minLength", "maxLength"):
+                    described.pop(keyword, None)  # the pattern is bounded itself
                 described["pattern"] = f"^({'|'.join(schemes)})://{_HOST}(:[1-9][0-9]{{0,3}})?{_PATH}$"
             return described
 

@@ -19,6 +19,7 @@ from grammar_engine.compiler.errors import (
 from grammar_engine.compiler.frontends.json_schema import JsonSchemaOptions, json_schema_grammar
 from grammar_engine.compiler.reference import ReferenceRecognizer
 from grammar_engine.compiler.vocabulary import Vocabulary
+
 from grammar_engine.matcher import Matcher
 
 SCALARS: list[Any] = [None, True, False, 0, 1, 2, 7, -3, 1.5, -0.25, "", "a", "ab", "abc", "b1", "é\"x"]

@@ -17,8 +17,9 @@ import pytest
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema import json_schema_grammar
 from grammar_engine.compiler.reference import ReferenceRecognizer
-from grammar_engine.types import schema_of
 from pydantic import UUID4, BaseModel, ConfigDict, Field, FilePath, HttpUrl, Json
+
+from grammar_engine.types import schema_of
 
 
 class Color(enum.Enum):

@@ -21,7 +21,6 @@ sorted by the type it speaks of, so that ``properties`` beside ``type: string`` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-
 from typing import Any
 
 from grammar_engine.compiler.errors import LimitExceededError

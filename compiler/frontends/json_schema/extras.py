@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.automaton import MATCH
+from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.frontends.json_schema.conjunction import ANYTHING, STRING, Formula, Formulas
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.plans import ObjectPlan

@@ -164,7 +164,7 @@ class JsonSchemaGrammar(Grammar):
         return to_json_string(self._productivity.objects.classes.automaton(key))
 
 
-_Build = Callable[..., bytes | ByteAutomaton]
+_Build = Callable[..., bytes | ByteAutomaton | Terminal]
 
 # Kind of a terminal's key → its name (None: the text itself) and how its automaton is built from the rest of the key.
 _TERMINALS: dict[str, tuple[str | None, _Build]] = {

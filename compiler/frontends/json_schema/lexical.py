@@ -10,9 +10,9 @@ import json
 from decimal import Decimal
 from fractions import Fraction
 
-from grammar_engine.compiler.automaton import MATCH, ByteAutomaton
+from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, MATCH, ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
-from grammar_engine.compiler.char_states import ACCEPT, Edge
+from grammar_engine.compiler.char_states import ACCEPT, Edge, trim
 from grammar_engine.compiler.charset import CharSet
 from grammar_engine.compiler.errors import (
     GrammarSyntaxError,
@@ -139,8 +139,8 @@ class Lexical:
                     high = None
             parts.append(self.pattern_automaton(pattern))
         parts += self._known(key.formats)
-        if low or high is not None:
-            parts.append(CharAutomaton.any_string(low, high))
+        if low:
+            parts.append(CharAutomaton.any_string(low))
         whole = parts[0] if parts else CharAutomaton.any_string()
         for part in parts[1:]:
             whole = whole.intersect(part)
@@ -151,7 +151,7 @@ class Lexical:
             whole = whole.difference((self._known((name,)) or [CharAutomaton.any_string()])[0])
         if key.excluded:
             whole = whole.difference(CharAutomaton.from_strings(key.excluded))
-        return whole
+        return whole if high is None else _at_most(whole, high)
 
     def _node(self, pattern: str) -> Node:
         node = self._nodes.get(pattern)
@@ -244,6 +244,40 @@ def _over_characters(automaton: ByteAutomaton) -> CharAutomaton:
                 edges.append(Edge(CharSet.from_ranges([(low, high)]), target))
         states.append(tuple(edges))
     return CharAutomaton(tuple(states))
+
+
+def _at_most(automaton: CharAutomaton, limit: int) -> CharAutomaton:
+    """The texts of at most ``limit`` characters, counted instead of unrolled.
+
+    Every edge counts one character. So that no thread is caught in a state which it cannot leave in time, an edge to a
+    state d characters away from acceptance asks for a count below ``limit - d``.
+    """
+    if automaton.has_counters():
+        automaton = automaton.determinize()
+    states = automaton.states
+    distance = [0 if any(edge.target == MATCH for edge in edges) else limit + 1 for edges in states]
+    changed = True
+    while changed:
+        changed = False
+        for state, edges in enumerate(states):
+            nearest = min((distance[edge.target] + 1 for edge in edges if edge.target != MATCH), default=limit + 1)
+            if nearest < distance[state]:
+                distance[state] = nearest
+                changed = True
+    if distance[0] > limit:
+        return CharAutomaton.any_string(1, 0)
+    counted: list[tuple[Edge, ...]] = []
+    for edges in (states[0], *states):  # the start is a state of its own: nothing comes back to it
+        first = not counted
+        out: list[Edge] = []
+        for edge in edges:
+            if edge.target == MATCH:
+                out.append(edge if first else Edge(edge.label, MATCH, EXIT, 1))
+            elif limit - distance[edge.target] >= 1:
+                bound = limit - distance[edge.target]
+                out.append(Edge(edge.label, edge.target + 1, ENTER if first else AGAIN, 0 if first else bound))
+        counted.append(tuple(out))
+    return CharAutomaton(trim(tuple(counted)))
 
 
 def _decimal(value: Fraction) -> Decimal:

@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-
 from grammar_engine.compiler.automaton import MATCH, ByteAutomaton
 from grammar_engine.compiler.frontends.json_schema.names import is_spellable
 

@@ -90,7 +90,7 @@ class Negation:
 Rule = Callable[[Any, dict[Any, Any], Dialect], list[Schema]]
 
 
-def _types(bits: int, **keywords: Any) -> dict[Any, Any]:  # noqa: ANN401 - values of keywords
+def _types(bits: int, **keywords: Any) -> dict[Any, Any]:
     return {Internal.TYPES: bits, **keywords}
 
 
@@ -127,7 +127,7 @@ def _enum(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
     return [whole]
 
 
-def _as_schema(value: Any) -> Schema:  # noqa: ANN401 - any JSON value
+def _as_schema(value: Any) -> Schema:
     """A schema without enum and const at its top that holds for exactly this object or array."""
     if isinstance(value, dict):
         properties = {name: {"enum": [member]} for name, member in value.items()}

@@ -151,7 +151,7 @@ class ArrayPlan:
         return self.prefix[index] if index < len(self.prefix) else self.rest
 
 
-def _array_layer(layer: Any, dialect: Dialect) -> tuple[Sequence[Schema], Schema]:  # noqa: ANN401 - schema or pair
+def _array_layer(layer: Any, dialect: Dialect) -> tuple[Sequence[Schema], Schema]:
     if isinstance(layer, tuple):
         return layer
     items = layer.get("items", True)
