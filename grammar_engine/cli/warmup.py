@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from typing import Annotated
 
 import typer
 
 from grammar_engine.cli.output import Format, emit_json, emit_line, reporting
-
-
-def _report(line: str) -> None:
-    sys.stderr.write(f"grammar-engine: {line}\n")
 
 
 def warmup(
@@ -20,10 +16,12 @@ def warmup(
 ) -> None:
     """Compile the kernels for this machine (about 10-20 s, once) and keep them in numba's cache."""
     from grammar_engine import embedded
-    from grammar_engine.compiler.warmup import warm_up
+    from grammar_engine.compiler.warmup import load_kernels
 
     with reporting(output):
-        seconds = warm_up(_report)
+        began = time.perf_counter()
+        load_kernels()  # tells its steps on stderr, if they take long enough to be told
+        seconds = time.perf_counter() - began
         folder = str(embedded.fetch()) if fetch_model else None
     if output is Format.JSON:
         emit_json({"ok": True, "seconds": seconds, "model": folder})
