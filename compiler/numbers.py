@@ -16,7 +16,7 @@ Which spellings are admitted:
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from grammar_engine.compiler.automaton import ByteAutomaton
@@ -337,6 +337,7 @@ def _spelled(value: Decimal | None) -> str:
     return "0" if text in ("-0", "") else text
 
 
+@lru_cache(maxsize=512)
 def integer_automaton(
     *, minimum: int | None, maximum: int | None, multiple_of: int | None = None, float_spellings: bool = False
 ) -> ByteAutomaton | None:
@@ -359,6 +360,7 @@ def integer_automaton(
     return _build(low, high, True, True, step, float_spellings, False, key)
 
 
+@lru_cache(maxsize=512)
 def number_automaton(
     *,
     minimum: Decimal | int | None,

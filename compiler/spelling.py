@@ -78,6 +78,7 @@ def to_json_string(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
     return builder.finish(key)
 
 
+@lru_cache(maxsize=512)
 def any_json_string(min_length: int = 0, max_length: int | None = None) -> ByteAutomaton:
     """Every JSON string of so many characters, counted in Unicode scalar values (an escape or a pair is one)."""
     low, high = max(min_length, 0), "" if max_length is None else str(max_length)

@@ -70,9 +70,7 @@ class Arrays:
             return False
         if plan.simple:
             count = min(plan.minimum, len(plan.prefix))
-            return all(map(self.possible, plan.prefix[:count])) and (
-                count == plan.minimum or self.possible(plan.rest)
-            )
+            return all(map(self.possible, plan.prefix[:count])) and (count == plan.minimum or self.possible(plan.rest))
         return self.can_finish(plan, self.start(plan))
 
     def holds(self, conjunct: Conjunct, value: list[object]) -> bool:

@@ -258,7 +258,6 @@ class Formulas:
                 )
             out.append(conjunct)
 
-
     def _choices(self, schema: dict[Any, Any]) -> list[list[Schema]]:
         """The choices that a schema's keywords leave open."""
         made = self._made.get(id(schema))

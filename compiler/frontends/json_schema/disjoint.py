@@ -49,7 +49,6 @@ class Outline:
         self.items: tuple[int, float] = (0, float("inf"))
         self.low, self.high = float("-inf"), float("inf")
 
-
     def is_finite(self) -> bool:
         """Are there surely finitely many values?"""
         return self.values is not None or not self.types & ~(NULL | TRUE | FALSE)
@@ -114,8 +113,10 @@ class Disjoint:
             return schema
         outline = self.outline(schema)
         name = identity(value)
-        return bool(type_bit(value) & outline.types) and name not in outline.excluded and (
-            outline.values is None or name in outline.values
+        return (
+            bool(type_bit(value) & outline.types)
+            and name not in outline.excluded
+            and (outline.values is None or name in outline.values)
         )
 
     def _objects(self, a: Outline, b: Outline, depth: int) -> bool:

@@ -78,6 +78,8 @@ class JsonSchemaGrammar(Grammar):
 
     def terminal(self, terminal: int) -> Terminal:
         kind, *arguments = self._symbols.terminal_keys[terminal]
+        if kind == "name":
+            return other_names(arguments[0])  # type: ignore[arg-type]
         name, build = _TERMINALS[str(kind)]
         automaton = build(self, *arguments)
         return Terminal(name=name or str(arguments[0]), automaton=automaton)
@@ -164,7 +166,7 @@ class JsonSchemaGrammar(Grammar):
         return to_json_string(self._productivity.objects.classes.automaton(key))
 
 
-_Build = Callable[..., bytes | ByteAutomaton | Terminal]
+_Build = Callable[..., bytes | ByteAutomaton]
 
 # Kind of a terminal's key → its name (None: the text itself) and how its automaton is built from the rest of the key.
 _TERMINALS: dict[str, tuple[str | None, _Build]] = {
@@ -172,7 +174,6 @@ _TERMINALS: dict[str, tuple[str | None, _Build]] = {
     "mark": (None, lambda grammar, mark, depth: grammar._layout.automaton(mark, depth)),
     "string": ("string", lambda grammar, key: grammar._lexical.string_automaton(key)),
     "number": ("number", lambda grammar, key: grammar._lexical.number_automaton(key)),
-    "name": ("property name", lambda grammar, excluded: other_names(excluded)),
     "names": ("property name", lambda grammar, key: grammar._names(key)),
     "values": ("value", lambda grammar, texts: trie(texts)),
 }
@@ -194,4 +195,6 @@ def json_schema_grammar(schema: object, options: JsonSchemaOptions | None = None
     try:
         return JsonSchemaGrammar(schema, options or JsonSchemaOptions())
     except RecursionError as error:
-        raise LimitExceededError("the schema is nested too deeply", limit="Python's recursion limit", given="more") from error
+        raise LimitExceededError(
+            "the schema is nested too deeply", limit="Python's recursion limit", given="more"
+        ) from error

@@ -9,7 +9,7 @@ With ``indent`` the layout depends on the depth; otherwise depth is always 0, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton
@@ -18,13 +18,14 @@ from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOpti
 _WHITESPACE = ((9, 10), (13, 13), (32, 32))
 
 
-def gap_automaton(parts: Sequence[bytes | None], limit: int) -> ByteAutomaton:
+@lru_cache(maxsize=256)
+def gap_automaton(parts: tuple[bytes | None, ...], limit: int) -> ByteAutomaton:
     """The automaton of single bytes with gaps (None) of at most ``limit`` whitespace characters between them.
 
-    ``[None, b",", None]`` is a comma with a gap on both sides. Gaps are counted loops; two never stand side by side.
+    ``(None, b",", None)`` is a comma with a gap on both sides. Gaps are counted loops; two never stand side by side.
     """
     if limit == 0:
-        parts = [part for part in parts if part is not None]
+        parts = tuple(part for part in parts if part is not None)
     positions: list[tuple[int, int, int]] = []
     first: list[list[int]] = []  # positions that begin part i
     for state, part in enumerate(parts, 1):
@@ -72,12 +73,12 @@ class Layout:
         """The automaton of ``{ } [ ] , : {} []``; ``depth`` counts the containers around the content it stands in."""
         if not self._exact:
             if mark in ("{", "["):
-                return gap_automaton([mark.encode(), None], self._limit)
+                return gap_automaton((mark.encode(), None), self._limit)
             if mark in ("}", "]"):
-                return gap_automaton([None, mark.encode()], self._limit)
+                return gap_automaton((None, mark.encode()), self._limit)
             if mark in ("{}", "[]"):
-                return gap_automaton([mark[:1].encode(), None, mark[1:].encode()], self._limit)
-            return gap_automaton([None, mark.encode(), None], self._limit)
+                return gap_automaton((mark[:1].encode(), None, mark[1:].encode()), self._limit)
+            return gap_automaton((None, mark.encode(), None), self._limit)
         if mark == ":":
             return self._colon.encode()
         line = "" if self._indent is None else "\n" + self._indent * depth

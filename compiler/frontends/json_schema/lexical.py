@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, MATCH, ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
@@ -50,20 +51,16 @@ from grammar_engine.compiler.spelling import any_json_string, to_json_string, to
 class Lexical:
     """Builds automata on demand and keeps the value-level ones that emptiness tests share with terminals."""
 
-    def __init__(self) -> None:
-        self._nodes: dict[str, Node] = {}
-        self._patterns: dict[str, CharAutomaton] = {}
-        self._formats: dict[str, CharAutomaton | None] = {}
-        self._strings: dict[StringKey, CharAutomaton] = {}
-
     # -- checks at compile time ---------------------------------------------------------------------------------------
 
     def check_pattern(self, pattern: str, pointer: str) -> None:
         """Raise InvalidSchemaError for a malformed pattern, UnsupportedSchemaError for one that is no automaton."""
         try:
-            self._node(pattern)
+            _node(pattern)
         except GrammarSyntaxError as error:
-            raise InvalidSchemaError(f"the pattern {pattern!r} is malformed: {error.reason}", pointer=pointer) from error
+            raise InvalidSchemaError(
+                f"the pattern {pattern!r} is malformed: {error.reason}", pointer=pointer
+            ) from error
         except UnsupportedGrammarError as error:
             raise UnsupportedSchemaError(
                 f"pattern with {error.construct}", pointer=pointer, advice=error.advice
@@ -82,13 +79,13 @@ class Lexical:
         """Does any string satisfy the key?"""
         if key.maximum is not None and key.maximum < key.minimum:
             return False
-        formats = self._known(key.formats)
+        formats = _known(key.formats)
         if key.not_patterns or key.not_formats or key.excluded:
             return not self.value_automaton(key).is_empty()
         if not key.patterns and (not formats or (len(formats) == 1 and not key.minimum and key.maximum is None)):
             return True
         if len(key.patterns) == 1 and not formats:
-            body, _, _ = _anchored(self._node(key.patterns[0]))
+            body, _, _ = _anchored(_node(key.patterns[0]))
             if _is_plain(body):
                 low, _ = _width(body)
                 if key.minimum <= low and (key.maximum is None or low <= key.maximum):
@@ -99,85 +96,25 @@ class Lexical:
         """Does ``text`` satisfy the key?"""
         if len(text) < key.minimum or (key.maximum is not None and len(text) > key.maximum):
             return False
-        if text in key.excluded or any(self._known((name,)) == [] for name in key.not_formats):
+        if text in key.excluded or any(_known((name,)) == [] for name in key.not_formats):
             return False
-        parts = [self.pattern_automaton(pattern) for pattern in key.patterns] + self._known(key.formats)
-        against = [self.pattern_automaton(pattern) for pattern in key.not_patterns] + self._known(key.not_formats)
+        parts = [self.pattern_automaton(pattern) for pattern in key.patterns] + _known(key.formats)
+        against = [self.pattern_automaton(pattern) for pattern in key.not_patterns] + _known(key.not_formats)
         return all(part.accepts(text) for part in parts) and not any(part.accepts(text) for part in against)
 
     def string_automaton(self, key: StringKey) -> ByteAutomaton:
         """All spellings, with quotes, of the strings that satisfy the key."""
-        if not (key.patterns or key.not_patterns or key.not_formats or key.excluded or self._known(key.formats)):
+        if not (key.patterns or key.not_patterns or key.not_formats or key.excluded or _known(key.formats)):
             return any_json_string(key.minimum, key.maximum)
-        return to_json_string(self.value_automaton(key), key="json-string:" + json.dumps(key))
+        return _spelled(key)
 
     def value_automaton(self, key: StringKey) -> CharAutomaton:
         """The strings that satisfy the key, as values."""
-        found = self._strings.get(key)
-        if found is None:
-            found = self._strings[key] = self._intersection(key)
-        return found
-
-    def _intersection(self, key: StringKey) -> CharAutomaton:
-        low, high = key.minimum, key.maximum
-        parts: list[CharAutomaton] = []
-        for pattern in key.patterns:
-            body, at_start, at_end = _anchored(self._node(pattern))
-            if at_start and at_end and _is_plain(body):
-                if isinstance(body, Repeat) and isinstance(body.node, Chars):
-                    least = max(low, body.min)
-                    most = min((bound for bound in (body.max, high) if bound is not None), default=None)
-                    if most is not None and most < least:
-                        return CharAutomaton.any_string(1, 0)
-                    parts.append(CharAutomaton.from_node(Repeat(body.node, least, most)))
-                    low, high = 0, None
-                    continue
-                shortest, longest = _width(body)
-                if low <= shortest:
-                    low = 0
-                if longest is not None and high is not None and longest <= high:
-                    high = None
-            parts.append(self.pattern_automaton(pattern))
-        parts += self._known(key.formats)
-        if low:
-            parts.append(CharAutomaton.any_string(low))
-        whole = parts[0] if parts else CharAutomaton.any_string()
-        for part in parts[1:]:
-            whole = whole.intersect(part)
-        for pattern in key.not_patterns:
-            whole = whole.difference(self.pattern_automaton(pattern))
-        for name in key.not_formats:
-            # A format that the standard does not define holds of every string.
-            whole = whole.difference((self._known((name,)) or [CharAutomaton.any_string()])[0])
-        if key.excluded:
-            whole = whole.difference(CharAutomaton.from_strings(key.excluded))
-        return whole if high is None else _at_most(whole, high)
-
-    def _node(self, pattern: str) -> Node:
-        node = self._nodes.get(pattern)
-        if node is None:
-            node = self._nodes[pattern] = parse_regex(pattern, dialect="ecma")
-        return node
+        return _intersection(key)
 
     def pattern_automaton(self, pattern: str) -> CharAutomaton:
         """The strings in which a pattern matches."""
-        found = self._patterns.get(pattern)
-        if found is None:
-            found = self._patterns[pattern] = CharAutomaton.from_node(self._node(pattern), search=True)
-        return found
-
-    def _known(self, formats: tuple[str, ...]) -> list[CharAutomaton]:
-        """The automata of the formats that the standard defines; any other name is an annotation."""
-        out: list[CharAutomaton] = []
-        for name in formats:
-            if name not in self._formats:
-                from grammar_engine.compiler.formats import format_automaton
-
-                self._formats[name] = format_automaton(name)
-            automaton = self._formats[name]
-            if automaton is not None:
-                out.append(automaton)
-        return out
+        return _matching(pattern)
 
     # -- numbers ------------------------------------------------------------------------------------------------------
 
@@ -210,6 +147,71 @@ class Lexical:
             if multiples is not None:
                 numbers = numbers.difference(_over_characters(multiples))
         return numbers
+
+
+# Automata are pure functions of patterns and keys, and the same ones come again in other schemas: kept for the process.
+
+
+@lru_cache(maxsize=2048)
+def _node(pattern: str) -> Node:
+    return parse_regex(pattern, dialect="ecma")
+
+
+@lru_cache(maxsize=512)
+def _matching(pattern: str) -> CharAutomaton:
+    return CharAutomaton.from_node(_node(pattern), search=True)
+
+
+@lru_cache(maxsize=512)
+def _spelled(key: StringKey) -> ByteAutomaton:
+    return to_json_string(_intersection(key), key="json-string:" + json.dumps(key))
+
+
+def _known(formats: tuple[str, ...]) -> list[CharAutomaton]:
+    """The automata of the formats that the standard defines; any other name is an annotation."""
+    if not formats:
+        return []
+    from grammar_engine.compiler.formats import format_automaton  # not needed by most schemas
+
+    automata = (format_automaton(name) for name in formats)
+    return [automaton for automaton in automata if automaton is not None]
+
+
+@lru_cache(maxsize=512)
+def _intersection(key: StringKey) -> CharAutomaton:
+    low, high = key.minimum, key.maximum
+    parts: list[CharAutomaton] = []
+    for pattern in key.patterns:
+        body, at_start, at_end = _anchored(_node(pattern))
+        if at_start and at_end and _is_plain(body):
+            if isinstance(body, Repeat) and isinstance(body.node, Chars):
+                least = max(low, body.min)
+                most = min((bound for bound in (body.max, high) if bound is not None), default=None)
+                if most is not None and most < least:
+                    return CharAutomaton.any_string(1, 0)
+                parts.append(CharAutomaton.from_node(Repeat(body.node, least, most)))
+                low, high = 0, None
+                continue
+            shortest, longest = _width(body)
+            if low <= shortest:
+                low = 0
+            if longest is not None and high is not None and longest <= high:
+                high = None
+        parts.append(_matching(pattern))
+    parts += _known(key.formats)
+    if low:
+        parts.append(CharAutomaton.any_string(low))
+    whole = parts[0] if parts else CharAutomaton.any_string()
+    for part in parts[1:]:
+        whole = whole.intersect(part)
+    for pattern in key.not_patterns:
+        whole = whole.difference(_matching(pattern))
+    for name in key.not_formats:
+        # A format that the standard does not define holds of every string.
+        whole = whole.difference((_known((name,)) or [CharAutomaton.any_string()])[0])
+    if key.excluded:
+        whole = whole.difference(CharAutomaton.from_strings(key.excluded))
+    return whole if high is None else _at_most(whole, high)
 
 
 _DECIMALS = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"

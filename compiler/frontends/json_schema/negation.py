@@ -76,7 +76,6 @@ class Negation:
             return False
         return branches[0] if len(branches) == 1 else {"anyOf": branches}
 
-
     def _shared(self, branch: Schema) -> Schema:
         """One schema for "an object without p", so that a choice which it decides is seen to be decided."""
         properties = branch.get("properties") if isinstance(branch, dict) else None
@@ -220,7 +219,11 @@ def _items(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]
 
 def _prefix_items(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
     return [
-        {Internal.TYPES: _ARRAY, "minItems": index + 1, Internal.PREFIX_AND_REST: ([True] * index + [negated(item)], True)}
+        {
+            Internal.TYPES: _ARRAY,
+            "minItems": index + 1,
+            Internal.PREFIX_AND_REST: ([True] * index + [negated(item)], True),
+        }
         for index, item in enumerate(value)
         if item is not True
     ]
@@ -331,7 +334,11 @@ _RULES: Mapping[str, Rule] = {
 # this module, whose ``not`` was taken apart before.
 _INTERNAL: Mapping[Internal, Callable[[Any], list[Schema]]] = {
     Internal.PREFIX_AND_REST: lambda value: [
-        {Internal.TYPES: _ARRAY, "minItems": index + 1, Internal.PREFIX_AND_REST: ([True] * index + [negated(item)], True)}
+        {
+            Internal.TYPES: _ARRAY,
+            "minItems": index + 1,
+            Internal.PREFIX_AND_REST: ([True] * index + [negated(item)], True),
+        }
         for index, item in enumerate(value[0])
     ],
 }

@@ -147,7 +147,9 @@ class Objects:
     def _can_finish(self, plan: ObjectPlan, state: State) -> bool:
         seen, count, met = state
         least, most = self._range(plan, seen, met)
-        return least <= most and count + most >= plan.minimum and (plan.maximum is None or count + least <= plan.maximum)
+        return (
+            least <= most and count + most >= plan.minimum and (plan.maximum is None or count + least <= plan.maximum)
+        )
 
     def _range(self, plan: ObjectPlan, seen: int, met: int) -> tuple[int, int]:
         """Least and greatest number of further properties with which everything asked for is met.
@@ -181,9 +183,7 @@ class Objects:
 
     def _least_extras(self, plan: ObjectPlan, extras: Sequence[NameClass], everything: int) -> list[int]:
         """Per set of met obligations: how many undeclared properties meet the others."""
-        ways = {
-            meets for names in extras for meets, _ in self.options(plan, names.formula, names.selected, 0) if meets
-        }
+        ways = {meets for names in extras for meets, _ in self.options(plan, names.formula, names.selected, 0) if meets}
         least = [_NEVER] * everything + [0]
         for before in range(everything - 1, -1, -1):
             least[before] = min((1 + least[before | meets] for meets in ways if meets & ~before), default=_NEVER)
@@ -233,9 +233,7 @@ class ObjectWriter:
     def _may_close(self, state: State) -> bool:
         plan, (seen, count, met) = self._plan, state
         return (
-            self._objects.none_missing(plan, seen)
-            and count >= plan.minimum
-            and met == (1 << len(plan.obligations)) - 1
+            self._objects.none_missing(plan, seen) and count >= plan.minimum and met == (1 << len(plan.obligations)) - 1
         )
 
     def _next(self, state: State, depth: int, opener: Symbol) -> list[Production]:

@@ -138,7 +138,9 @@ class Scan:
         if plain and (items is False or (isinstance(items, dict) and disjoint.outline(items).is_finite())):
             return
         raise UnsupportedSchemaError(
-            "uniqueItems", pointer=pointer_of(path), advice="It is enforced for items of an enum, const, boolean or null."
+            "uniqueItems",
+            pointer=pointer_of(path),
+            advice="It is enforced for items of an enum, const, boolean or null.",
         )
 
     def _compare_branches(self, disjoint: Disjoint, holder: dict[str, object], path: Path) -> None:
@@ -374,9 +376,7 @@ def _unsupported(scan: Scan, value: object, path: Path) -> None:
     )
 
 
-_IN_PLACE = frozenset(
-    ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependencies", "dependentSchemas")
-)
+_IN_PLACE = frozenset(("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependencies", "dependentSchemas"))
 _NO_NEGATION = frozenset(("uniqueItems",))
 _NEGATED_MAPS = frozenset(("properties", "patternProperties", "dependencies", "dependentSchemas"))
 _NEGATED_LISTS = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
