@@ -315,7 +315,7 @@ def _open_branches(c: Conjunct, choice: list[Schema]) -> list[Schema] | None:
 # -- how a keyword adds to a conjunct ---------------------------------------------------------------------------------
 
 
-def _type(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _type(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     if isinstance(value, str):
         c.types &= TYPE_BITS[value]
     else:
@@ -325,7 +325,7 @@ def _type(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
         c.types &= bits
 
 
-def _enum(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _enum(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     values: list[object] = value
     if c.values is None:
         c.values = values
@@ -338,20 +338,20 @@ def _const(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     _enum(c, [value], schema)
 
 
-def _min_length(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _min_length(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.min_length = max(c.min_length, int(value))
 
 
-def _max_length(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _max_length(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.max_length = _smaller(c.max_length, int(value))
 
 
-def _pattern(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _pattern(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     if value not in c.patterns:
         c.patterns += (value,)
 
 
-def _format(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _format(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     if value not in c.formats:
         c.formats += (value,)
 
@@ -374,92 +374,92 @@ def _maximum(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
     _drop_upper(c, value, schema.get("exclusiveMaximum") is True)
 
 
-def _exclusive_minimum(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _exclusive_minimum(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     if not isinstance(value, bool):  # draft 4's flag is read with ``minimum``
         _raise_lower(c, value, True)
 
 
-def _exclusive_maximum(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _exclusive_maximum(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     if not isinstance(value, bool):
         _drop_upper(c, value, True)
 
 
-def _multiple(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _multiple(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     if value not in c.multiples:
         c.multiples += (value,)
 
 
-def _object_layer(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _object_layer(c: Conjunct, _value: Any, schema: dict[Any, Any]) -> None:
     if not c.object_layers or c.object_layers[-1] is not schema:
         c.object_layers += (schema,)
 
 
-def _required(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _required(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     names: list[str] = value
     c.required = tuple(dict.fromkeys((*c.required, *names)))
 
 
-def _array_layer(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _array_layer(c: Conjunct, _value: Any, schema: dict[Any, Any]) -> None:
     if not c.array_layers or c.array_layers[-1] is not schema:
         c.array_layers += (schema,)
 
 
-def _min_items(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _min_items(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.min_items = max(c.min_items, int(value))
 
 
-def _max_items(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _max_items(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.max_items = _smaller(c.max_items, int(value))
 
 
-def _min_properties(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _min_properties(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.min_properties = max(c.min_properties, int(value))
 
 
-def _max_properties(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _max_properties(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.max_properties = _smaller(c.max_properties, int(value))
 
 
-def _property_names(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _property_names(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.names += (value,)
 
 
-def _unique_items(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _unique_items(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.unique = c.unique or value is True
 
 
-def _types(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _types(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.types &= value
 
 
-def _excluded(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _excluded(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.excluded |= frozenset(value)
 
 
-def _not_pattern(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _not_pattern(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     if value not in c.not_patterns:
         c.not_patterns += (value,)
 
 
-def _not_format(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _not_format(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     if value not in c.not_formats:
         c.not_formats += (value,)
 
 
-def _not_multiple(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _not_multiple(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     if value not in c.not_multiples:
         c.not_multiples += (value,)
 
 
-def _some_property(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _some_property(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.some_properties += (value,)
 
 
-def _prefix_and_rest(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _prefix_and_rest(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.array_layers += (value,)
 
 
-def _some_item(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
+def _some_item(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.some_items += (value,)
 
 

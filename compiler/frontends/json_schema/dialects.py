@@ -10,14 +10,39 @@ from dataclasses import dataclass
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
 
 _CORE = frozenset(
-    "type enum properties patternProperties additionalProperties required items minItems maxItems uniqueItems "
-    "minLength maxLength pattern format minimum maximum exclusiveMinimum exclusiveMaximum multipleOf "
-    "minProperties maxProperties allOf anyOf oneOf not $ref".split()
+    [
+        "type",
+        "enum",
+        "properties",
+        "patternProperties",
+        "additionalProperties",
+        "required",
+        "items",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "format",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minProperties",
+        "maxProperties",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "$ref",
+    ]
 )
 _SIX = _CORE | {"const", "contains", "propertyNames", "dependencies", "additionalItems"}
 _SEVEN = _SIX | {"if", "then", "else"}
 _MODERN = (_SEVEN - {"dependencies"}) | frozenset(
-    "dependentRequired dependentSchemas unevaluatedItems unevaluatedProperties minContains maxContains".split()
+    ["dependentRequired", "dependentSchemas", "unevaluatedItems", "unevaluatedProperties", "minContains", "maxContains"]
 )
 
 

@@ -45,8 +45,8 @@ class Outline:
         self.required: dict[str, None] = {}
         self.properties: list[tuple[str, Schema]] = []
         self.closed: list[frozenset[str]] = []  # the object has no names but these
-        self.length: tuple[int, float] = (0, float("inf"))
-        self.items: tuple[int, float] = (0, float("inf"))
+        self.length: tuple[float, float] = (0, float("inf"))
+        self.items: tuple[float, float] = (0, float("inf"))
         self.low, self.high = float("-inf"), float("inf")
 
     def is_finite(self) -> bool:

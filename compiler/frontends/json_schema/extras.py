@@ -79,7 +79,7 @@ class NameClasses:
                         divided.append((held, outside))
             classes = divided
         out: list[NameClass] = []
-        declared = [name for name in plan.names]
+        declared = list(plan.names)
         for held, names in classes:
             formula = self._formula(plan, held)
             if formula is None:

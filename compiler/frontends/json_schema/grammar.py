@@ -56,14 +56,14 @@ class JsonSchemaGrammar(Grammar):
 
     def __init__(self, schema: object, options: JsonSchemaOptions) -> None:
         dialect = dialect_of(schema)
-        self._lexical = Lexical()
-        scan = Scan(schema, dialect, self._lexical)
+        self.lexical = Lexical()
+        scan = Scan(schema, dialect, self.lexical)
         self._formulas = Formulas(dialect, scan.targets, scan.overlaps)
         self._productivity = Productivity(
-            self._formulas, dialect, self._lexical, any_order=options.property_order == "any"
+            self._formulas, dialect, self.lexical, any_order=options.property_order == "any"
         )
-        self._layout = Layout(options)
-        self._symbols = Symbols(int(self._layout.depth_matters))
+        self.layout = Layout(options)
+        self._symbols = Symbols(int(self.layout.depth_matters))
         self._objects: dict[ObjectPlan, ObjectWriter] = {}
         self._arrays: dict[ArrayPlan, ArrayWriter] = {}
         root = self._formulas.of((schema,))  # type: ignore[arg-type]
@@ -74,9 +74,11 @@ class JsonSchemaGrammar(Grammar):
     # -- the interface of ir.Grammar ----------------------------------------------------------------------------------
 
     def productions(self, nonterminal: int) -> Sequence[Production]:
+        """The right-hand sides of a nonterminal."""
         return self._symbols.expand(nonterminal)
 
     def terminal(self, terminal: int) -> Terminal:
+        """The lexical rule of a terminal."""
         kind, *arguments = self._symbols.terminal_keys[terminal]
         if kind == "name":
             return other_names(arguments[0])  # type: ignore[arg-type]
@@ -162,7 +164,8 @@ class JsonSchemaGrammar(Grammar):
             return [*out, symbols.mark("]", inside)]
         return [symbols.terminal("values", frozenset(spellings(value)))]
 
-    def _names(self, key: Hashable) -> ByteAutomaton:
+    def names(self, key: Hashable) -> ByteAutomaton:
+        """Spellings of the undeclared names of one class."""
         return to_json_string(self._productivity.objects.classes.automaton(key))
 
 
@@ -170,12 +173,12 @@ _Build = Callable[..., bytes | ByteAutomaton]
 
 # Kind of a terminal's key → its name (None: the text itself) and how its automaton is built from the rest of the key.
 _TERMINALS: dict[str, tuple[str | None, _Build]] = {
-    "text": (None, lambda grammar, text: text),
-    "mark": (None, lambda grammar, mark, depth: grammar._layout.automaton(mark, depth)),
-    "string": ("string", lambda grammar, key: grammar._lexical.string_automaton(key)),
-    "number": ("number", lambda grammar, key: grammar._lexical.number_automaton(key)),
-    "names": ("property name", lambda grammar, key: grammar._names(key)),
-    "values": ("value", lambda grammar, texts: trie(texts)),
+    "text": (None, lambda _grammar, text: text),
+    "mark": (None, lambda grammar, mark, depth: grammar.layout.automaton(mark, depth)),
+    "string": ("string", lambda grammar, key: grammar.lexical.string_automaton(key)),
+    "number": ("number", lambda grammar, key: grammar.lexical.number_automaton(key)),
+    "names": ("property name", lambda grammar, key: grammar.names(key)),
+    "values": ("value", lambda _grammar, texts: trie(texts)),
 }
 
 

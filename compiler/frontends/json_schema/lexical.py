@@ -66,7 +66,7 @@ class Lexical:
                 f"pattern with {error.construct}", pointer=pointer, advice=error.advice
             ) from error
 
-    def check_multiple(self, multiple: int | float, pointer: str) -> None:
+    def check_multiple(self, multiple: float, pointer: str) -> None:
         """Raise UnsupportedSchemaError for a multiple with too many remainders for an automaton."""
         try:
             self.number_automaton(NumberKey(INTEGER | FRACTION, None, None, (multiple,)))

@@ -93,7 +93,7 @@ def _types(bits: int, **keywords: Any) -> dict[Any, Any]:
     return {Internal.TYPES: bits, **keywords}
 
 
-def _type(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _type(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     names = [value] if isinstance(value, str) else value
     bits = 0
     for name in names:
@@ -101,7 +101,7 @@ def _type(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
     return [_types(_ALL & ~bits)]
 
 
-def _enum(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _enum(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     """All of: the type is no value's, or the value is another one of that type."""
     members: list[Schema] = []
     bits = _ALL
@@ -140,52 +140,52 @@ def _const(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]
 
 
 def _least(type_bits: int, opposite: str) -> Rule:
-    """minX n: fewer than n."""
-    return lambda value, schema, dialect: [_types(type_bits, **{opposite: int(value) - 1})] if value >= 1 else []
+    """For ``minX`` n: fewer than n."""
+    return lambda value, _schema, _dialect: [_types(type_bits, **{opposite: int(value) - 1})] if value >= 1 else []
 
 
 def _most(type_bits: int, opposite: str) -> Rule:
-    """maxX n: more than n."""
-    return lambda value, schema, dialect: [_types(type_bits, **{opposite: int(value) + 1})]
+    """For ``maxX`` n: more than n."""
+    return lambda value, _schema, _dialect: [_types(type_bits, **{opposite: int(value) + 1})]
 
 
-def _pattern(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _pattern(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [{Internal.TYPES: _STRING, Internal.NOT_PATTERN: value}]
 
 
-def _format(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _format(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [{Internal.TYPES: _STRING, Internal.NOT_FORMAT: value}]
 
 
-def _minimum(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _minimum(value: Any, schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     if schema.get("exclusiveMinimum") is True:
         return [_types(_NUMBER, maximum=value)]
     return [_types(_NUMBER, exclusiveMaximum=value)]
 
 
-def _maximum(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _maximum(value: Any, schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     if schema.get("exclusiveMaximum") is True:
         return [_types(_NUMBER, minimum=value)]
     return [_types(_NUMBER, exclusiveMinimum=value)]
 
 
-def _exclusive_minimum(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _exclusive_minimum(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [] if isinstance(value, bool) else [_types(_NUMBER, maximum=value)]
 
 
-def _exclusive_maximum(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _exclusive_maximum(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [] if isinstance(value, bool) else [_types(_NUMBER, minimum=value)]
 
 
-def _multiple(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _multiple(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [{Internal.TYPES: _NUMBER, Internal.NOT_MULTIPLE: value}]
 
 
-def _required(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _required(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [_types(_OBJECT, properties={name: False}) for name in dict.fromkeys(value)]
 
 
-def _properties(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _properties(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [
         _types(_OBJECT, required=[name], properties={name: negated(member)})
         for name, member in value.items()
@@ -197,16 +197,16 @@ def _some_property(which: tuple[str, Any], member: Schema) -> dict[Any, Any]:
     return {Internal.TYPES: _OBJECT, Internal.SOME_PROPERTY: (which, negated(member))}
 
 
-def _pattern_properties(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _pattern_properties(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [_some_property(("matching", pattern), member) for pattern, member in value.items() if member is not True]
 
 
-def _additional_properties(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _additional_properties(value: Any, schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     declared = (tuple(schema.get("properties", ())), tuple(schema.get("patternProperties", ())))
     return [] if value is True else [_some_property(("outside", declared), value)]
 
 
-def _property_names(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _property_names(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [{Internal.TYPES: _OBJECT, Internal.SOME_PROPERTY: (("named", negated(value)), True)}]
 
 
@@ -217,7 +217,7 @@ def _items(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]
     return [] if value is True else [_some_item(start, value)]
 
 
-def _prefix_items(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _prefix_items(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [
         {
             Internal.TYPES: _ARRAY,
@@ -229,7 +229,7 @@ def _prefix_items(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[
     ]
 
 
-def _additional_items(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _additional_items(value: Any, schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     items = schema.get("items")
     return [_some_item(len(items), value)] if isinstance(items, list) and value is not True else []
 
@@ -259,24 +259,24 @@ def contains_bounds(schema: Mapping[Any, Any], dialect: Dialect) -> tuple[int, i
     return least, most
 
 
-def _all_of(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _all_of(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [negated(member) for member in value]
 
 
-def _any_of(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _any_of(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [{"allOf": [negated(member) for member in value]}]
 
 
-def _one_of(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _one_of(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     none: Schema = {"allOf": [negated(member) for member in value]}
     return [none, *({"allOf": [left, right]} for left, right in combinations(value, 2))]
 
 
-def _not(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _not(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [value]
 
 
-def _if(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _if(value: Any, schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     branches: list[Schema] = []
     if "then" in schema:
         branches.append({"allOf": [value, negated(schema["then"])]})
@@ -285,7 +285,7 @@ def _if(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
     return branches
 
 
-def _dependencies(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
+def _dependencies(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     """A dependency fails where the name stands and what it asks for does not hold."""
     return [
         _types(_OBJECT, required=[name], allOf=[negated({"required": asked} if isinstance(asked, list) else asked)])

@@ -1,7 +1,7 @@
 """Which formulas some value satisfies (invariant I3: nothing that leads nowhere is ever offered).
 
 Satisfiability is a least fixpoint over what a value cannot do without: the required properties of an object, the
-first ``minItems`` items of an array. A formula that needs itself, through required properties only, has no finite value.
+first ``minItems`` items of an array. A formula that needs itself through required properties only has no finite value.
 
     possible(φ) = some conjunct of φ has some type left whose parts are all possible
     a formula met again while it is being decided counts as impossible; a "no" that leaned on such a guess is kept only
@@ -41,9 +41,32 @@ from grammar_engine.compiler.frontends.json_schema.scalars import (
 
 # A schema without any of these has a value, whatever else it says.
 _MAY_BE_EMPTY = frozenset(
-    "$ref type allOf anyOf oneOf not if enum const required minItems pattern maxLength format maximum "
-    "exclusiveMaximum exclusiveMinimum multipleOf minProperties contains propertyNames dependencies "
-    "dependentRequired dependentSchemas".split()
+    [
+        "$ref",
+        "type",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "enum",
+        "const",
+        "required",
+        "minItems",
+        "pattern",
+        "maxLength",
+        "format",
+        "maximum",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "multipleOf",
+        "minProperties",
+        "contains",
+        "propertyNames",
+        "dependencies",
+        "dependentRequired",
+        "dependentSchemas",
+    ]
 )
 _BESIDE_TYPE = _MAY_BE_EMPTY - {"type"}
 _SCALARS = NULL | TRUE | FALSE

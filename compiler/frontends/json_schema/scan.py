@@ -33,6 +33,11 @@ def pointer_of(path: Path) -> str:
     return "".join("/" + token for token in reversed(tokens))
 
 
+def last(path: Path) -> str:
+    """The last token of a path: a keyword, most often."""
+    return str(path[1]) if path else ""
+
+
 class Scan:
     """The pass, and what it leaves behind: the target of every reference, by identity of the schema that holds it."""
 
@@ -57,7 +62,7 @@ class Scan:
         disjoint = Disjoint(dialect, self.targets)
         for holder, path in self._one_of:
             self._compare_branches(disjoint, holder, path)
-        self._refuse_negations(disjoint)
+        self._refuse_negations()
         for holder, path in self._unique:
             self._refuse_unbounded(disjoint, holder, path)
 
@@ -112,7 +117,7 @@ class Scan:
         members: Iterable[object] = (value,)
         if isinstance(value, list):
             members = value
-        elif path and path[1] in ("dependencies", "dependentSchemas"):
+        elif last(path) in ("dependencies", "dependentSchemas"):
             members = value.values()  # type: ignore[attr-defined]
         self._places.setdefault(id(schema), []).extend((member, path) for member in members)
 
@@ -155,7 +160,7 @@ class Scan:
             if others:
                 self.negate(branches[index], (path, index))
 
-    def _refuse_negations(self, disjoint: Disjoint) -> None:
+    def _refuse_negations(self) -> None:
         """Follow every negated schema to the keywords that have no negation here."""
         seen: set[int] = set()
         while self._negated:
@@ -228,14 +233,14 @@ def _schema(scan: Scan, value: object, path: Path) -> None:
 
 def _schema_map(scan: Scan, value: object, path: Path) -> None:
     if not isinstance(value, dict):
-        raise scan.invalid(f"{path[-1]} is an object of schemas", path)
+        raise scan.invalid(f"{last(path)} is an object of schemas", path)
     for name, schema in value.items():
         scan.visit(schema, (path, name))
 
 
 def _schema_list(scan: Scan, value: object, path: Path) -> None:
     if not isinstance(value, list) or not value:
-        raise scan.invalid(f"{path[-1]} is a non-empty list of schemas", path)
+        raise scan.invalid(f"{last(path)} is a non-empty list of schemas", path)
     for index, schema in enumerate(value):
         scan.visit(schema, (path, index))
 
@@ -255,18 +260,18 @@ def _items(scan: Scan, value: object, path: Path) -> None:
 def _count(scan: Scan, value: object, path: Path) -> None:
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole or value < 0:  # type: ignore[operator]
-        raise scan.invalid(f"{path[-1]} is a whole number and not negative", path)
+        raise scan.invalid(f"{last(path)} is a whole number and not negative", path)
 
 
 def _number(scan: Scan, value: object, path: Path) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise scan.invalid(f"{path[-1]} is a number", path)
+        raise scan.invalid(f"{last(path)} is a number", path)
 
 
 def _exclusive(scan: Scan, value: object, path: Path) -> None:
     if scan.dialect.boolean_exclusive:
         if not isinstance(value, bool):
-            raise scan.invalid(f"{path[-1]} is a boolean in draft 4", path)
+            raise scan.invalid(f"{last(path)} is a boolean in draft 4", path)
     else:
         _number(scan, value, path)
 
@@ -280,7 +285,7 @@ def _multiple(scan: Scan, value: object, path: Path) -> None:
 
 def _names(scan: Scan, value: object, path: Path) -> None:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise scan.invalid(f"{path[-1]} is a list of strings", path)
+        raise scan.invalid(f"{last(path)} is a list of strings", path)
 
 
 def _enum(scan: Scan, value: object, path: Path) -> None:
@@ -294,7 +299,7 @@ def _anything(scan: Scan, value: object, path: Path) -> None:
 
 def _text(scan: Scan, value: object, path: Path) -> None:
     if not isinstance(value, str):
-        raise scan.invalid(f"{path[-1]} is a string", path)
+        raise scan.invalid(f"{last(path)} is a string", path)
 
 
 def _pattern(scan: Scan, value: object, path: Path) -> None:
@@ -318,7 +323,7 @@ def _pattern_map(scan: Scan, value: object, path: Path) -> None:
 
 def _dependencies(scan: Scan, value: object, path: Path) -> None:
     if not isinstance(value, dict):
-        raise scan.invalid(f"{path[-1]} is an object", path)
+        raise scan.invalid(f"{last(path)} is an object", path)
     for name, asked in value.items():
         if isinstance(asked, list):
             _names(scan, asked, (path, name))
@@ -328,7 +333,7 @@ def _dependencies(scan: Scan, value: object, path: Path) -> None:
 
 def _dependent_required(scan: Scan, value: object, path: Path) -> None:
     if not isinstance(value, dict):
-        raise scan.invalid(f"{path[-1]} is an object", path)
+        raise scan.invalid(f"{last(path)} is an object", path)
     for name, asked in value.items():
         _names(scan, asked, (path, name))
 
@@ -357,7 +362,7 @@ def _unique_items(scan: Scan, schema: dict[str, object], path: Path) -> None:
         scan.unique(schema, path)
 
 
-def _counted_names(scan: Scan, schema: dict[str, object], path: Path) -> None:
+def _counted_names(_scan: Scan, schema: dict[str, object], path: Path) -> None:
     """Two additional properties may come out with the same name, so they cannot be counted."""
     needed = schema["minProperties"]
     required = schema.get("required", ())
@@ -370,9 +375,9 @@ def _counted_names(scan: Scan, schema: dict[str, object], path: Path) -> None:
         )
 
 
-def _unsupported(scan: Scan, value: object, path: Path) -> None:
+def _unsupported(_scan: Scan, _value: object, path: Path) -> None:
     raise UnsupportedSchemaError(
-        str(path[-1]), pointer=pointer_of(path), advice="Leave it out, or say the same with other keywords."
+        last(path), pointer=pointer_of(path), advice="Leave it out, or say the same with other keywords."
     )
 
 
