@@ -135,10 +135,11 @@ def _modern(hint: Any) -> Any:
     if isinstance(hint, type) and type(hint) is type(_Probe):
         import typing_extensions
 
-        required = hint.__required_keys__  # type: ignore[attr-defined]
-        fields = {}
+        required = hint.__required_keys__
+        fields: dict[str, Any] = {}
+        presences: tuple[Any, ...] = (typing_extensions.Required, typing_extensions.NotRequired)
         for name, member in typing_extensions.get_type_hints(hint, include_extras=True).items():
-            while typing.get_origin(member) in (typing_extensions.Required, typing_extensions.NotRequired):
+            while typing.get_origin(member) in presences:
                 (member,) = typing.get_args(member)
             presence = typing_extensions.Required if name in required else typing_extensions.NotRequired
             fields[name] = presence[_modern(member)]

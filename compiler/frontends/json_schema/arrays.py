@@ -98,7 +98,7 @@ class Arrays:
         """The index after one more item; it stops where it no longer matters."""
         if plan.maximum is not None:
             return index + 1
-        starts = [start for start, *_ in plan.obligations]
+        starts: list[int] = [start for start, *_ in plan.obligations]
         return min(index + 1, max(len(plan.prefix), plan.minimum, *starts, 0))
 
     def may_close(self, plan: ArrayPlan, state: State) -> bool:

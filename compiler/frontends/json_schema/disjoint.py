@@ -76,7 +76,7 @@ class Disjoint:
             return True
         if left is True or right is True or left is right or depth == 0:
             return False
-        a, b = self.outline(left), self.outline(right)  # type: ignore[arg-type]
+        a, b = self.outline(left), self.outline(right)
         types = a.types & b.types
         values = a.values if b.values is None else b.values if a.values is None else _common(a.values, b.values)
         if values is not None:
@@ -152,8 +152,8 @@ class Disjoint:
         if "const" in s and "const" in self._dialect.keywords:
             values = [s["const"]]
         if values is not None and len(values) <= _MAX_VALUES:
-            given = {identity(value): value for value in values}
-            out.values = given if out.values is None else _common(out.values, given)
+            listed = {identity(value): value for value in values}
+            out.values = listed if out.values is None else _common(out.values, listed)
         opposite = s.get("not")
         if isinstance(opposite, dict):
             constant = "const" in opposite and "const" in self._dialect.keywords

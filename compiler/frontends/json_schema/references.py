@@ -7,12 +7,13 @@ a reference starts from the resource that the reference's URI names.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 
-Schema = bool | dict[str, object]
+Schema = bool | dict[Any, Any]
 
 _NOT_SCHEMAS = frozenset(("enum", "const", "default", "examples"))
 
