@@ -48,7 +48,7 @@ class EngineContext:
     def scratch(self) -> Int32Array:
         found: Int32Array | None = getattr(self._local, "scratch", None)
         if found is None:
-            found = np.zeros(scratch.SCRATCH_FIXED + 2 * len(self.trie.token_ids) + 64, np.int32)
+            found = np.zeros(scratch.scratch_size(len(self.trie.info), len(self.trie.token_ids)), np.int32)
             self._local.scratch = found
         return found
 

@@ -20,6 +20,8 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_IDS,
     SCRATCH_IDS_SIZE,
     SCRATCH_ROUND,
+    SCRATCH_TARGETS,
+    SCRATCH_TARGETS_SIZE,
     SCRATCH_VISITED,
     SCRATCH_WORK,
     SCRATCH_WORK_SIZE,
@@ -60,6 +62,32 @@ def add_to_row(rows, row, ids, first, count):  # type: ignore[no-untyped-def]
         rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
 
 
+@kernel("int64(int32[::1], int32[::1], int64, int64)")
+def targets_of(mem, scratch, configuration, exit_state):  # type: ignore[no-untyped-def]
+    """Where a lexeme that ends in ``exit_state`` leads: (lexer start, configuration) pairs in scratch, their number, or a code."""
+    before = 0
+    if mem[H_ORDERED] != 0 and mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS] != 0:
+        before = exit_state
+    matches = exit_state + L_LIST + 2 * (mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS])
+    count = 0
+    for v in range(2 * mem[exit_state + L_MATCHES]):  # each match, as a terminal and as an ignored one
+        after = after_match(mem, scratch, configuration, mem[matches + (v & ~1)], v & 1)
+        if after < 0:
+            return after
+        if after == 0:
+            continue
+        starts = starts_of(mem, scratch, after, before)
+        if starts < 0:
+            return starts
+        for s in range(starts + 1, starts + 1 + mem[starts]):
+            if 2 * count + 2 > SCRATCH_TARGETS_SIZE:
+                return LIMIT
+            scratch[SCRATCH_TARGETS + 2 * count] = mem[s]
+            scratch[SCRATCH_TARGETS + 2 * count + 1] = after
+            count += 1
+    return count
+
+
 @kernel(
     "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64)"
 )
@@ -70,7 +98,6 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
         return known
     if must_grow(mem):
         return FULL
-    ordered = mem[H_ORDERED]
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
     scratch[SCRATCH_WORK] = mem[pair + Q_FIELDS]
@@ -118,45 +145,39 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
             scratch[SCRATCH_IDS + ids] = mem[k]
             ids += 1
         exits = found + W_LIST + count
+        last_state = 0
+        targets = 0
         for k in range(exits, exits + 2 * mem[found + W_EXITS], 2):
             exit_node = mem[k]
             exit_state = mem[k + 1]
-            matches = exit_state + L_LIST + 2 * (mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS])
-            shifted = False
-            for v in range(2 * mem[exit_state + L_MATCHES]):  # each match, as a terminal and as an ignored one
-                after = after_match(mem, scratch, configuration, mem[matches + (v & ~1)], v & 1)
-                if after < 0:
+            if exit_state != last_state:  # neighbours mostly end in the same state
+                targets = targets_of(mem, scratch, configuration, exit_state)
+                if targets < 0:
                     if own >= 0 and mem[H_ROWS_USED] == own + 1:
                         mem[H_ROWS_USED] = own
-                    return after
-                if after == 0:
+                    return targets
+                last_state = exit_state
+            end = node_end[exit_node]
+            for t in range(SCRATCH_TARGETS, SCRATCH_TARGETS + 2 * targets, 2):
+                # Most exits lead nowhere (behind digits only digits, behind spaces only spaces): look before walking.
+                start = scratch[t]
+                child = exit_node + 1
+                if mem[start + L_THREADS] == 0:
+                    child = end
+                while child < end and mem[start + L_NEXT + (node_info[child] & 0xFF)] == 0:
+                    child = node_end[child]
+                if child >= end:
                     continue
-                shifted = True
-                if node_end[exit_node] == exit_node + 1:
-                    continue
-                lexeme_lives = mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS] != 0
-                starts = starts_of(mem, scratch, after, exit_state if ordered and lexeme_lives else 0)
-                if starts < 0:
-                    if own >= 0 and mem[H_ROWS_USED] == own + 1:
-                        mem[H_ROWS_USED] = own
-                    return starts
-                for s in range(starts + 1, starts + 1 + mem[starts]):
-                    # Most exits lead nowhere (behind digits only digits, behind spaces only spaces): look before walking.
-                    child = exit_node + 1
-                    while child < node_end[exit_node] and mem[mem[s] + L_NEXT + (node_info[child] & 0xFF)] == 0:
-                        child = node_end[child]
-                    if child >= node_end[exit_node]:
-                        continue
-                    new = first_visit(scratch, epoch, mem[s], exit_node, after)
-                    if new < 0 or 3 * todo + 3 >= SCRATCH_WORK_SIZE:
-                        return LIMIT
-                    if new:
-                        work = SCRATCH_WORK + 3 * todo
-                        scratch[work] = mem[s]
-                        scratch[work + 1] = exit_node
-                        scratch[work + 2] = after
-                        todo += 1
-            if shifted and mem[exit_state + L_THREADS] == 0:
+                new = first_visit(scratch, epoch, start, exit_node, scratch[t + 1])
+                if new < 0 or 3 * todo + 3 >= SCRATCH_WORK_SIZE:
+                    return LIMIT
+                if new:
+                    work = SCRATCH_WORK + 3 * todo
+                    scratch[work] = start
+                    scratch[work + 1] = exit_node
+                    scratch[work + 2] = scratch[t + 1]
+                    todo += 1
+            if targets > 0 and mem[exit_state + L_THREADS] == 0:
                 count = node_info[exit_node] >> NODE_TOKENS
                 if count != 0:
                     first = node_token[exit_node]

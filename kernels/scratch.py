@@ -13,7 +13,14 @@ SCRATCH_VISITED = SCRATCH_WORK + SCRATCH_WORK_SIZE
 SCRATCH_ROUND = SCRATCH_VISITED + 4 * VISITED_SLOTS  # stamps the visited set; grammars share scratch, so it lives here
 SCRATCH_IDS = SCRATCH_ROUND + 1  # token ids of the mask being built
 SCRATCH_IDS_SIZE = 1 << 14
-SCRATCH_WALK = SCRATCH_IDS + SCRATCH_IDS_SIZE  # stack of lexer states (4096), then exits (1 << 18), then token ids
-SCRATCH_STACK_SIZE = 1 << 12
-SCRATCH_EXITS_SIZE = 1 << 18
-SCRATCH_FIXED = SCRATCH_WALK + SCRATCH_STACK_SIZE + SCRATCH_EXITS_SIZE
+SCRATCH_TARGETS = SCRATCH_IDS + SCRATCH_IDS_SIZE  # where the lexemes that end at an exit lead
+SCRATCH_TARGETS_SIZE = 1 << 13
+SCRATCH_WALK = SCRATCH_TARGETS + SCRATCH_TARGETS_SIZE  # stack of lexer states, by depth in the trie
+SCRATCH_EXITS = SCRATCH_WALK + (
+    1 << 12
+)  # exits of a walk, at most three ints for each node of the trie; then token ids
+
+
+def scratch_size(num_nodes: int, num_tokens: int) -> int:
+    """How many ints are enough for a trie of so many nodes and tokens."""
+    return SCRATCH_EXITS + 3 * num_nodes + 2 * num_tokens + 64

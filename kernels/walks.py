@@ -19,7 +19,6 @@ from grammar_engine.kernels.arena import (
     H_ROWS_USED,
     H_TOP,
     H_VISITS,
-    LIMIT,
     M_WALK,
     MISS_ROW,
     SLACK,
@@ -50,7 +49,7 @@ from grammar_engine.kernels.lexer import (
     runs_of,
     without_shadows,
 )
-from grammar_engine.kernels.scratch import SCRATCH_EXITS_SIZE, SCRATCH_STACK_SIZE, SCRATCH_WALK
+from grammar_engine.kernels.scratch import SCRATCH_EXITS, SCRATCH_WALK
 
 # Walk: [row or -1, tokens, exits, token ids..., (node, lexer state)...].
 W_ROW, W_TOKENS, W_EXITS, W_LIST = 0, 1, 2, 3
@@ -82,8 +81,8 @@ def new_row(mem, rows):  # type: ignore[no-untyped-def]
 )
 def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
     """A walk by following every trie node that the lexer state can read."""
-    exits_at = SCRATCH_WALK + SCRATCH_STACK_SIZE
-    tokens_at = exits_at + SCRATCH_EXITS_SIZE
+    exits_at = SCRATCH_EXITS
+    tokens_at = exits_at + 3 * node_info.size
     exits = 0
     tokens = 0
     visits = 0
@@ -124,9 +123,8 @@ def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_i
             for k in range(first, first + count):
                 scratch[tokens_at + tokens] = token_ids[k]
                 tokens += 1
-        if mem[after + L_MATCHES] != 0:
-            if 2 * exits + 2 >= SCRATCH_EXITS_SIZE:
-                return LIMIT
+        if mem[after + L_MATCHES] != 0 and not (alive and below == i + 1):
+            # (Where the lexeme may go on and no token is longer, that it may end here adds nothing.)
             scratch[exits_at + 2 * exits] = i
             scratch[exits_at + 2 * exits + 1] = after
             exits += 1
@@ -173,8 +171,8 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token
     scratch[1], and where they start in scratch[2] and scratch[3]; rounds is how many rounds the loop begins on the way,
     -1 where that does not matter because a thread outside of the loop is alive.
     """
-    exits_at = SCRATCH_WALK + SCRATCH_STACK_SIZE
-    tokens_at = exits_at + SCRATCH_EXITS_SIZE
+    exits_at = SCRATCH_EXITS
+    tokens_at = exits_at + 3 * node_info.size
     exits = 0
     tokens = 0
     scratch[SCRATCH_WALK] = state
@@ -203,8 +201,6 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token
                 tokens += 1
         matches = after + L_LIST + 2 * (threads + mem[after + L_MONITORS])
         for k in range(matches, matches + 2 * mem[after + L_MATCHES], 2):
-            if 3 * exits + 3 >= SCRATCH_EXITS_SIZE:
-                return LIMIT
             scratch[exits_at + 3 * exits] = i
             scratch[exits_at + 3 * exits + 1] = after
             scratch[exits_at + 3 * exits + 2] = mem[k + 1] - FREE if mem[k + 1] < 0 else -1
@@ -327,7 +323,7 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
     if found < 0:
         return found
     # Where the shadows are alive, note nodes and what the state really is there: (node, state) in trie order.
-    exits_at = SCRATCH_WALK + SCRATCH_STACK_SIZE
+    exits_at = SCRATCH_EXITS
     noted = 0
     depth0 = (node_info[node] >> NODE_DEPTH) & 0xFFF
     scratch[SCRATCH_WALK] = state
@@ -349,8 +345,6 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
         scratch[exits_at + 2 * noted] = i
         scratch[exits_at + 2 * noted + 1] = after
         noted += 1
-        if 2 * noted + 2 >= SCRATCH_EXITS_SIZE:
-            return LIMIT
         if after != 0 and mem[after + L_SHADOWED] != 0:
             scratch[SCRATCH_WALK + depth] = after
             i += 1

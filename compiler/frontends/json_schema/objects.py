@@ -25,6 +25,7 @@ from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Production, Symbol
 
 _NEVER = 1 << 60
+_BLOCK = 8
 State = tuple[int, int, int]
 """seen, count, met"""
 
@@ -213,19 +214,20 @@ class ObjectWriter:
         self._symbols = symbols
         self._value = value
         self._colon = symbols.mark(":", 0)
+        self._known: dict[tuple[int, int], Production | None] = {}
         objects.extras(plan)  # may declare names, so it comes before anything is counted
 
     def whole(self, depth: int) -> list[Production]:
         """All objects of the plan, from brace to brace; ``depth`` counts the containers around their members."""
         state = self._objects.start()
-        out = self._next(state, depth, self._symbols.mark("{", depth))
+        out = self._following(state, depth, self._symbols.mark("{", depth))
         if self._may_close(state):
             out.append((self._symbols.mark("{}", depth),))
         return out
 
     def after(self, state: State, depth: int) -> list[Production]:
         """The rest of an object behind what ``state`` says; the rule of AFTER."""
-        out = self._next(state, depth, self._symbols.mark(",", depth))
+        out = self._following(state, depth, self._symbols.mark(",", depth))
         if self._may_close(state):
             out.append((self._symbols.mark("}", depth),))
         return out
@@ -235,6 +237,62 @@ class ObjectWriter:
         return (
             self._objects.none_missing(plan, seen) and count >= plan.minimum and met == (1 << len(plan.obligations)) - 1
         )
+
+    def _following(self, state: State, depth: int, opener: Symbol) -> list[Production]:
+        """Every property that may stand next behind ``opener``, and what follows it."""
+        if not self._plan.simple or self._objects.any_order:
+            return self._next(state, depth, opener)
+        index = state[0] + 1
+        if not self._any_member(index):
+            return []
+        return [(opener, self._symbols.nonterminal(self._members, index, depth))]
+
+    # In declared order with nothing to count, what may follow depends on the index alone: MEMBERS(index) lists the
+    # properties from there to the next required one, BLOCK at a time, so that 2,000 optional properties are not listed
+    # behind each of them again.
+
+    def _members(self, index: int, depth: int) -> list[Production]:
+        plan, symbols = self._plan, self._symbols
+        out: list[Production] = []
+        end = index - index % _BLOCK + _BLOCK
+        for following in range(index, len(plan.names)):
+            if following == end:
+                if self._any_member(following):
+                    out.append((symbols.nonterminal(self._members, following, depth),))
+                return out
+            member = self._member(following, depth)
+            if member is not None:
+                out.append(member)
+            if plan.required[following]:
+                return out
+        if self._objects.extras(plan):
+            out.append((symbols.nonterminal(self._list, depth), symbols.mark("}", depth)))
+        return out
+
+    def _member(self, index: int, depth: int) -> Production | None:
+        """A declared property and the rest of the object behind it; None if it cannot stand."""
+        key = (index, depth)
+        if key in self._known:
+            return self._known[key]
+        plan, symbols = self._plan, self._symbols
+        name, formula = plan.names[index], plan.members[index]
+        found: Production | None = None
+        if formula is not None and is_spellable(name) and self._objects.possible(formula):
+            rest = symbols.nonterminal(self.after, (index, 0, 0), depth)
+            text = symbols.terminal("text", spelling_of(name))
+            found = (text, self._colon, self._value(formula, depth), rest)
+        self._known[key] = found
+        return found
+
+    def _any_member(self, index: int) -> bool:
+        """May any property stand from ``index`` on, up to the next required one?"""
+        plan = self._plan
+        for following in range(index, len(plan.names)):
+            if self._member(following, 0) is not None:
+                return True
+            if plan.required[following]:
+                return False
+        return bool(self._objects.extras(plan))
 
     def _next(self, state: State, depth: int, opener: Symbol) -> list[Production]:
         """Every property that may stand next, and what follows it."""
