@@ -239,6 +239,7 @@ def test_unsupported_keywords_are_refused_at_compile_time(schema: Any, keyword: 
         {"not": {}},
         {"type": "string", "pattern": "^a+$", "maxLength": 0},
         {"type": "object", "required": ["a"], "additionalProperties": False},
+        {"type": "object", "minProperties": 1, "maxProperties": 0},
         {"type": "object", "minProperties": 3, "properties": {"a": {}, "b": {}}, "additionalProperties": False},
     ],
 )

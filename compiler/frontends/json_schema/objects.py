@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from typing import cast
 
 from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
 from grammar_engine.compiler.frontends.json_schema.extras import NameClass, NameClasses
@@ -148,9 +149,8 @@ class Objects:
     def _can_finish(self, plan: ObjectPlan, state: State) -> bool:
         seen, count, met = state
         least, most = self._range(plan, seen, met)
-        return (
-            least <= most and count + most >= plan.minimum and (plan.maximum is None or count + least <= plan.maximum)
-        )
+        highest = count + most if plan.maximum is None else min(count + most, plan.maximum)
+        return least <= most and max(count + least, plan.minimum) <= highest
 
     def _range(self, plan: ObjectPlan, seen: int, met: int) -> tuple[int, int]:
         """Least and greatest number of further properties with which everything asked for is met.
@@ -196,7 +196,7 @@ class Objects:
     def _selects(self, selector: tuple[str, object], name: str) -> bool:
         kind, detail = selector
         if kind == "outside":
-            names, patterns = detail  # type: ignore[misc]
+            names, patterns = cast("tuple[tuple[str, ...], tuple[str, ...]]", detail)
             return name not in names and not any(self._matches(pattern, name) for pattern in patterns)
         if kind == "matching":
             return self._matches(str(detail), name)
