@@ -1,0 +1,1 @@
+"""Grammar and vocabulary in, automata out, built on demand. ARCHITECTURE.md is the map."""

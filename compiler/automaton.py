@@ -39,7 +39,7 @@ class ByteAutomaton:
     """An ε-free, ordered automaton over bytes; state 0 is the start.
 
     positions: int32 ``(P, 3)``: lowest byte, highest byte, state behind.
-    offsets:   int32 ``(S + 1,)``: the entries of state s are ``entries[offsets[s]:offsets[s + 1]]``, highest priority first.
+    offsets:   int32 ``(S + 1,)``: the entries of state s are ``entries[offsets[s]:offsets[s + 1]]``, best first.
     entries:   int32 ``(E, 3)``: index of a position or MATCH, counter operation, bound.
     key:       equal keys mean equal automata (used to share mask rows between grammars); "" = never shared.
 
@@ -54,6 +54,7 @@ class ByteAutomaton:
 
     @property
     def num_states(self) -> int:
+        """How many states there are."""
         return len(self.offsets) - 1
 
     def validate(self) -> None:

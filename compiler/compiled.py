@@ -17,12 +17,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from grammar_engine.compiler.errors import GrammarEngineError, InvalidSchemaError
+import numpy.typing as npt
+from grammar_engine.compiler.errors import InvalidSchemaError
 from grammar_engine.compiler.ir import Grammar
+from grammar_engine.compiler.limits import Limits
 from grammar_engine.compiler.mask_cache import MaskCache
 from grammar_engine.compiler.mask_store import MaskStore
-from grammar_engine.compiler.limits import Limits
 from grammar_engine.compiler.warmup import load_kernels
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class CompiledGrammar:
     """A grammar bound to a vocabulary. Make matchers of it: ``Matcher(compiled)``."""
 
     def __init__(
-        self, grammar: Grammar, vocabulary: Vocabulary, engine: Engine, stop_ids: np.ndarray[Any, np.dtype[np.int32]]
+        self, grammar: Grammar, vocabulary: Vocabulary, engine: Engine, stop_ids: npt.NDArray[np.int32]
     ) -> None:
         self.grammar = grammar
         self.vocabulary = vocabulary
@@ -52,8 +52,8 @@ class CompiledGrammar:
 class GrammarCompiler:
     """Compiles grammars for one vocabulary and remembers the last ``cache_size`` of them.
 
-    limits: arena and mask budgets of each compiled grammar. cache_dir: where mask rows that many grammars share are kept
-    between processes (None: the user's cache folder; "" turns the disk cache off).
+    limits: arena and mask budgets of each compiled grammar. cache_dir: where mask rows that many grammars share are
+    kept between processes (None: the user's cache folder; "" turns the disk cache off).
     """
 
     def __init__(
@@ -111,10 +111,7 @@ class GrammarCompiler:
         chosen.update(indent=indent, separators=separators, property_order=property_order)
         if max_whitespace is not None:
             chosen["max_whitespace"] = max_whitespace
-        try:
-            options = JsonSchemaOptions(**chosen)
-        except GrammarEngineError:
-            raise
+        options = JsonSchemaOptions(**chosen)
         try:
             text = json.dumps(schema)
         except (TypeError, ValueError, RecursionError) as error:
@@ -146,7 +143,7 @@ class GrammarCompiler:
         lexer: str = "auto",
         postlex: object | None = None,
     ) -> CompiledGrammar:
-        """A Lark grammar: its text, the path of a .lark file, or the name of a shipped grammar; options as in ``lark.Lark``.
+        """A Lark grammar: its text, a .lark file's path, or a shipped grammar's name; options as in ``lark.Lark``.
 
         Raises GrammarSyntaxError, UnsupportedGrammarError or UnsatisfiableGrammarError.
         """

@@ -46,6 +46,7 @@ class EngineContext:
 
     @property
     def scratch(self) -> Int32Array:
+        """The calling thread's scratch space (see kernels.scratch)."""
         found: Int32Array | None = getattr(self._local, "scratch", None)
         if found is None:
             found = np.zeros(scratch.scratch_size(len(self.trie.info), len(self.trie.token_ids)), np.int32)
@@ -59,7 +60,8 @@ def _empty_arena() -> Int32Array:
     mem[arena.H_TOP] = arena.HEADER_SIZE
     for table in (*arena.INTERN_TABLES, *arena.MEMO_TABLES):
         arena.grow_table(mem, table, table in arena.MEMO_TABLES, INITIAL_TABLE)
-    return mem[: mem[arena.H_TOP]].copy()
+    used: Int32Array = mem[: mem[arena.H_TOP]].copy()
+    return used
 
 
 class Engine:
@@ -94,9 +96,11 @@ class Engine:
         self.call(OP_FILL, position, index, 0, stop_ids, bitmask)
 
     def is_accepting(self, position: int) -> bool:
+        """Whether the text so far is in the language."""
         return bool(self.mem[position + positions.O_ACCEPTING])
 
     def step_byte(self, position: int, byte: int) -> int:
+        """The position after one byte, or 0."""
         return self.advance(position, np.array([byte], np.int32), 0, 1)
 
     def candidate_bytes(self, position: int) -> list[int]:
@@ -144,8 +148,8 @@ class Engine:
         with self._lock:
             while True:
                 result: int = run(
-                    operation, self.mem, self.context.scratch, trie.info, trie.end, trie.first, trie.runs, trie.token_ids,
-                    self.rows, bitmask, data, a, b, c,
+                    operation, self.mem, self.context.scratch, trie.info, trie.end, trie.first, trie.runs,
+                    trie.token_ids, self.rows, bitmask, data, a, b, c,
                 )  # fmt: skip
                 if result >= 0:
                     return result

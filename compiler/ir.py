@@ -90,7 +90,9 @@ class EagerGrammar(Grammar):
     ignored: tuple[int, ...] = ()
 
     def productions(self, nonterminal: int) -> Sequence[Production]:
+        """See ``Grammar``."""
         return self.rules[nonterminal]
 
     def terminal(self, terminal: int) -> Terminal:
+        """See ``Grammar``."""
         return self.terminals[terminal]

@@ -1,7 +1,7 @@
 """The mask store on disk: rows that many grammars share survive the process.
 
 One file per vocabulary, named by the hash of its token bytes, in the user's cache folder. It holds walks of *keyed*
-automata only (JSON strings, numbers, formats: see ``MaskStore``), as one .npz with a JSON index; a file that cannot be
+automata only (JSON strings, numbers, formats: see ``mask_store``), as one .npz with a JSON index; a file that cannot be
 read is a miss, never an error, because everything in it can be computed again.
 """
 
@@ -11,18 +11,18 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import platformdirs
-
-from grammar_engine.compiler.mask_store import MaskStore, StoredWalk
+from grammar_engine.compiler.mask_store import CountedWalk, MaskStore, StoredWalk
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
 
-FORMAT = 1  # raise when walks, signatures or automaton keys change their meaning
+FORMAT = 2  # raise when walks, signatures or automaton keys change their meaning
 
 
 class MaskCache:
@@ -39,6 +39,7 @@ class MaskCache:
 
     @property
     def path(self) -> Path | None:
+        """The vocabulary's file, whether or not it exists; None if the cache is off."""
         if self._folder is None:
             return None
         return self._folder / "masks" / f"{self._vocabulary.fingerprint[:32]}-{FORMAT}.npz"
@@ -52,14 +53,11 @@ class MaskCache:
             with np.load(path, allow_pickle=False) as archive:
                 index = json.loads(bytes(archive["index"]).decode())
                 for number, item in enumerate(index):
-                    walk = StoredWalk(
-                        row=archive[f"row{number}"] if item["row"] else None,
-                        tokens=archive[f"tokens{number}"],
-                        exit_nodes=archive[f"nodes{number}"],
-                        exit_groups=archive[f"groups{number}"],
-                        witnesses=tuple(bytes.fromhex(text) for text in item["witnesses"]),
-                    )
-                    self._store.walks.put(_signature(item["signature"]), walk)
+                    signature = _signature(item["signature"])
+                    if item["kind"] == "counted":
+                        self._store.counted.put(signature, _read_counted(archive, number))
+                    else:
+                        self._store.walks.put(signature, _read_walk(archive, number, item["witnesses"]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return 0
         return len(index)
@@ -70,26 +68,48 @@ class MaskCache:
         if path is None:
             return 0
         arrays: dict[str, Any] = {}
-        index = []
-        for number, (signature, walk) in enumerate(self._store.walks.items()):
+        index: list[dict[str, Any]] = []
+        for signature, walk in self._store.walks.items():
+            number = len(index)
             if walk.row is not None:
                 arrays[f"row{number}"] = walk.row
             arrays[f"tokens{number}"] = walk.tokens
             arrays[f"nodes{number}"] = walk.exit_nodes
             arrays[f"groups{number}"] = walk.exit_groups
-            index.append(
-                {
-                    "signature": list(signature),
-                    "row": walk.row is not None,
-                    "witnesses": [witness.hex() for witness in walk.witnesses],
-                }
-            )
+            witnesses = [witness.hex() for witness in walk.witnesses]
+            index.append({"kind": "keyed", "signature": list(signature), "witnesses": witnesses})
+        for signature, counted in self._store.counted.items():
+            number = len(index)
+            arrays[f"tokens{number}"] = counted.tokens
+            arrays[f"rounds{number}"] = counted.token_rounds
+            arrays[f"nodes{number}"] = counted.exit_nodes
+            arrays[f"exits{number}"] = counted.exit_rounds
+            index.append({"kind": "counted", "signature": list(signature)})
         arrays["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
             np.savez(file, **arrays)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
         return len(index)
+
+
+def _read_walk(archive: Mapping[str, Any], number: int, witnesses: list[str]) -> StoredWalk:
+    return StoredWalk(
+        row=archive.get(f"row{number}"),
+        tokens=archive[f"tokens{number}"],
+        exit_nodes=archive[f"nodes{number}"],
+        exit_groups=archive[f"groups{number}"],
+        witnesses=tuple(bytes.fromhex(text) for text in witnesses),
+    )
+
+
+def _read_counted(archive: Mapping[str, Any], number: int) -> CountedWalk:
+    return CountedWalk(
+        tokens=archive[f"tokens{number}"],
+        token_rounds=archive[f"rounds{number}"],
+        exit_nodes=archive[f"nodes{number}"],
+        exit_rounds=archive[f"exits{number}"],
+    )
 
 
 def _signature(value: list[Any]) -> tuple[object, ...]:

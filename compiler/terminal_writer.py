@@ -1,7 +1,7 @@
 """Terminals into the arena: positions and closures (see kernels.lexer for the records).
 
-A terminal's block is written relative to its own start and kept with the automaton, so that a grammar which uses a known
-automaton (every JSON Schema's strings, numbers and punctuation) pays for a copy and two additions.
+A terminal's block is written relative to its own start and kept with the automaton, so that a grammar which uses a
+known automaton (every JSON Schema's strings, numbers and punctuation) pays for a copy and two additions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The vocabulary as a trie in flat arrays, in preorder, so that a walk is one forward scan with skips.
 
-Node i carries its byte, its depth and the end of its subtree: nodes ``i + 1 .. end[i] - 1`` are below it, and a walk that
-can't take node i's byte continues at ``end[i]``. Tokens are sorted by their bytes first; then the trie is one pass over
-common prefixes, and the tokens that end at a node are a slice of the sorted ids (several ids may spell the same bytes).
+Node i carries its byte, its depth and the end of its subtree: nodes ``i + 1 .. end[i] - 1`` are below it, and a walk
+that can't take node i's byte continues at ``end[i]``. Tokens are sorted by their bytes first; then the trie is one pass
+over common prefixes, and the tokens that end at a node are a slice of the sorted ids (several may spell the same).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.kernels.trie import build_trie, mark_runs
 
@@ -31,7 +30,7 @@ class TokenTrie:
     first:     where the node's tokens start in ``token_ids``.
     runs:      classes of bytes (see kernels.trie) that hold every byte below the node.
     token_ids: ids sorted by bytes.
-    bytes:     all tokens' bytes, one int32 each, token t at ``starts[t] : starts[t + 1]``.
+    data:      all tokens' bytes, one int32 each, token t at ``starts[t] : starts[t + 1]``.
     """
 
     info: Int32Array
@@ -39,18 +38,19 @@ class TokenTrie:
     first: Int32Array
     runs: Int32Array
     token_ids: Int32Array
-    bytes: Int32Array
+    data: Int32Array
     starts: Int32Array
 
     @property
     def num_nodes(self) -> int:
+        """How many nodes there are, root included."""
         return len(self.info)
 
     def path(self, node: int) -> bytes:
         """The bytes from the root to a node: the beginning of the first token at or below it."""
         depth = (int(self.info[node]) >> 8) & 0xFFF
         start = int(self.starts[self.token_ids[self.first[node]]])
-        return self.bytes[start : start + depth].astype(np.uint8).tobytes()
+        return self.data[start : start + depth].astype(np.uint8).tobytes()
 
 
 def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:
@@ -70,4 +70,4 @@ def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:
     info, end, first = (np.ascontiguousarray(nodes[:count, i]) for i in range(3))
     runs = np.empty(count, np.int32)
     mark_runs(info, runs)
-    return TokenTrie(info=info, end=end, first=first, runs=runs, token_ids=token_ids, bytes=data, starts=starts)
+    return TokenTrie(info=info, end=end, first=first, runs=runs, token_ids=token_ids, data=data, starts=starts)

@@ -38,7 +38,7 @@ def as_uint32_rows(bitmask: Bitmask, words: int) -> npt.NDArray[np.uint32]:
     array = bitmask if isinstance(bitmask, np.ndarray) else bitmask.numpy()
     if array.ndim != 2 or array.shape[1] != words:
         raise ValueError(f"the bitmask has shape {tuple(array.shape)}, needed is (batch, {words})")
-    if array.dtype != np.int32 and array.dtype != np.uint32:
+    if array.dtype not in (np.int32, np.uint32):
         raise ValueError(f"the bitmask has dtype {array.dtype}, needed is int32")
     if not array.flags.c_contiguous or not array.flags.writeable:
         raise ValueError("the bitmask must be C-contiguous and writable")
@@ -57,9 +57,7 @@ def fill_next_token_bitmask_batch(matchers: Sequence[Matcher | None], bitmask: B
             matcher.fill_next_token_bitmask(bitmask, index)
 
 
-def apply_token_bitmask_inplace(
-    logits: torch.Tensor, bitmask: Bitmask, indices: Sequence[int] | None = None
-) -> None:
+def apply_token_bitmask_inplace(logits: torch.Tensor, bitmask: Bitmask, indices: Sequence[int] | None = None) -> None:
     """Set the logits of tokens that are not allowed to -inf.
 
     logits: ``(batch, V)`` or ``(V,)``, floating point, any device; V may exceed the bitmask's bits only by padding ids,

@@ -25,7 +25,7 @@ class Matcher:
     Not thread-safe itself (a text has one author); any number of matchers may share a compiled grammar between threads.
     """
 
-    __slots__ = ("_compiled", "_engine", "_history", "_terminated", "_trie", "_words")
+    __slots__ = ("_bitmask", "_compiled", "_engine", "_history", "_rows", "_terminated", "_trie", "_words")
 
     def __init__(self, compiled: CompiledGrammar) -> None:
         self._compiled = compiled
@@ -34,6 +34,8 @@ class Matcher:
         self._words = compiled.engine.context.words
         self._history = [self._engine.start_position]
         self._terminated = False
+        self._bitmask: Bitmask = None  # the one that was filled last, and its checked view
+        self._rows: npt.NDArray[np.uint32] = np.zeros((0, self._words), np.uint32)
 
     @property
     def compiled(self) -> CompiledGrammar:
@@ -55,7 +57,10 @@ class Matcher:
 
         Stop ids are allowed iff the text so far is complete; after a stop token only stop ids are.
         """
-        rows = as_uint32_rows(bitmask, self._words)
+        if bitmask is not self._bitmask:
+            self._rows = as_uint32_rows(bitmask, self._words)
+            self._bitmask = bitmask
+        rows = self._rows
         if not -len(rows) <= index < len(rows):
             raise IndexError(f"row {index} of a bitmask with {len(rows)} rows")
         index %= len(rows)
@@ -132,7 +137,7 @@ class Matcher:
         return self._terminated
 
     def jump_forward_bytes(self) -> bytes:
-        """The longest continuation that every text from here shares (empty if the text may end here); at most 64 KiB."""
+        """The longest continuation that every text from here shares, at most 64 KiB; empty if the text may end here."""
         if self._terminated:
             return b""
         engine = self._engine
@@ -176,4 +181,4 @@ class Matcher:
             if token_id in self._compiled.vocabulary.stop_token_ids and self._engine.is_accepting(position):
                 return -1
             return 0
-        return self._engine.advance(position, self._trie.bytes, start, end)
+        return self._engine.advance(position, self._trie.data, start, end)

@@ -1,0 +1,1 @@
+"""Hot loops, compiled by numba. They never call Python: they return codes (see ``arena``)."""

@@ -66,6 +66,11 @@ def kernel(signature: str) -> Callable[[Callable[..., Any]], Any]:
 
 FINGERPRINT = _sources_fingerprint()
 
+# Parts of signatures: mem and scratch; the five arrays of the token trie; rows and bitmasks.
+MEMORY = "int32[::1], int32[::1]"
+TRIE = "int32[::1], int32[::1], int32[::1], int32[::1], int32[::1]"
+ROWS = "uint32[:, ::1]"
+
 # Codes. Only what Python must do is a code; "impossible" is 0.
 FULL = -1  # the arena or one of its hash tables must grow
 MISS_NONTERMINAL = -2  # mem[H_MISS] is a nonterminal without productions
@@ -103,13 +108,13 @@ UNKNOWN = -1
 
 
 @kernel("int64(int64, int64)")
-def mix(h, x):  # type: ignore[no-untyped-def]
+def mix(h, x):
     """One round of a multiplicative hash (as in FxHash), kept to 32 bits."""
     return ((((h << 5) & 0xFFFFFFFF) | (h >> 27)) ^ (x & 0xFFFFFFFF)) * 0x9E3779B1 & 0xFFFFFFFF
 
 
 @kernel("int64(int32[::1], int64, int64, int64)")
-def intern(mem, table, fields, length):  # type: ignore[no-untyped-def]
+def intern(mem, table, fields, length):
     """The record whose payload of ``length`` ints stands at TOP + fields: an older one if there is one, else that one.
 
     ``fields`` counts the ints before the payload, hash and length included; the caller initializes them when the
@@ -149,7 +154,7 @@ def intern(mem, table, fields, length):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int64, int64, int64)")
-def memo_get(mem, table, a, b):  # type: ignore[no-untyped-def]
+def memo_get(mem, table, a, b):
     """The value remembered for (a, b), or UNKNOWN."""
     slots = mem[table]
     mask = mem[table + 1]
@@ -165,7 +170,7 @@ def memo_get(mem, table, a, b):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(int32[::1], int64, int64, int64, int64)")
-def memo_put(mem, table, a, b, value):  # type: ignore[no-untyped-def]
+def memo_put(mem, table, a, b, value):
     """Remember ``value`` for (a, b); a > 0, and (a, b) is not yet there."""
     slots = mem[table]
     mask = mem[table + 1]
@@ -183,7 +188,7 @@ def memo_put(mem, table, a, b, value):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(int32[::1], int64, int64, int64)")
-def grow_table(mem, table, is_memo, capacity):  # type: ignore[no-untyped-def]
+def grow_table(mem, table, is_memo, capacity):
     """Move a hash table to ``capacity`` (a power of two) fresh slots at TOP; the caller has made room."""
     old, old_mask = mem[table], mem[table + 1]
     width = 3 if is_memo else 1
@@ -209,6 +214,6 @@ def grow_table(mem, table, is_memo, capacity):  # type: ignore[no-untyped-def]
 
 
 @kernel("boolean(int32[::1])")
-def must_grow(mem):  # type: ignore[no-untyped-def]
+def must_grow(mem):
     """True if a miss must not be worked on before the arena has grown."""
     return mem[H_PRESSURE] != 0 or mem[H_TOP] + SLACK > mem.size

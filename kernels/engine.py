@@ -7,7 +7,7 @@ would compile the tree several times (measured on a prototype: 18 s for one). He
 from __future__ import annotations
 
 import numpy as np
-from grammar_engine.kernels.arena import UNKNOWN, kernel
+from grammar_engine.kernels.arena import MEMORY, ROWS, TRIE, UNKNOWN, kernel
 from grammar_engine.kernels.lexer import free_state, lexer_step
 from grammar_engine.kernels.masks import K_COUNT, K_LIST, K_ROW, mask_of_pair
 from grammar_engine.kernels.parser import starts_of
@@ -23,10 +23,8 @@ OP_COUNTED_WALK = 5  # walks.counted_walk of lexer state a
 OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start free counting
 
 
-@kernel(
-    "int64(int64, int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], uint32[:, ::1], int32[::1], int64, int64, int64)"
-)
-def run(operation, mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, bitmask, data, a, b, c):  # type: ignore[no-untyped-def]
+@kernel(f"int64(int64, {MEMORY}, {TRIE}, {ROWS}, {ROWS}, int32[::1], int64, int64, int64)")
+def run(operation, mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, bitmask, data, a, b, c):
     """One operation of the engine: an address, 0, or a code (see kernels.arena)."""
     if operation == OP_ADVANCE:
         position = np.int64(a)

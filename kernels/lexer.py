@@ -41,7 +41,7 @@ from grammar_engine.kernels.trie import ALL_RUNS, RUNS_OF_BYTE
 
 # Position: a byte range and the closure (state) behind it.
 P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
-# P_KEY: 0, or the key of a shared automaton: its number, whether it is one counted loop, and the loop's bounds (-1: none).
+# P_KEY: 0, or the key of a shared automaton: its number, whether it is one counted loop, its bounds (most -1: none).
 KEY_NUMBER, KEY_COUNTED, KEY_LEAST, KEY_MOST, KEY_SIZE = 0, 1, 2, 3, 4
 # Closure: [number of entries, (target, op, bound)...]; target > 0: position, < 0: minus a terminal that matches.
 # Terminal.
@@ -56,7 +56,8 @@ X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, 
     7,
     8,
 )
-# Lexer state: fields, then payload [is_start, threads, monitors, matches, (position, counter)..., ..., (terminal, counter)...].
+# Lexer state: fields, then payload: is_start, numbers of threads, monitors and matches, then those: (position, counter)
+# of each thread and monitor, (terminal, counter) of each match.
 L_SHARED, L_SHADOWED, L_RUNS, L_NEXT, L_FIELDS = 2, 3, 4, 5, 5 + 256
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
 
@@ -65,11 +66,11 @@ FREE = -(1 << 20)  # where free counting starts
 
 
 @kernel("int64(int64, int64, int64)")
-def counter_after(c, op, bound):  # type: ignore[no-untyped-def]
+def counter_after(c, op, bound):
     """The counter after an entry's operation, or CLOSED if the entry is closed to it (see compiler.automaton).
 
-    Below zero the counter is *free*: rounds are counted from FREE upwards, no bound holds, and leaving the loop keeps the
-    count. One walk in that mode tells for every token how many rounds it begins, whatever the bounds are.
+    Below zero the counter is *free*: rounds are counted from FREE upwards, no bound holds, and leaving the loop keeps
+    the count. One walk in that mode tells for every token how many rounds it begins, whatever the bounds are.
     """
     if op == 0:
         return c
@@ -85,7 +86,7 @@ def counter_after(c, op, bound):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int64, int64, int64, int64, int64)")
-def add_thread(mem, base, count, position, c, ordered):  # type: ignore[no-untyped-def]
+def add_thread(mem, base, count, position, c, ordered):
     """Add a thread to the list of pairs at ``base``; returns the new count. Sorted if unordered; no duplicates."""
     at = base + 2 * count
     if ordered:
@@ -109,7 +110,7 @@ def add_thread(mem, base, count, position, c, ordered):  # type: ignore[no-untyp
 
 
 @kernel("int64(int32[::1], int64)")
-def intern_lexer_state(mem, length):  # type: ignore[no-untyped-def]
+def intern_lexer_state(mem, length):
     """Intern the payload of ``length`` ints at TOP + L_FIELDS; a new state knows which bytes are dead for it."""
     top = mem[H_TOP]
     state = intern(mem, T_LEXER, L_FIELDS, length)
@@ -136,7 +137,7 @@ def intern_lexer_state(mem, length):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int64, int64)")
-def lexer_step(mem, state, byte):  # type: ignore[no-untyped-def]
+def lexer_step(mem, state, byte):
     """The lexer state after ``byte``: an address, 0 if no thread survives and nothing matched, or FULL."""
     known = mem[state + L_NEXT + byte]
     if known != UNKNOWN:
@@ -263,7 +264,7 @@ def lexer_step(mem, state, byte):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int64, int64, int64, int64)")
-def add_closure(mem, base, threads, closure, ordered):  # type: ignore[no-untyped-def]
+def add_closure(mem, base, threads, closure, ordered):
     """Add the threads of a terminal's start to the list at ``base``; returns the new count (or FULL)."""
     entry = closure + 1
     for _ in range(mem[closure]):
@@ -277,7 +278,7 @@ def add_closure(mem, base, threads, closure, ordered):  # type: ignore[no-untype
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64, int64)")
-def lexer_start(mem, scratch, first, count, before):  # type: ignore[no-untyped-def]
+def lexer_start(mem, scratch, first, count, before):
     """The lexer state at the start of a lexeme, for the (loaded) terminals scratch[first:first + count].
 
     ``before``: the lexer state in which the previous lexeme ended, whose threads and monitors must not match from now
@@ -337,7 +338,7 @@ def lexer_start(mem, scratch, first, count, before):  # type: ignore[no-untyped-
 
 
 @kernel("int64(int32[::1], int64)")
-def without_shadows(mem, state):  # type: ignore[no-untyped-def]
+def without_shadows(mem, state):
     """An unordered lexer state less its shadows: itself if it has none, or FULL."""
     if must_grow(mem):
         return FULL
@@ -362,7 +363,7 @@ def without_shadows(mem, state):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int64)")
-def free_state(mem, state):  # type: ignore[no-untyped-def]
+def free_state(mem, state):
     """An unordered lexer state with every counter that is not 0 replaced by FREE, or FULL."""
     if must_grow(mem):
         return FULL
@@ -382,7 +383,7 @@ def free_state(mem, state):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int64)")
-def runs_of(mem, state):  # type: ignore[no-untyped-def]
+def runs_of(mem, state):
     """The classes of bytes (see kernels.trie) of which every byte leads back to the state, or FULL."""
     known = mem[state + L_RUNS]
     if known != UNKNOWN:

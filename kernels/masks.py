@@ -13,7 +13,20 @@ Exact however many lexemes a token spans: the loop follows it through all of the
 from __future__ import annotations
 
 import numpy as np
-from grammar_engine.kernels.arena import FULL, H_ORDERED, H_ROWS_USED, H_TOP, LIMIT, SLACK, kernel, mix, must_grow
+from grammar_engine.kernels.arena import (
+    FULL,
+    H_ORDERED,
+    H_ROWS_USED,
+    H_TOP,
+    LIMIT,
+    MEMORY,
+    ROWS,
+    SLACK,
+    TRIE,
+    kernel,
+    mix,
+    must_grow,
+)
 from grammar_engine.kernels.lexer import L_LIST, L_MATCHES, L_MONITORS, L_NEXT, L_THREADS
 from grammar_engine.kernels.parser import after_match, starts_of
 from grammar_engine.kernels.scratch import (
@@ -36,7 +49,7 @@ Q_MASK, Q_FIELDS = 2, 3
 
 
 @kernel("int64(int32[::1], int64, int64, int64, int64)")
-def first_visit(scratch, epoch, a, b, c):  # type: ignore[no-untyped-def]
+def first_visit(scratch, epoch, a, b, c):
     """1 if (a, b, c) was not seen in this epoch, 0 if it was, LIMIT if too many were."""
     h = mix(mix(mix(np.int64(3), a), b), c)
     slot = (h ^ (h >> 15)) & (VISITED_SLOTS - 1)
@@ -55,7 +68,7 @@ def first_visit(scratch, epoch, a, b, c):  # type: ignore[no-untyped-def]
 
 
 @kernel("void(uint32[:, ::1], int64, int32[::1], int64, int64)")
-def add_to_row(rows, row, ids, first, count):  # type: ignore[no-untyped-def]
+def add_to_row(rows, row, ids, first, count):
     """Set the bits of ids[first:first + count] in a row."""
     for k in range(first, first + count):
         token = ids[k]
@@ -63,8 +76,11 @@ def add_to_row(rows, row, ids, first, count):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64)")
-def targets_of(mem, scratch, configuration, exit_state):  # type: ignore[no-untyped-def]
-    """Where a lexeme that ends in ``exit_state`` leads: (lexer start, configuration) pairs in scratch, their number, or a code."""
+def targets_of(mem, scratch, configuration, exit_state):
+    """Where a lexeme that ends in ``exit_state`` leads: (lexer start, configuration) pairs in scratch.
+
+    Returns their number, or a code.
+    """
     before = 0
     if mem[H_ORDERED] != 0 and mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS] != 0:
         before = exit_state
@@ -88,10 +104,8 @@ def targets_of(mem, scratch, configuration, exit_state):  # type: ignore[no-unty
     return count
 
 
-@kernel(
-    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64)"
-)
-def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, pair):  # type: ignore[no-untyped-def]
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
+def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, pair):
     """The mask of (lexer state, configuration): its address, or a code."""
     known = mem[pair + Q_MASK]
     if known != 0:

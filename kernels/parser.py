@@ -60,7 +60,7 @@ C_START, C_FIELDS = 2, 3
 
 
 @kernel("int64(int32[::1], int64)")
-def expand_state(mem, state):  # type: ignore[no-untyped-def]
+def expand_state(mem, state):
     """Fill in closure, terminals and complete items of an LR state; 0, MISS_NONTERMINAL or FULL."""
     if mem[state + S_CLOSURE] != 0:
         return 0
@@ -134,7 +134,7 @@ def expand_state(mem, state):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int64, int64, int64)")
-def insert_sorted(mem, base, count, value):  # type: ignore[no-untyped-def]
+def insert_sorted(mem, base, count, value):
     """Insert into the sorted list at ``base`` unless present; returns the new count."""
     i = base + count
     while i > base and mem[i - 1] > value:
@@ -148,7 +148,7 @@ def insert_sorted(mem, base, count, value):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int64, int64)")
-def goto_state(mem, state, symbol):  # type: ignore[no-untyped-def]
+def goto_state(mem, state, symbol):
     """The LR state behind ``symbol``; 0 if there is none, or a code."""
     known = memo_get(mem, M_GOTO, state, symbol)
     if known != UNKNOWN:
@@ -185,7 +185,7 @@ def goto_state(mem, state, symbol):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64)")
-def shift(mem, scratch, configuration, terminal):  # type: ignore[no-untyped-def]
+def shift(mem, scratch, configuration, terminal):
     """The configuration after ``terminal``; 0 if it cannot be shifted, or a code.
 
     scratch[0:SCRATCH_SHIFT] holds the edges from below and the current frontier from the middle.
@@ -305,11 +305,11 @@ def shift(mem, scratch, configuration, terminal):  # type: ignore[no-untyped-def
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64)")
-def starts_of(mem, scratch, configuration, before):  # type: ignore[no-untyped-def]
+def starts_of(mem, scratch, configuration, before):
     """The list [n, lexer states...] at the start of a lexeme in a configuration, or a code.
 
-    Unordered lexing: one state for each *wide* terminal (whose rows are worth sharing between grammars: see MISS_ROW) and one
-    for all others; threads of different terminals never speak to each other, so the split changes nothing but rows.
+    Unordered lexing: one state for each *wide* terminal (whose rows are worth sharing between grammars: see MISS_ROW)
+    and one for all others; threads of different terminals never speak to each other, so only rows are affected.
     Leftmost-first: always one. ``before``: see lexer_start.
     """
     if before == 0:
@@ -382,7 +382,7 @@ def starts_of(mem, scratch, configuration, before):  # type: ignore[no-untyped-d
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64, int64)")
-def after_match(mem, scratch, configuration, terminal, as_ignored):  # type: ignore[no-untyped-def]
+def after_match(mem, scratch, configuration, terminal, as_ignored):
     """The configuration after a match, once as a terminal of the rules and once as an ignored one; 0 if it is not one.
 
     Leftmost-first lexing drops an ignored match, as Lark's lexers do; unordered lexing tries both.

@@ -31,7 +31,7 @@ O_ACCEPTING, O_FIELDS = 2, 3
 
 
 @kernel("int64(int32[::1], int64, int64)")
-def intern_pair(mem, state, configuration):  # type: ignore[no-untyped-def]
+def intern_pair(mem, state, configuration):
     """The record of (lexer state, configuration)."""
     top = mem[H_TOP]
     mem[top + Q_FIELDS] = state
@@ -43,7 +43,7 @@ def intern_pair(mem, state, configuration):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64, int64)")
-def add_pair(mem, scratch, count, state, configuration):  # type: ignore[no-untyped-def]
+def add_pair(mem, scratch, count, state, configuration):
     """Add a pair to the sorted list in scratch[SCRATCH_WORK:]; the new count, or a code."""
     if must_grow(mem):
         return FULL
@@ -62,7 +62,7 @@ def add_pair(mem, scratch, count, state, configuration):  # type: ignore[no-unty
 
 
 @kernel("int64(int32[::1], int32[::1], int64)")
-def intern_position(mem, scratch, count):  # type: ignore[no-untyped-def]
+def intern_position(mem, scratch, count):
     """The position made of the pairs in scratch[SCRATCH_WORK:], or FULL."""
     if must_grow(mem) or mem[H_TOP] + count + SLACK > mem.size:
         return FULL
@@ -80,7 +80,7 @@ def intern_position(mem, scratch, count):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64)")
-def position_step(mem, scratch, position, byte):  # type: ignore[no-untyped-def]
+def position_step(mem, scratch, position, byte):
     """The position after a byte; 0 if no thread survives, or a code."""
     ordered = mem[H_ORDERED]
     count = 0

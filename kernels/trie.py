@@ -1,8 +1,8 @@
 """Building the token trie: one pass over the sorted tokens (see compiler.token_trie for the layout).
 
-**Runs.** Most of a vocabulary is words: subtrees in which every byte belongs to one small class. A lexer state that every
-byte of such a class leads back to itself (the inside of a string, ``[a-z0-9]+``) takes the whole subtree at once, without
-looking at its nodes. The classes are nested, from digits to the printable ASCII of a JSON string.
+**Runs.** Most of a vocabulary is words: subtrees in which every byte belongs to one small class. A lexer state that
+every byte of such a class leads back to itself (the inside of a string, ``[a-z0-9]+``) takes the whole subtree at once,
+without looking at its nodes. The classes are nested, from digits to the printable ASCII of a JSON string.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RUNS_OF_BYTE = _runs_of_bytes()  # bit c: the byte is in class c
 
 
 @kernel("int64(int32[::1], int32[::1])")
-def mark_runs(info, runs):  # type: ignore[no-untyped-def]
+def mark_runs(info, runs):
     """runs[i] := the classes that hold every byte below node i."""
     path = np.zeros(4096, np.int64)
     for i in range(info.size):
@@ -54,7 +54,7 @@ def mark_runs(info, runs):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int32[::1], int32[::1], int32[:, ::1])")
-def build_trie(data, starts, order, nodes):  # type: ignore[no-untyped-def]
+def build_trie(data, starts, order, nodes):
     """Fill ``nodes`` (info, end, first) in preorder; returns their number, or -1 if a node has too many tokens."""
     stack = np.zeros(4096, np.int32)
     nodes[0, 0] = 0

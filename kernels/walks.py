@@ -1,6 +1,6 @@
 """Walks over the token trie: which tokens stay inside a lexeme, and where it can end.
 
-    walk(L, node)     the tokens below a trie node that stay inside the lexeme, and the exits: (node', L') where it can end.
+    walk(L, node)     the tokens below a trie node that stay inside the lexeme, and the exits (node', L') where it ends.
                       Depends on the lexer state and the vocabulary alone, so one walk serves every configuration.
 
 A walk is one scan over the nodes in preorder: a node whose byte the lexer state above cannot read is skipped with its
@@ -20,8 +20,11 @@ from grammar_engine.kernels.arena import (
     H_TOP,
     H_VISITS,
     M_WALK,
+    MEMORY,
     MISS_ROW,
+    ROWS,
     SLACK,
+    TRIE,
     UNKNOWN,
     kernel,
     memo_get,
@@ -54,8 +57,8 @@ from grammar_engine.kernels.scratch import SCRATCH_EXITS, SCRATCH_WALK
 # Walk: [row or -1, tokens, exits, token ids..., (node, lexer state)...].
 W_ROW, W_TOKENS, W_EXITS, W_LIST = 0, 1, 2, 3
 
-# Common walk of a counted loop: [exits, lexer state behind the loop, most rounds that a token begins, a row (or -1) for each
-# number of rounds left from 0 to that, (node, rounds)...].
+# Common walk of a counted loop: [exits, lexer state behind the loop, most rounds that a token begins, a row (or -1) for
+# each number of rounds left from 0 to that, (node, rounds)...].
 B_EXITS, B_AFTER, B_ROUNDS, B_ROWS = 0, 1, 2, 3
 
 # Trie node: byte | depth << 8 | number of tokens << 20.
@@ -66,7 +69,7 @@ RUN_NODES = 2  # subtrees of at most so many nodes are not worth asking for runs
 
 
 @kernel("int64(int32[::1], uint32[:, ::1])")
-def new_row(mem, rows):  # type: ignore[no-untyped-def]
+def new_row(mem, rows):
     """A zeroed row of the pool, or FULL_ROWS."""
     row = mem[H_ROWS_USED]
     if row >= rows.shape[0]:
@@ -76,10 +79,8 @@ def new_row(mem, rows):  # type: ignore[no-untyped-def]
     return row
 
 
-@kernel(
-    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)"
-)
-def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
+def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):
     """A walk by following every trie node that the lexer state can read."""
     exits_at = SCRATCH_EXITS
     tokens_at = exits_at + 3 * node_info.size
@@ -163,8 +164,8 @@ def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_i
     return top
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int64)")
-def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, state):  # type: ignore[no-untyped-def]
+@kernel(f"int64({MEMORY}, {TRIE}, int64)")
+def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, state):
     """A walk from the root in free counting (see lexer.counter_after), for lexer states inside one counted loop.
 
     Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
@@ -219,8 +220,8 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token
 
 
 @kernel("int64(int32[::1], int64)")
-def counter_in_loop(mem, state):  # type: ignore[no-untyped-def]
-    """The one counter of a state whose threads are all in (or just behind) one counted loop; 0 if it is not of that kind."""
+def counter_in_loop(mem, state):
+    """The one counter of a state whose threads are all in (or just behind) one counted loop; 0 for other states."""
     counter = 0
     key = 0
     for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
@@ -230,17 +231,18 @@ def counter_in_loop(mem, state):  # type: ignore[no-untyped-def]
             return 0
         c = mem[i + 1]
         if c != 0:
-            if counter != 0 and c != counter:
+            if counter == 0:
+                counter = c
+            elif counter != c:
                 return 0
-            counter = c
     return counter if mem[H_ORDERED] == 0 else 0
 
 
 @kernel("int64(int32[::1], int64, int64)")
-def walk_in_loop(mem, state, counter):  # type: ignore[no-untyped-def]
+def walk_in_loop(mem, state, counter):
     """The walk from the root of a state in a counted loop: the loop's common walk, cut to the rounds that are left.
 
-    The common walk (``B_``) is remembered under the state in free counting; MISS_ROW if it, or the row, is not there yet.
+    The common walk (``B_``) is remembered under the state in free counting; MISS_ROW if it or the row is missing.
     """
     free = free_state(mem, state)
     if free < 0:
@@ -282,7 +284,7 @@ def walk_in_loop(mem, state, counter):  # type: ignore[no-untyped-def]
 
 
 @kernel("int64(int32[::1], int64, int64)")
-def shadow_reads(mem, state, byte):  # type: ignore[no-untyped-def]
+def shadow_reads(mem, state, byte):
     """1 if some shadow of the state can read the byte."""
     for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
         position = mem[i]
@@ -291,10 +293,8 @@ def shadow_reads(mem, state, byte):  # type: ignore[no-untyped-def]
     return 0
 
 
-@kernel(
-    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)"
-)
-def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
+def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):
     """A walk of a state without shadows: remembered, or put together from what the vocabulary knows, or done."""
     known = memo_get(mem, M_WALK, state, node)
     if known != UNKNOWN:
@@ -308,11 +308,9 @@ def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, to
     return plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
 
 
-@kernel(
-    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)"
-)
-def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
-    """The walk of a state with shadows (unordered lexing): that of the state without them, but for the exits they forbid.
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
+def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):
+    """The walk of a state with shadows (unordered lexing): that of the state without them, less the exits they forbid.
 
     Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
     """
@@ -384,10 +382,8 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
     return top
 
 
-@kernel(
-    "int64(int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1], int64, int64)"
-)
-def walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):  # type: ignore[no-untyped-def]
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
+def walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):
     """The walk of a lexer state below a trie node: its address, or a code."""
     if mem[state + L_SHADOWED] == 0 or mem[H_ORDERED] != 0:
         return unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)

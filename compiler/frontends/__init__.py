@@ -1,0 +1,1 @@
+"""Front ends: each turns one kind of source into a ``compiler.ir.Grammar``."""

@@ -236,9 +236,7 @@ def _plain_rules(loaded: LoadedGrammar, table: TerminalTable) -> tuple[list[list
         return ~choices[name]
 
     for rule in loaded.rules:
-        symbols = [
-            (symbol.name, isinstance(symbol, NonTerminal)) for symbol in rule.expansion
-        ]
+        symbols = [(symbol.name, isinstance(symbol, NonTerminal)) for symbol in rule.expansion]
         if any(not is_rule and table.lost.intersection(table.ids[name]) for name, is_rule in symbols):
             continue
         rules[number[rule.origin.name]].append(tuple(symbol_of(name, is_rule) for name, is_rule in symbols))

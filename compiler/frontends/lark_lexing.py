@@ -131,9 +131,7 @@ class TerminalView:
         return True
 
     def _reached(self, states: frozenset[int], byte: int) -> frozenset[int]:
-        return frozenset(
-            target for state in states for low, high, target in self.moves(state) if low <= byte <= high
-        )
+        return frozenset(target for state in states for low, high, target in self.moves(state) if low <= byte <= high)
 
     def _after(self, threads: tuple[int, ...], byte: int) -> tuple[int, ...]:
         found: dict[int, None] = {}

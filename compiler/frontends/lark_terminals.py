@@ -52,9 +52,7 @@ def unordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> Termina
     count = len(table.terminals)
     ignored = set(table.ignored).difference(copied).union(range(count, count + len(copied)))
     copies = (table.terminals[index] for index in copied)
-    return replace(
-        table, terminals=(*table.terminals, *copies), ignored=tuple(sorted(ignored)), lost=frozenset()
-    )
+    return replace(table, terminals=(*table.terminals, *copies), ignored=tuple(sorted(ignored)), lost=frozenset())
 
 
 def plain_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:

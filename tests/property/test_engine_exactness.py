@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton
 from grammar_engine.compiler.compiled import GrammarCompiler
+from grammar_engine.compiler.errors import UnsatisfiableGrammarError
 from grammar_engine.compiler.ir import EagerGrammar, Lexing, Terminal
 from grammar_engine.compiler.normalize import normalize
-from grammar_engine.compiler.errors import UnsatisfiableGrammarError
 from grammar_engine.compiler.reference import ReferenceRecognizer
 from grammar_engine.compiler.vocabulary import Vocabulary
+
 from grammar_engine.matcher import Matcher
 
 ALPHABET = b"ab(),"
@@ -66,7 +67,9 @@ def wide_terminal(rng: random.Random, number: int) -> Terminal:
     low = rng.randint(0, 3)
     high = rng.choice([low + rng.randint(1, 4), None])
     counted = rng.random() < 0.7
-    enter, again, leave = ((ENTER, 0), (AGAIN, high if high is not None else -low), (EXIT, low)) if counted else ((KEEP, 0),) * 3
+    enter, again, leave = (
+        ((ENTER, 0), (AGAIN, high if high is not None else -low), (EXIT, low)) if counted else ((KEEP, 0),) * 3
+    )
     if counted and high is None and low == 0:
         enter = again = leave = (KEEP, 0)
     first = [(1, *enter), (2, *enter)] + ([(3, KEEP, 0)] if low == 0 or not counted else [])
@@ -106,7 +109,11 @@ def random_grammar(rng: random.Random, lexing: Lexing) -> EagerGrammar | None:
     if lexing is Lexing.LEFTMOST:
         regexes = [i for i, t in enumerate(terminals) if not isinstance(t.automaton, bytes)]
         terminals = [
-            Terminal(name=t.name, automaton=t.automaton, unless=tuple(regexes) if isinstance(t.automaton, bytes) and rng.random() < 0.4 else ())
+            Terminal(
+                name=t.name,
+                automaton=t.automaton,
+                unless=tuple(regexes) if isinstance(t.automaton, bytes) and rng.random() < 0.4 else (),
+            )
             for t in terminals
         ]
     nonterminals = rng.randint(1, 4)
@@ -117,7 +124,8 @@ def random_grammar(rng: random.Random, lexing: Lexing) -> EagerGrammar | None:
             length = rng.choice([0, 1, 1, 2, 2, 3])
             productions.append(
                 tuple(
-                    rng.randrange(len(terminals)) if rng.random() < 0.6 else ~rng.randrange(nonterminals) for _ in range(length)
+                    rng.randrange(len(terminals)) if rng.random() < 0.6 else ~rng.randrange(nonterminals)
+                    for _ in range(length)
                 )
             )
         rules.append(productions)

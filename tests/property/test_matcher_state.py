@@ -9,10 +9,11 @@ import pytest
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
 from grammar_engine.compiler.ir import EagerGrammar, Terminal
 from grammar_engine.compiler.vocabulary import Vocabulary
-from grammar_engine.matcher import Matcher
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from grammar_engine.matcher import Matcher
 
 TOKENS = [b"(", b")", b"a", b"+", b"((", b"a)", b"a+a", b"+a", b")+(", b"a+(", b"x", None, None]
 STOP = len(TOKENS) - 1
@@ -97,9 +98,15 @@ def test_refused_input_changes_nothing() -> None:
 
 
 def test_jump_forward_is_the_longest_forced_text() -> None:
-    terminals = [Terminal(name="k", automaton=b"key: "), Terminal(name="a", automaton=b"apple"), Terminal(name="b", automaton=b"apricot")]
+    terminals = [
+        Terminal(name="k", automaton=b"key: "),
+        Terminal(name="a", automaton=b"apple"),
+        Terminal(name="b", automaton=b"apricot"),
+    ]
     grammar = EagerGrammar(start=0, rules=[[(0, 1), (0, 2)]], terminals=terminals)
-    compiled = GrammarCompiler(Vocabulary([bytes([b]) for b in range(256)] + [None], stop_token_ids=[256]), cache_dir="").compile_grammar(grammar)
+    compiled = GrammarCompiler(
+        Vocabulary([bytes([b]) for b in range(256)] + [None], stop_token_ids=[256]), cache_dir=""
+    ).compile_grammar(grammar)
     matcher = Matcher(compiled)
     assert matcher.jump_forward_bytes() == b"key: ap"
     assert matcher.accept_bytes(b"key: apr")

@@ -1,8 +1,8 @@
 """Property names: their one spelling, and the terminal of all names but some.
 
 A name is spelled as ``json.dumps(name, ensure_ascii=False)`` spells it: escapes only where JSON asks for them. Then
-a name has one spelling, and "any other name" is one automaton, the same in every schema (so that its mask rows are shared),
-less a few excluded texts (``Terminal.excluded``). String *values* may be spelled in every way that JSON allows.
+a name has one spelling, and "any other name" is one automaton, the same in every schema (so that its mask rows are
+shared), less a few excluded texts (``Terminal.excluded``). String *values* have every spelling that JSON allows.
 """
 
 from __future__ import annotations
