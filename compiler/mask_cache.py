@@ -22,7 +22,7 @@ from grammar_engine.compiler.mask_store import CountedWalk, MaskStore, StoredWal
 if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
 
-FORMAT = 2  # raise when walks, signatures or automaton keys change their meaning
+FORMAT = 3  # raise when walks, signatures or automaton keys change their meaning
 
 
 class MaskCache:
@@ -50,7 +50,8 @@ class MaskCache:
         if path is None or not path.is_file():
             return 0
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # numpy leaves a file that it opened itself open when the content is damaged.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 index = json.loads(bytes(archive["index"]).decode())
                 for number, item in enumerate(index):
                     signature = _signature(item["signature"])
@@ -74,9 +75,9 @@ class MaskCache:
             if walk.row is not None:
                 arrays[f"row{number}"] = walk.row
             arrays[f"tokens{number}"] = walk.tokens
-            arrays[f"nodes{number}"] = walk.exit_nodes
-            arrays[f"groups{number}"] = walk.exit_groups
-            witnesses = [witness.hex() for witness in walk.witnesses]
+            for group, (_, nodes) in enumerate(walk.exits):
+                arrays[f"nodes{number}_{group}"] = nodes
+            witnesses = [witness.hex() for witness, _ in walk.exits]
             index.append({"kind": "keyed", "signature": list(signature), "witnesses": witnesses})
         for signature, counted in self._store.counted.items():
             number = len(index)
@@ -97,9 +98,9 @@ def _read_walk(archive: Mapping[str, Any], number: int, witnesses: list[str]) ->
     return StoredWalk(
         row=archive.get(f"row{number}"),
         tokens=archive[f"tokens{number}"],
-        exit_nodes=archive[f"nodes{number}"],
-        exit_groups=archive[f"groups{number}"],
-        witnesses=tuple(bytes.fromhex(text) for text in witnesses),
+        exits=tuple(
+            (bytes.fromhex(witness), archive[f"nodes{number}_{group}"]) for group, witness in enumerate(witnesses)
+        ),
     )
 
 

@@ -20,19 +20,20 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredWalk:
-    """One walk from the root: row (uint32 ``(ceil(V/32),)``) or None, token ids, exit nodes with the group of each."""
+    """One walk from the root: row (uint32 ``(ceil(V/32),)``) or None, token ids, and groups of exits.
+
+    exits: for each group the bytes that lead to its first node (a witness), and its trie nodes.
+    """
 
     row: npt.NDArray[np.uint32] | None
     tokens: npt.NDArray[np.int32]
-    exit_nodes: npt.NDArray[np.int32]
-    exit_groups: npt.NDArray[np.int32]
-    witnesses: tuple[bytes, ...]
+    exits: tuple[tuple[bytes, npt.NDArray[np.int32]], ...]
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
         row = 0 if self.row is None else self.row.nbytes
-        return row + self.tokens.nbytes + self.exit_nodes.nbytes + self.exit_groups.nbytes
+        return row + self.tokens.nbytes + sum(nodes.nbytes for _, nodes in self.exits)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

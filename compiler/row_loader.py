@@ -85,24 +85,25 @@ class RowLoader:
     def _export(self, walk: int) -> StoredWalk:
         engine = self._engine
         mem = engine.mem
-        row, tokens, exits = (int(mem[walk + i]) for i in range(3))
-        first = walk + walks.W_LIST
-        pairs = mem[first + tokens : first + tokens + 2 * exits].reshape(exits, 2)
-        _, witnesses, groups = np.unique(pairs[:, 1], return_index=True, return_inverse=True)
-        nodes = pairs[:, 0].copy()
+        row, tokens, groups = (int(mem[walk + i]) for i in range(3))
+        at = walk + walks.W_LIST + tokens
+        exits: list[tuple[bytes, Int32Array]] = []
+        for _ in range(groups):
+            nodes = mem[at + 2 : at + 2 + int(mem[at + 1])].copy()
+            exits.append((engine.context.trie.path(int(nodes[0])), nodes))
+            at += 2 + len(nodes)
         return StoredWalk(
             row=engine.rows[row].copy() if row >= 0 else None,
-            tokens=mem[first : first + tokens].copy(),
-            exit_nodes=nodes,
-            exit_groups=groups.astype(np.int32),
-            witnesses=tuple(engine.context.trie.path(int(nodes[w])) for w in witnesses),
+            tokens=mem[walk + walks.W_LIST : walk + walks.W_LIST + tokens].copy(),
+            exits=tuple(exits),
         )
 
     def _import(self, state: int, signature: Signature, stored: StoredWalk) -> None:
         row = -1 if stored.row is None else self._row(signature, -1, stored.row)
-        states = np.array([self._after(state, witness) for witness in stored.witnesses], np.int32)
-        exit_states = states[stored.exit_groups] if len(states) else states
-        self._write(state, row, stored.tokens, stored.exit_nodes, exit_states)
+        parts = [np.array([row, len(stored.tokens), len(stored.exits)], np.int32), stored.tokens]
+        for witness, nodes in stored.exits:
+            parts += [np.array([self._after(state, witness), len(nodes)], np.int32), nodes]
+        self._remember(state, self._engine.append(np.concatenate(parts)))
 
     # -- counted --------------------------------------------------------------------------------------------------
 
@@ -176,14 +177,6 @@ class RowLoader:
         for byte in data:
             state = self._engine.call(OP_STEP, state, byte)
         return state
-
-    def _write(self, state: int, row: int, tokens: Int32Array, nodes: Int32Array, states: Int32Array) -> None:
-        block = np.empty(walks.W_LIST + len(tokens) + 2 * len(nodes), np.int32)
-        block[walks.W_ROW], block[walks.W_TOKENS], block[walks.W_EXITS] = row, len(tokens), len(nodes)
-        block[walks.W_LIST : walks.W_LIST + len(tokens)] = tokens
-        block[walks.W_LIST + len(tokens) :: 2] = nodes
-        block[walks.W_LIST + len(tokens) + 1 :: 2] = states
-        self._remember(state, self._engine.append(block))
 
     def _remember(self, state: int, walk: int) -> None:
         engine = self._engine

@@ -58,7 +58,7 @@ X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, 
 )
 # Lexer state: fields, then payload: is_start, numbers of threads, monitors and matches, then those: (position, counter)
 # of each thread and monitor, (terminal, counter) of each match.
-L_SHARED, L_SHADOWED, L_RUNS, L_NEXT, L_FIELDS = 2, 3, 4, 5, 5 + 256
+L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_NEXT, L_FIELDS = 2, 3, 4, 5, 6, 7, 7 + 256
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
 
 CLOSED = -(1 << 30)  # no counter: the entry may not be taken
@@ -133,6 +133,7 @@ def intern_lexer_state(mem, length):
         mem[state + L_SHARED] = shared
         mem[state + L_SHADOWED] = shadowed
         mem[state + L_RUNS] = UNKNOWN
+        mem[state + L_MARK] = 0
     return state
 
 

@@ -19,11 +19,15 @@ from grammar_engine.kernels.arena import (
     H_ROWS_USED,
     H_TOP,
     LIMIT,
+    M_VIABLE,
     MEMORY,
     ROWS,
     SLACK,
     TRIE,
+    UNKNOWN,
     kernel,
+    memo_get,
+    memo_put,
     mix,
     must_grow,
 )
@@ -40,7 +44,7 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_WORK_SIZE,
     VISITED_SLOTS,
 )
-from grammar_engine.kernels.walks import MANY, NODE_TOKENS, W_EXITS, W_LIST, W_ROW, W_TOKENS, new_row, walk
+from grammar_engine.kernels.walks import MANY, NODE_TOKENS, W_GROUPS, W_LIST, W_ROW, W_TOKENS, new_row, walk
 
 # Mask: [row or -1, number of ids, ids...].
 K_ROW, K_COUNT, K_LIST = 0, 1, 2
@@ -65,14 +69,6 @@ def first_visit(scratch, epoch, a, b, c):
             return 0
         slot = (slot + 1) & (VISITED_SLOTS - 1)
     return LIMIT
-
-
-@kernel("void(uint32[:, ::1], int64, int32[::1], int64, int64)")
-def add_to_row(rows, row, ids, first, count):
-    """Set the bits of ids[first:first + count] in a row."""
-    for k in range(first, first + count):
-        token = ids[k]
-        rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64)")
@@ -104,6 +100,52 @@ def targets_of(mem, scratch, configuration, exit_state):
     return count
 
 
+@kernel(f"int64({MEMORY}, int32[::1], int32[::1], int64, int64)")
+def viable_exits(mem, scratch, node_info, node_end, group, start):
+    """Of a group of exits, the nodes below which a lexeme begun in ``start`` finds a byte: [n, nodes...], or FULL.
+
+    Most exits lead nowhere (behind digits only digits, behind spaces only spaces), and which ones do depends on the
+    group and the start alone, so a long list of exits is looked through once, not for every configuration.
+    """
+    known = memo_get(mem, M_VIABLE, group, start)
+    if known != UNKNOWN:
+        return known
+    nodes = mem[group + 1]
+    if must_grow(mem) or mem[H_TOP] + nodes + SLACK > mem.size:
+        return FULL
+    result = mem[H_TOP]
+    at = result + 1
+    if mem[start + L_THREADS] != 0:
+        for k in range(group + 2, group + 2 + nodes):
+            child = mem[k] + 1
+            end = node_end[mem[k]]
+            while child < end and mem[start + L_NEXT + (node_info[child] & 0xFF)] == 0:
+                child = node_end[child]
+            if child < end:
+                mem[at] = mem[k]
+                at += 1
+    mem[result] = at - result - 1
+    mem[H_TOP] = at
+    memo_put(mem, M_VIABLE, group, start, result)
+    return result
+
+
+@kernel(f"int64({MEMORY}, {ROWS}, int64, int64, int64)")
+def spill(mem, scratch, rows, base, own, ids):
+    """Put the ids in scratch into the mask's own row, made of row ``base`` if ``own`` is -1; the row, or a code."""
+    if own < 0:
+        own = new_row(mem, rows)
+        if own < 0:
+            return own
+        if base >= 0:
+            for w in range(rows.shape[1]):
+                rows[own, w] = rows[base, w]
+    for k in range(SCRATCH_IDS, SCRATCH_IDS + ids):
+        token = scratch[k]
+        rows[own, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
+    return own
+
+
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
 def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, pair):
     """The mask of (lexer state, configuration): its address, or a code."""
@@ -121,100 +163,93 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
     ids = 0
     base = -1  # the one row that is taken as it is
     own = -1  # a row of this mask's own, once one is not enough
-    while done < todo:
+    code = 0
+    while done < todo and code >= 0:
         at = SCRATCH_WORK + 3 * done
         state, node, configuration = scratch[at], scratch[at + 1], scratch[at + 2]
         done += 1
         found = walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
         if found < 0:
-            if own >= 0 and mem[H_ROWS_USED] == own + 1:
-                mem[H_ROWS_USED] = own
-            return found
-        if mem[found + W_ROW] >= 0:
+            code = found
+            break
+        row = mem[found + W_ROW]
+        if row >= 0:
             if base < 0:
-                base = mem[found + W_ROW]
-            elif base != mem[found + W_ROW]:
+                base = row
+            elif base != row:
                 if own < 0:
-                    own = new_row(mem, rows)
+                    own = spill(mem, scratch, rows, base, own, 0)
                     if own < 0:
-                        return own
-                    for w in range(rows.shape[1]):
-                        rows[own, w] = rows[base, w]
-                other = mem[found + W_ROW]
+                        code = own
+                        break
+                    base = own
                 for w in range(rows.shape[1]):
-                    rows[own, w] |= rows[other, w]
-        count = mem[found + W_TOKENS]
-        if ids + count >= SCRATCH_IDS_SIZE:
-            if own < 0:
-                own = new_row(mem, rows)
+                    rows[own, w] |= rows[row, w]
+        at = found + W_LIST
+        for k in range(at, at + mem[found + W_TOKENS]):
+            if ids == SCRATCH_IDS_SIZE:
+                own = spill(mem, scratch, rows, base, own, ids)
                 if own < 0:
-                    return own
-                if base >= 0:
-                    for w in range(rows.shape[1]):
-                        rows[own, w] = rows[base, w]
+                    code = own
+                    break
                 base = own
-            add_to_row(rows, own, scratch, SCRATCH_IDS, ids)
-            ids = 0
-        for k in range(found + W_LIST, found + W_LIST + count):
+                ids = 0
             scratch[SCRATCH_IDS + ids] = mem[k]
             ids += 1
-        exits = found + W_LIST + count
-        last_state = 0
-        targets = 0
-        for k in range(exits, exits + 2 * mem[found + W_EXITS], 2):
-            exit_node = mem[k]
-            exit_state = mem[k + 1]
-            if exit_state != last_state:  # neighbours mostly end in the same state
-                targets = targets_of(mem, scratch, configuration, exit_state)
-                if targets < 0:
-                    if own >= 0 and mem[H_ROWS_USED] == own + 1:
-                        mem[H_ROWS_USED] = own
-                    return targets
-                last_state = exit_state
-            end = node_end[exit_node]
-            for t in range(SCRATCH_TARGETS, SCRATCH_TARGETS + 2 * targets, 2):
-                # Most exits lead nowhere (behind digits only digits, behind spaces only spaces): look before walking.
-                start = scratch[t]
-                child = exit_node + 1
-                if mem[start + L_THREADS] == 0:
-                    child = end
-                while child < end and mem[start + L_NEXT + (node_info[child] & 0xFF)] == 0:
-                    child = node_end[child]
-                if child >= end:
-                    continue
-                new = first_visit(scratch, epoch, start, exit_node, scratch[t + 1])
-                if new < 0 or 3 * todo + 3 >= SCRATCH_WORK_SIZE:
-                    return LIMIT
-                if new:
-                    work = SCRATCH_WORK + 3 * todo
-                    scratch[work] = start
-                    scratch[work + 1] = exit_node
-                    scratch[work + 2] = scratch[t + 1]
-                    todo += 1
-            if targets > 0 and mem[exit_state + L_THREADS] == 0:
-                count = node_info[exit_node] >> NODE_TOKENS
-                if count != 0:
-                    first = node_token[exit_node]
-                    if ids + count >= SCRATCH_IDS_SIZE:
-                        return LIMIT
+        at += mem[found + W_TOKENS]
+        for _ in range(mem[found + W_GROUPS]):
+            group = at
+            at += 2 + mem[group + 1]
+            targets = targets_of(mem, scratch, configuration, mem[group])
+            if targets < 0:
+                code = targets
+                break
+            if targets > 0 and mem[mem[group] + L_THREADS] == 0:
+                for k in range(group + 2, at):
+                    count = node_info[mem[k]] >> NODE_TOKENS
+                    if count == 0:
+                        continue
+                    if ids + count > SCRATCH_IDS_SIZE:
+                        own = spill(mem, scratch, rows, base, own, ids)
+                        if own < 0:
+                            code = own
+                            break
+                        base = own
+                        ids = 0
+                    first = node_token[mem[k]]
                     for t in range(first, first + count):
                         scratch[SCRATCH_IDS + ids] = token_ids[t]
                         ids += 1
-    if own < 0 and ids > MANY:
-        own = new_row(mem, rows)
+            for t in range(SCRATCH_TARGETS, SCRATCH_TARGETS + 2 * targets, 2):
+                viable = viable_exits(mem, scratch, node_info, node_end, group, scratch[t])
+                if viable < 0:
+                    code = viable
+                    break
+                for k in range(viable + 1, viable + 1 + mem[viable]):
+                    new = first_visit(scratch, epoch, scratch[t], mem[k], scratch[t + 1])
+                    if new < 0 or 3 * todo + 3 >= SCRATCH_WORK_SIZE:
+                        code = LIMIT
+                        break
+                    if new:
+                        work = SCRATCH_WORK + 3 * todo
+                        scratch[work] = scratch[t]
+                        scratch[work + 1] = mem[k]
+                        scratch[work + 2] = scratch[t + 1]
+                        todo += 1
+            if code < 0:
+                break
+    if code >= 0 and (own >= 0 or ids > MANY):
+        own = spill(mem, scratch, rows, base, own, ids)
         if own < 0:
             return own
-        if base >= 0:
-            for w in range(rows.shape[1]):
-                rows[own, w] = rows[base, w]
-    if own >= 0:
-        add_to_row(rows, own, scratch, SCRATCH_IDS, ids)
         ids = 0
         base = own
-    if must_grow(mem) or mem[H_TOP] + ids + SLACK > mem.size:
+    if code >= 0 and (must_grow(mem) or mem[H_TOP] + ids + SLACK > mem.size):
+        code = FULL
+    if code < 0:
         if own >= 0 and mem[H_ROWS_USED] == own + 1:
             mem[H_ROWS_USED] = own
-        return FULL
+        return code
     top = mem[H_TOP]
     mem[top + K_ROW] = base
     mem[top + K_COUNT] = ids

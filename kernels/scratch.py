@@ -16,11 +16,9 @@ SCRATCH_IDS_SIZE = 1 << 14
 SCRATCH_TARGETS = SCRATCH_IDS + SCRATCH_IDS_SIZE  # where the lexemes that end at an exit lead
 SCRATCH_TARGETS_SIZE = 1 << 13
 SCRATCH_WALK = SCRATCH_TARGETS + SCRATCH_TARGETS_SIZE  # stack of lexer states, by depth in the trie
-SCRATCH_EXITS = SCRATCH_WALK + (
-    1 << 12
-)  # exits of a walk, at most three ints for each node of the trie; then token ids
+SCRATCH_EXITS = SCRATCH_WALK + (1 << 12)  # exits of a walk, at most six ints for each node of the trie; then token ids
 
 
 def scratch_size(num_nodes: int, num_tokens: int) -> int:
     """How many ints are enough for a trie of so many nodes and tokens."""
-    return SCRATCH_EXITS + 3 * num_nodes + 2 * num_tokens + 64
+    return SCRATCH_EXITS + 6 * num_nodes + 2 * num_tokens + 64

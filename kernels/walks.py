@@ -13,6 +13,7 @@ import numpy as np
 from grammar_engine.kernels.arena import (
     FULL,
     FULL_ROWS,
+    H_EPOCH,
     H_MISS,
     H_NO_ROW_MISS,
     H_ORDERED,
@@ -36,7 +37,9 @@ from grammar_engine.kernels.lexer import (
     KEY_COUNTED,
     KEY_LEAST,
     KEY_MOST,
+    L_GROUP,
     L_LIST,
+    L_MARK,
     L_MATCHES,
     L_MONITORS,
     L_NEXT,
@@ -54,8 +57,8 @@ from grammar_engine.kernels.lexer import (
 )
 from grammar_engine.kernels.scratch import SCRATCH_EXITS, SCRATCH_WALK
 
-# Walk: [row or -1, tokens, exits, token ids..., (node, lexer state)...].
-W_ROW, W_TOKENS, W_EXITS, W_LIST = 0, 1, 2, 3
+# Walk: [row or -1, tokens, groups, token ids..., groups of exits: [lexer state, nodes, node...]...].
+W_ROW, W_TOKENS, W_GROUPS, W_LIST = 0, 1, 2, 3
 
 # Common walk of a counted loop: [exits, lexer state behind the loop, most rounds that a token begins, a row (or -1) for
 # each number of rounds left from 0 to that, (node, rounds)...].
@@ -79,11 +82,46 @@ def new_row(mem, rows):
     return row
 
 
+@kernel(f"int64({MEMORY}, int64, int64, int64)")
+def finish_walk(mem, scratch, record, exits_at, exits):
+    """Write the exits, (node, lexer state) pairs in scratch, into a walk's record at TOP, grouped by lexer state.
+
+    In a group the nodes keep their order. The caller has made room for three ints per exit.
+    """
+    mem[H_EPOCH] += 1
+    epoch = mem[H_EPOCH]
+    groups = 0
+    states_at = exits_at + 2 * exits
+    for k in range(exits_at, exits_at + 2 * exits, 2):
+        state = scratch[k + 1]
+        if mem[state + L_MARK] != epoch:
+            mem[state + L_MARK] = epoch
+            mem[state + L_GROUP] = 0
+            scratch[states_at + groups] = state
+            groups += 1
+        mem[state + L_GROUP] += 1
+    at = record + W_LIST + mem[record + W_TOKENS]
+    for g in range(states_at, states_at + groups):
+        state = scratch[g]
+        count = mem[state + L_GROUP]
+        mem[at] = state
+        mem[at + 1] = count
+        mem[state + L_GROUP] = at + 2
+        at += 2 + count
+    for k in range(exits_at, exits_at + 2 * exits, 2):
+        state = scratch[k + 1]
+        mem[mem[state + L_GROUP]] = scratch[k]
+        mem[state + L_GROUP] += 1
+    mem[record + W_GROUPS] = groups
+    mem[H_TOP] = at
+    return groups
+
+
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
 def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):
     """A walk by following every trie node that the lexer state can read."""
     exits_at = SCRATCH_EXITS
-    tokens_at = exits_at + 3 * node_info.size
+    tokens_at = exits_at + 6 * node_info.size
     exits = 0
     tokens = 0
     visits = 0
@@ -148,18 +186,15 @@ def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_i
             rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
         listed = 0
     top = mem[H_TOP]
-    if top + W_LIST + listed + 2 * exits + SLACK > mem.size:
+    if top + W_LIST + listed + 3 * exits + SLACK > mem.size:
         if row >= 0:
             mem[H_ROWS_USED] -= 1
         return FULL
     mem[top + W_ROW] = row
     mem[top + W_TOKENS] = listed
-    mem[top + W_EXITS] = exits
     for k in range(listed):
         mem[top + W_LIST + k] = scratch[tokens_at + k]
-    for k in range(2 * exits):
-        mem[top + W_LIST + listed + k] = scratch[exits_at + k]
-    mem[H_TOP] = top + W_LIST + listed + 2 * exits
+    finish_walk(mem, scratch, top, exits_at, exits)
     memo_put(mem, M_WALK, state, node, top)
     return top
 
@@ -173,7 +208,7 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token
     -1 where that does not matter because a thread outside of the loop is alive.
     """
     exits_at = SCRATCH_EXITS
-    tokens_at = exits_at + 3 * node_info.size
+    tokens_at = exits_at + 6 * node_info.size
     exits = 0
     tokens = 0
     scratch[SCRATCH_WALK] = state
@@ -268,16 +303,17 @@ def walk_in_loop(mem, state, counter):
     top = mem[H_TOP]
     if top + W_LIST + 2 * exits + SLACK > mem.size:
         return FULL
-    at = top + W_LIST
+    at = top + W_LIST + 2
     for k in range(first, first + 2 * exits, 2):
         rounds = mem[k + 1]
         if rounds < 0 or (rounds <= room and counter + rounds >= mem[key + KEY_LEAST]):
             mem[at] = mem[k]
-            mem[at + 1] = mem[base + B_AFTER]
-            at += 2
+            at += 1
     mem[top + W_ROW] = row
     mem[top + W_TOKENS] = 0
-    mem[top + W_EXITS] = (at - top - W_LIST) // 2
+    mem[top + W_GROUPS] = 1
+    mem[top + W_LIST] = mem[base + B_AFTER]
+    mem[top + W_LIST + 1] = at - top - W_LIST - 2
     mem[H_TOP] = at
     memo_put(mem, M_WALK, state, 0, top)
     return top
@@ -352,32 +388,31 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
     if must_grow(mem):
         return FULL
     tokens = mem[found + W_TOKENS]
-    exits = mem[found + W_EXITS]
+    merged_at = exits_at + 2 * noted
+    kept = 0
+    at = found + W_LIST + tokens
+    for _ in range(mem[found + W_GROUPS]):
+        n = 0
+        for k in range(at + 2, at + 2 + mem[at + 1]):
+            while n < noted and scratch[exits_at + 2 * n] < mem[k]:
+                n += 1
+            after = mem[at]
+            if n < noted and scratch[exits_at + 2 * n] == mem[k]:
+                after = scratch[exits_at + 2 * n + 1]
+                if after == 0 or mem[after + L_MATCHES] == 0:
+                    continue
+            scratch[merged_at + 2 * kept] = mem[k]
+            scratch[merged_at + 2 * kept + 1] = after
+            kept += 1
+        at += 2 + mem[at + 1]
     top = mem[H_TOP]
-    if top + W_LIST + tokens + 2 * exits + SLACK > mem.size:
+    if top + W_LIST + tokens + 3 * kept + SLACK > mem.size:
         return FULL
     mem[top + W_ROW] = mem[found + W_ROW]
     mem[top + W_TOKENS] = tokens
-    at = top + W_LIST
-    for k in range(found + W_LIST, found + W_LIST + tokens):
-        mem[at] = mem[k]
-        at += 1
-    kept = 0
-    n = 0
-    for k in range(found + W_LIST + tokens, found + W_LIST + tokens + 2 * exits, 2):
-        while n < noted and scratch[exits_at + 2 * n] < mem[k]:
-            n += 1
-        after = mem[k + 1]
-        if n < noted and scratch[exits_at + 2 * n] == mem[k]:
-            after = scratch[exits_at + 2 * n + 1]
-            if after == 0 or mem[after + L_MATCHES] == 0:
-                continue
-        mem[at] = mem[k]
-        mem[at + 1] = after
-        at += 2
-        kept += 1
-    mem[top + W_EXITS] = kept
-    mem[H_TOP] = at
+    for k in range(tokens):
+        mem[top + W_LIST + k] = mem[found + W_LIST + k]
+    finish_walk(mem, scratch, top, merged_at, kept)
     memo_put(mem, M_WALK, state, node, top)
     return top
 
