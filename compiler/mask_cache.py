@@ -58,8 +58,8 @@ class MaskCache:
                     if item["kind"] == "counted":
                         self._store.counted.put(signature, _read_counted(archive, number))
                     else:
-                        self._store.walks.put(signature, _read_walk(archive, number, item["witnesses"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                        self._store.walks.put(signature, _read_walk(archive, number, item))
+        except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
             return 0
         return len(index)
 
@@ -77,8 +77,8 @@ class MaskCache:
             arrays[f"tokens{number}"] = walk.tokens
             for group, (_, nodes) in enumerate(walk.exits):
                 arrays[f"nodes{number}_{group}"] = nodes
-            witnesses = [witness.hex() for witness, _ in walk.exits]
-            index.append({"kind": "keyed", "signature": list(signature), "witnesses": witnesses})
+            item = {"kind": "keyed", "signature": list(signature), "row": walk.row is not None}
+            index.append(item | {"witnesses": [witness.hex() for witness, _ in walk.exits]})
         for signature, counted in self._store.counted.items():
             number = len(index)
             arrays[f"tokens{number}"] = counted.tokens
@@ -94,12 +94,13 @@ class MaskCache:
         return len(index)
 
 
-def _read_walk(archive: Mapping[str, Any], number: int, witnesses: list[str]) -> StoredWalk:
+def _read_walk(archive: Mapping[str, Any], number: int, item: dict[str, Any]) -> StoredWalk:
     return StoredWalk(
-        row=archive.get(f"row{number}"),
+        row=archive[f"row{number}"] if item["row"] else None,
         tokens=archive[f"tokens{number}"],
         exits=tuple(
-            (bytes.fromhex(witness), archive[f"nodes{number}_{group}"]) for group, witness in enumerate(witnesses)
+            (bytes.fromhex(witness), archive[f"nodes{number}_{group}"])
+            for group, witness in enumerate(item["witnesses"])
         ),
     )
 
