@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose.
+"""The errors of grammars, schemas, vocabularies and generation.
 
     GrammarEngineError
     ├── GrammarSyntaxError          a grammar or pattern that cannot be parsed: line, column, caret
@@ -9,9 +9,10 @@
     ├── TokenizerError              not a tokenizer, or one that contradicts itself
     ├── LimitExceededError          a documented limit: limit, given
     ├── IncompleteGenerationError   tokens ran out before the text was complete: partial text
-    └── AllParticlesDeadError       sequential Monte Carlo lost its whole population
+    └── AllParticlesDeadError       sequential Monte Carlo lost its whole population (nothing raises it yet)
 
-Errors carry data, not only prose: callers can point an editor at ``line`` and ``column`` or a form at ``pointer``.
+``grammar_engine.errors`` adds those of calls and of models. Errors carry data, not only prose: callers can point an
+editor at ``line`` and ``column`` or a form at ``pointer``.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ Production = tuple[Symbol, ...]
 class Lexing(Enum):
     """How the end of a lexeme is found.
 
-    UNORDERED: all tokenizations (JSON Schema, regexes, GBNF, Lark's dynamic lexer): a lexeme may end wherever its
+    UNORDERED: all tokenizations (JSON Schema, regexes, choices, Lark's dynamic lexers): a lexeme may end wherever its
     automaton matches, and every terminal that the parser offers runs in parallel.
     LEFTMOST: Lark's basic and contextual lexers: the terminals that the parser offers form one ordered alternation
     (by terminal id, lowest first), the first match in backtracking order wins, and there is no re-lexing.

@@ -1,6 +1,7 @@
 """Scratch space: one int32 array per thread, shared by all grammars, divided once for all.
 
-Nothing in it outlives an operation, but for the stamps of the visited set, which only grow.
+Nothing in it outlives an operation, but for the stamps of the visited set, which only grow, and what a counted walk
+found, which the driver reads before it does anything else.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 **Runs.** Most of a vocabulary is words: subtrees in which every byte belongs to one small class. A lexer state that
 every byte of such a class leads back to itself (the inside of a string, ``[a-z0-9]+``) takes the whole subtree at once,
-without looking at its nodes. The classes are nested, from digits to the printable ASCII of a JSON string.
+without looking at its nodes. The classes reach from the digits to the printable ASCII of a JSON string.
 """
 
 from __future__ import annotations

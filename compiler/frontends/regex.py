@@ -12,7 +12,8 @@ def regex_grammar(pattern: str, *, flags: int = 0) -> EagerGrammar:
     """The texts for which ``re.fullmatch(pattern, text, flags)`` is not None.
 
     Errors: GrammarSyntaxError (not a pattern), UnsupportedGrammarError (back-references, conditional and atomic
-    groups), UnsatisfiableGrammarError (it matches nothing), LimitExceededError (it unrolls too far).
+    groups, possessive quantifiers), UnsatisfiableGrammarError (it matches nothing), LimitExceededError (it
+    unrolls too far).
     """
     automaton = CharAutomaton.from_regex(pattern, flags=flags)
     if automaton.is_empty():

@@ -4,7 +4,8 @@ The rest of an array behind some of its items is one nonterminal, TAIL(plan, ind
 
     index    number of items so far, as far as it matters (prefixItems, minItems, maxItems)
     counts   per obligation (``contains``, "some item has ¬S"): how many items have met it, as far as that matters
-    used     with uniqueItems: the items so far, which come from a finite set of values
+    used     with uniqueItems: the items so far, which come from a finite set of values (counts stand still then:
+             ``scan.py`` refuses ``contains`` beside ``uniqueItems`` in one schema)
 
 Where none of them matters any more the items form a left-recursive list, so that the parser's stack is the same after
 each of them. A production is offered only if the array can still be finished behind it.

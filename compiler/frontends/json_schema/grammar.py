@@ -8,8 +8,8 @@ Nonterminals and terminals are interned under what they mean, so equal subschema
 
 each at a depth, which is 0 everywhere unless ``indent`` makes the layout depend on it.
 
-Known limits of the texts offered (the values are exact): a declared name has its plain spelling; two additional
-properties may have the same name; integers are written without fraction and exponent.
+Known limits of the texts offered (docs/json_schema.md lists all): names have their plain spelling; integers are written
+without fraction and exponent; two additional properties may have the same name, of which readers keep the last.
 """
 
 from __future__ import annotations

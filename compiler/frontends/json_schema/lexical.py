@@ -1,7 +1,8 @@
 """Keys of strings and numbers as automata: where this front end meets the regex, format and number machinery.
 
 Length beside a pattern is folded into the pattern where that is exact without unrolling anything: a bound that the
-pattern's own width implies is dropped, and ``^[class]*$`` becomes a counted loop. What is left is an intersection.
+pattern's own width implies is dropped, and ``^[class]*$`` becomes a counted loop. What is left is an intersection,
+whose longest length is counted.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A name is spelled as ``json.dumps(name, ensure_ascii=False)`` spells it: escapes only where JSON asks for them. Then
 a name has one spelling, and "any other name" is one automaton, the same in every schema (so that its mask rows are
-shared), less a few excluded texts (``Terminal.excluded``). String *values* have every spelling that JSON allows.
+shared), less a few excluded texts (``Terminal.excluded``). String *values* have every spelling that JSON
+allows, but for those that ``enum`` and ``const`` give (``literals.py``).
 """
 
 from __future__ import annotations
