@@ -95,9 +95,10 @@ class GrammarCompiler:
 
         any_whitespace: JSON whitespace is allowed between tokens, at most ``max_whitespace`` characters per gap; else
         the text is laid out exactly as ``json.dumps`` would with ``indent`` and ``separators`` (giving either turns
-        any_whitespace off). Properties come in the declared order, additional ones last.
+        any_whitespace off). property_order: "declared" (additional properties last) or "any". See docs/json_schema.md.
 
-        Raises InvalidSchemaError, UnsupportedSchemaError or UnsatisfiableGrammarError.
+        Raises InvalidSchemaError, UnsupportedSchemaError, UnsatisfiableGrammarError or LimitExceededError; ValueError
+        for options that make no sense.
         """
         from grammar_engine.compiler.frontends.json_schema.grammar import json_schema_grammar
         from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
@@ -121,7 +122,8 @@ class GrammarCompiler:
     def compile_regex(self, pattern: str, *, flags: int = 0) -> CompiledGrammar:
         """A regular expression in Python's `re` syntax; the whole text must match, as with ``re.fullmatch``.
 
-        Raises GrammarSyntaxError, UnsupportedGrammarError (look-around, back-references) or UnsatisfiableGrammarError.
+        Raises GrammarSyntaxError, UnsupportedGrammarError (back-references, conditional and atomic groups, possessive
+        quantifiers), UnsatisfiableGrammarError or LimitExceededError.
         """
         from grammar_engine.compiler.frontends.regex import regex_grammar
 

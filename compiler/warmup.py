@@ -1,4 +1,4 @@
-"""The one-time step on a new machine: numba compiles the kernels (about ten seconds), then keeps them on disk.
+"""The one-time step on a new machine: numba compiles the kernels (ten to twenty seconds), then keeps them on disk.
 
 Called ahead by ``grammar-engine warmup``, or by the first compile, which says on stderr what takes so long.
 """

@@ -14,7 +14,7 @@ from grammar_engine.kernels.parser import starts_of
 from grammar_engine.kernels.positions import O_ACCEPTING, O_FIELDS, add_pair, intern_position, position_step
 from grammar_engine.kernels.walks import counted_walk, walk
 
-OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible (data index in out[0])
+OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible
 OP_FILL = 1  # bitmask[b] := mask of position a (stop ids in data iff accepting)
 OP_START = 2  # the position at the start of configuration a
 OP_WALK = 3  # the walk of lexer state a below trie node b
