@@ -147,14 +147,19 @@ class GrammarCompiler:
     ) -> CompiledGrammar:
         """A Lark grammar: its text, a .lark file's path, or a shipped grammar's name; options as in ``lark.Lark``.
 
+        on_conflict: "error" refuses a grammar whose LALR table Lark builds only by resolving conflicts; "warn" accepts
+        all that its rules derive, which may be more than Lark does.
+
         Raises GrammarSyntaxError, UnsupportedGrammarError or UnsatisfiableGrammarError.
         """
         from grammar_engine.compiler.frontends.lark import load_lark_grammar
 
-        key = ("lark", str(source), start, parser, lexer, postlex)
-        return self._compile(
-            key, lambda: load_lark_grammar(source, start=start, parser=parser, lexer=lexer, postlex=postlex)
-        )
+        options: dict[str, Any] = {"start": start, "parser": parser, "lexer": lexer, "postlex": postlex}
+        options["on_conflict"] = on_conflict
+        if not isinstance(source, str) or (source.endswith(".lark") and "\n" not in source):
+            # A file may change, and so may what it imports.
+            return self._bind(load_lark_grammar(source, **options))
+        return self._compile(("lark", source, *options.values()), lambda: load_lark_grammar(source, **options))
 
     def compile_grammar(self, grammar: Grammar) -> CompiledGrammar:
         """A grammar of your own front end (see ``grammar_engine.compiler.ir``). Not cached."""

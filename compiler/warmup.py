@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-KERNEL_MODULES = ("arena", "trie", "lexer", "parser", "walks", "masks", "positions", "engine")
+KERNEL_MODULES = ("arena", "trie", "lexer", "parser", "walks", "masks", "positions", "steps", "engine")
 QUIET_SECONDS = 1.0  # from cache each module loads in a few milliseconds; more means that numba is compiling
 
 

@@ -117,8 +117,10 @@ def test_auto_falls_back_to_earley() -> None:
 
 def test_resolved_conflicts_are_reported() -> None:
     source = 'start: "if" start | "if" start "else" start | "x"'
+    with pytest.raises(UnsupportedGrammarError, match="on_conflict='warn'"):
+        lark_grammar(source)
     with pytest.warns(LarkConflictWarning, match="on ELSE") as caught:
-        grammar = lark_grammar(source)
+        grammar = lark_grammar(source, on_conflict="warn")
     assert caught[0].message.conflicts == grammar.conflicts
     assert [conflict.terminal for conflict in grammar.conflicts] == ["ELSE"]
     with warnings.catch_warnings():

@@ -64,7 +64,7 @@ def compile_quietly(source: str, parser: str, lexer: str) -> LarkGrammar | Gramm
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LarkConflictWarning)
         try:
-            return lark_grammar(source, parser=parser, lexer=lexer)
+            return lark_grammar(source, parser=parser, lexer=lexer, on_conflict="warn")
         except GrammarEngineError as error:
             return error
 

@@ -9,7 +9,8 @@ What carries over from Lark, and what does not:
   lexer. (Lark's own default is Earley.)
 - LALR. The engine recognizes the rules' full language. Lark's table decides some things beyond the rules: it shifts
   in a shift/reduce conflict and resolves reduce/reduce by rule priority, so that it may reject texts that the rules
-  derive. Where a table has conflicts, ``LarkConflictWarning`` lists them. Lark's contextual lexer also offers the
+  derive. A table with conflicts is refused, unless ``on_conflict="warn"`` asks for the rules' full language; then
+  ``LarkConflictWarning`` lists them. Lark's contextual lexer also offers the
   lookaheads of a state, which are more than the terminals that can really follow; this shows only where such a
   terminal would take the text from one that can, or where a rule that can never be completed offers one.
 - Lexers: the contextual lexer is ``Lexing.LEFTMOST``. Basic, dynamic and dynamic_complete are accepted where
@@ -77,6 +78,7 @@ def lark_grammar(
     start: str = "start",
     parser: str = "auto",
     lexer: str = "auto",
+    on_conflict: str = "error",
     g_regex_flags: int = 0,
     import_paths: Sequence[str] = (),
     source_path: str | None = None,
@@ -85,12 +87,16 @@ def lark_grammar(
 
     source: the grammar's text. source_path: the file that it came from, beside which relative imports are found.
     parser: "auto", "lalr", "earley" or "cyk". lexer: "auto", "contextual", "basic", "dynamic" or "dynamic_complete".
-    g_regex_flags: flags of ``re`` for every terminal.
+    on_conflict: "error" refuses a grammar whose LALR table has conflicts that Lark resolves by rule; "warn" accepts
+    everything that its rules derive, which may be more than Lark accepts. g_regex_flags: flags of ``re`` for every
+    terminal.
 
     Raises GrammarSyntaxError where Lark refuses the grammar, UnsupportedGrammarError for what the engine cannot
     follow exactly, UnsatisfiableGrammarError if no text matches.
     """
     _check_options(parser, lexer)
+    if on_conflict not in ("error", "warn"):
+        raise UnsupportedGrammarError(f"on_conflict={on_conflict!r}", place="options", advice="Use 'error' or 'warn'.")
     loaded = load(source, start=start, import_paths=import_paths, source_path=source_path)
     chosen, conflicts = _choose_parser(loaded, parser, lexer)
     if lexer == "auto":
@@ -98,6 +104,12 @@ def lark_grammar(
     lexing, table = _choose_lexing(loaded, lexer, g_regex_flags)
     rules, names = _plain_rules(loaded, table)
     normalized = normalize(rules, 0, describe=lambda nonterminal: names[nonterminal])
+    if conflicts and on_conflict == "error":
+        raise UnsupportedGrammarError(
+            "an LALR table with conflicts that Lark resolves by rule",
+            place=f"{len(conflicts)} in all, the first {conflicts[0]}",
+            advice="Write the rules without them, or pass on_conflict='warn' to accept everything that they derive.",
+        )
     if conflicts:
         warnings.warn(LarkConflictWarning(conflicts), stacklevel=2)
     return LarkGrammar(
@@ -121,6 +133,7 @@ def load_lark_grammar(
     parser: str = "auto",
     lexer: str = "auto",
     postlex: object | None = None,
+    on_conflict: str = "error",
 ) -> LarkGrammar:
     """Compile a grammar given as Lark text, as the path of a .lark file, or by the name of a shipped grammar.
 
@@ -132,7 +145,7 @@ def load_lark_grammar(
             f"postlex={postlex!r}", place="options", advice="Write the grammar without a postlexer."
         )
     text, path = _read(source)
-    return lark_grammar(text, start=start, parser=parser, lexer=lexer, source_path=path)
+    return lark_grammar(text, start=start, parser=parser, lexer=lexer, on_conflict=on_conflict, source_path=path)
 
 
 def _read(source: str | os.PathLike[str]) -> tuple[str, str | None]:
