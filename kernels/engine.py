@@ -7,11 +7,12 @@ would compile the tree several times (measured on a prototype: 18 s for one). He
 from __future__ import annotations
 
 import numpy as np
-from grammar_engine.kernels.arena import MEMORY, ROWS, TRIE, UNKNOWN, kernel
+from grammar_engine.kernels.arena import LIMIT, MEMORY, ROWS, TRIE, UNKNOWN, kernel
 from grammar_engine.kernels.lexer import free_state, lexer_step
 from grammar_engine.kernels.masks import K_COUNT, K_LIST, K_ROW, mask_of_pair
 from grammar_engine.kernels.parser import starts_of
 from grammar_engine.kernels.positions import O_ACCEPTING, O_FIELDS, add_pair, intern_position, position_step
+from grammar_engine.kernels.steps import mask_by_steps
 from grammar_engine.kernels.walks import counted_walk, walk
 
 OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible
@@ -37,6 +38,8 @@ def run(operation, mem, scratch, node_info, node_end, node_token, node_runs, tok
         pairs = mem[a + 1]
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
             code = mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[i])
+            if code == LIMIT:
+                code = mask_by_steps(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[i])
             if code < 0:
                 return np.int64(code)
         words = bitmask.shape[1]
