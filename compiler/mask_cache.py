@@ -1,9 +1,10 @@
 """The mask store on disk: rows that many grammars share survive the process.
 
 One file per vocabulary, named by the hash of its token bytes, in the user's cache folder. It holds the walks of
-*keyed* automata (JSON strings, numbers, formats) and of counted loops (see ``mask_store``), as one .npz with a JSON
-index. A compiler reads it when it is made; it is written by ``GrammarCompiler.save_cache`` only. A file that cannot be
-read is a miss, never an error, because everything in it can be computed again.
+*keyed* automata with wide states (JSON strings, patterns, many formats) and those of counted loops, see
+``mask_store``, as one .npz with a JSON index. A compiler reads it when it is made; ``GrammarCompiler.save_cache``
+writes it, nothing else does. A file that cannot be read is a miss, never an error, because everything in it can be
+computed again.
 """
 
 from __future__ import annotations
