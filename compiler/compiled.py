@@ -144,6 +144,7 @@ class GrammarCompiler:
         parser: str = "auto",
         lexer: str = "auto",
         postlex: object | None = None,
+        on_conflict: str = "error",
     ) -> CompiledGrammar:
         """A Lark grammar: its text, a .lark file's path, or a shipped grammar's name; options as in ``lark.Lark``.
 

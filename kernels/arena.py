@@ -40,11 +40,13 @@ def _sources_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def kernel(signature: str) -> Callable[[Callable[..., Any]], Any]:
+def kernel(signature: str, *, entry: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Compile a hot function for one signature, releasing the GIL, kept in numba's on-disk cache.
 
     One explicit signature each: left to itself numba compiles a helper anew for every mix of int32, int64 and literal
     arguments (measured: 85 specializations of 25 functions in 22 s, against 11 s with signatures).
+
+    entry: Python calls it.
 
     Numba's cache looks at the file of the function alone, so an entry point would go on calling the old machine code
     of a helper that was edited elsewhere. But closure cells are part of its key: each kernel gets one that holds the
@@ -59,7 +61,9 @@ def kernel(signature: str) -> Callable[[Callable[..., Any]], Any]:
             function.__module__,
             function.__qualname__,
         )
-        return njit(signature, cache=True, nogil=True)(keyed)
+        # Wrappers are compiled code too: only what Python calls has one.
+        wrappers = {"no_cfunc_wrapper": True, "no_cpython_wrapper": not entry}
+        return njit(signature, cache=True, nogil=True, **wrappers)(keyed)
 
     return decorate
 
@@ -113,7 +117,7 @@ def mix(h, x):
     return ((((h << 5) & 0xFFFFFFFF) | (h >> 27)) ^ (x & 0xFFFFFFFF)) * 0x9E3779B1 & 0xFFFFFFFF
 
 
-@kernel("int64(int32[::1], int64, int64, int64)")
+@kernel("int64(int32[::1], int64, int64, int64)", entry=True)
 def intern(mem, table, fields, length):
     """The record whose payload of ``length`` ints stands at TOP + fields: an older one if there is one, else that one.
 
@@ -153,7 +157,7 @@ def intern(mem, table, fields, length):
     return top
 
 
-@kernel("int64(int32[::1], int64, int64, int64)")
+@kernel("int64(int32[::1], int64, int64, int64)", entry=True)
 def memo_get(mem, table, a, b):
     """The value remembered for (a, b), or UNKNOWN."""
     slots = mem[table]
@@ -169,7 +173,7 @@ def memo_get(mem, table, a, b):
         slot = (slot + 1) & mask
 
 
-@kernel("void(int32[::1], int64, int64, int64, int64)")
+@kernel("void(int32[::1], int64, int64, int64, int64)", entry=True)
 def memo_put(mem, table, a, b, value):
     """Remember ``value`` for (a, b); a > 0, and (a, b) is not yet there."""
     slots = mem[table]
@@ -187,7 +191,7 @@ def memo_put(mem, table, a, b, value):
         mem[H_PRESSURE] = 1
 
 
-@kernel("void(int32[::1], int64, int64, int64)")
+@kernel("void(int32[::1], int64, int64, int64)", entry=True)
 def grow_table(mem, table, is_memo, capacity):
     """Move a hash table to ``capacity`` (a power of two) fresh slots at TOP; the caller has made room."""
     old, old_mask = mem[table], mem[table + 1]

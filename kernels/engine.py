@@ -24,7 +24,7 @@ OP_COUNTED_WALK = 5  # walks.counted_walk of lexer state a
 OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start free counting
 
 
-@kernel(f"int64(int64, {MEMORY}, {TRIE}, {ROWS}, {ROWS}, int32[::1], int64, int64, int64)")
+@kernel(f"int64(int64, {MEMORY}, {TRIE}, {ROWS}, {ROWS}, int32[::1], int64, int64, int64)", entry=True)
 def run(operation, mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, bitmask, data, a, b, c):
     """One operation of the engine: an address, 0, or a code (see kernels.arena)."""
     if operation == OP_ADVANCE:

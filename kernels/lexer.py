@@ -109,7 +109,7 @@ def add_thread(mem, base, count, position, c, ordered):
     return count + 1
 
 
-@kernel("int64(int32[::1], int64)")
+@kernel("int64(int32[::1], int64)", entry=True)
 def intern_lexer_state(mem, length):
     """Intern the payload of ``length`` ints at TOP + L_FIELDS; a new state knows which bytes are dead for it."""
     top = mem[H_TOP]

@@ -37,7 +37,7 @@ def _runs_of_bytes() -> npt.NDArray[np.int32]:
 RUNS_OF_BYTE = _runs_of_bytes()  # bit c: the byte is in class c
 
 
-@kernel("int64(int32[::1], int32[::1])")
+@kernel("int64(int32[::1], int32[::1])", entry=True)
 def mark_runs(info, runs):
     """runs[i] := the classes that hold every byte below node i."""
     path = np.zeros(4096, np.int64)
@@ -53,7 +53,7 @@ def mark_runs(info, runs):
     return 0
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[:, ::1])")
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[:, ::1])", entry=True)
 def build_trie(data, starts, order, nodes):
     """Fill ``nodes`` (info, end, first) in preorder; returns their number, or -1 if a node has too many tokens."""
     stack = np.zeros(4096, np.int32)

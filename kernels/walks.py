@@ -254,7 +254,7 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token
     return 1
 
 
-@kernel("int64(int32[::1], int64)")
+@kernel("int64(int32[::1], int64)", entry=True)
 def counter_in_loop(mem, state):
     """The one counter of a state whose threads are all in (or just behind) one counted loop; 0 for other states."""
     counter = 0
