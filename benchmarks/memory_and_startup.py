@@ -118,7 +118,7 @@ def _child(caches: Path, request: dict[str, Any]) -> dict[str, Any]:
     environment = {
         **os.environ,
         "NUMBA_CACHE_DIR": str(caches / "numba"),
-        "GRAMMAR_ENGINE_CACHE_DIR": str(caches / "masks"),
+        "GRAMMAR_ENGINE_MASK_CACHE": str(caches / "masks"),
         "OMP_NUM_THREADS": "1",
     }
     start = time.monotonic()

@@ -53,7 +53,7 @@ class GrammarCompiler:
     """Compiles grammars for one vocabulary and remembers the last ``cache_size`` of them.
 
     limits: arena and mask budgets of each compiled grammar. cache_dir: where mask rows that many grammars share are
-    kept between processes (None: the user's cache folder; "" turns the disk cache off).
+    kept between processes (None: $GRAMMAR_ENGINE_MASK_CACHE, else the user's cache folder; "" turns it off).
     """
 
     def __init__(

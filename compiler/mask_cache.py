@@ -24,7 +24,7 @@ from grammar_engine.compiler.mask_store import CountedWalk, MaskStore, StoredWal
 if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
 
-FORMAT = 3  # raise when walks, signatures or automaton keys change their meaning
+FORMAT = 4  # raise when walks or signatures change their meaning; automata are named by their content
 
 
 class MaskCache:
@@ -34,10 +34,11 @@ class MaskCache:
         self._vocabulary = vocabulary
         self._store = store
         if cache_dir is None:
-            cache_dir = os.environ.get("GRAMMAR_ENGINE_CACHE_DIR")
+            cache_dir = os.environ.get("GRAMMAR_ENGINE_MASK_CACHE")
         if cache_dir is None:
-            cache_dir = platformdirs.user_cache_dir("grammar-engine")
+            cache_dir = os.environ.get("GRAMMAR_ENGINE_CACHE") or platformdirs.user_cache_dir("grammar-engine")
         self._folder = Path(cache_dir) if str(cache_dir) else None
+        self._kept = 0
 
     @property
     def path(self) -> Path | None:
@@ -63,13 +64,18 @@ class MaskCache:
                         self._store.walks.put(signature, _read_walk(archive, number, item))
         except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
             return 0
+        self._kept = len(index)
         return len(index)
 
     def save(self) -> int:
-        """Write the store's walks (atomically: readers see the old file or the new one); their number."""
+        """Write the store's walks, if any is new (atomically: readers see the old file or the new one).
+
+        Returns how many are kept.
+        """
         path = self.path
-        if path is None:
-            return 0
+        number_of_walks = len(self._store.walks.items()) + len(self._store.counted.items())
+        if path is None or number_of_walks == self._kept:
+            return self._kept
         arrays: dict[str, Any] = {}
         index: list[dict[str, Any]] = []
         for signature, walk in self._store.walks.items():
@@ -93,6 +99,7 @@ class MaskCache:
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
             np.savez(file, **arrays)
         Path(file.name).replace(path)
+        self._kept = len(index)
         return len(index)
 
 

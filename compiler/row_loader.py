@@ -55,7 +55,7 @@ class RowLoader:
             self._walk_here(state)
         else:
             named = [
-                (automaton.key, position - automaton.address)
+                (automaton.digest, position - automaton.address)
                 for automaton, (position, _) in zip(keyed, threads, strict=True)
             ]
             if mem[arena.H_ORDERED]:
@@ -119,9 +119,9 @@ class RowLoader:
         most = stored.most_rounds
         if common == arena.UNKNOWN:
             nodes = stored.exit_nodes
-            after = self._after(free, engine.context.trie.path(int(nodes[0]))) if len(nodes) else 0
+            behind = self._uncounted(self._after(free, engine.context.trie.path(int(nodes[0])))) if len(nodes) else 0
             block = np.full(walks.B_ROWS + most + 1 + 2 * len(nodes), -1, np.int32)
-            block[walks.B_EXITS], block[walks.B_AFTER], block[walks.B_ROUNDS] = len(nodes), self._uncounted(after), most
+            block[walks.B_EXITS], block[walks.B_AFTER], block[walks.B_ROUNDS] = len(nodes), behind, most
             block[walks.B_ROWS + most + 1 :: 2] = nodes
             block[walks.B_ROWS + most + 2 :: 2] = stored.exit_rounds
             common = engine.append(block)

@@ -41,7 +41,8 @@ class Loop:
 class Block:
     """A terminal's ints, relative: add the block's address at ``addresses``, put minus the terminal at ``matches``.
 
-    start: where its start closure is. wide: see WIDE_BYTES. loop: its counted loop, if rows can be shared over bounds.
+    start: where its start closure is. wide: see WIDE_BYTES. digest: of the automaton, if it has a key. loop: its
+    counted loop, if rows can be shared over bounds.
     """
 
     ints: Int32Array
@@ -49,14 +50,15 @@ class Block:
     matches: Int32Array
     start: int
     wide: bool
+    digest: str
     loop: Loop | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeyedAutomaton:
-    """Where a shared automaton lies in one grammar's arena."""
+    """Where a shared automaton lies in one grammar's arena. digest: equal for equal automata only."""
 
-    key: str
+    digest: str
     address: int
     loop: Loop | None
 
@@ -85,8 +87,13 @@ def block_of(automaton: ByteAutomaton) -> Block:
         matches=targets_at[matches].astype(np.int32),
         start=int(closures[0]),
         wide=_is_wide(automaton),
+        digest=_digest(automaton.positions, automaton.offsets, automaton.entries) if automaton.key else "",
         loop=_loop_of(automaton),
     )
+
+
+def _digest(*arrays: Int32Array) -> str:
+    return hashlib.sha256(b"|".join(array.tobytes() for array in arrays)).hexdigest()[:32]
 
 
 def _is_wide(automaton: ByteAutomaton) -> bool:
@@ -109,8 +116,8 @@ def _loop_of(automaton: ByteAutomaton) -> Loop | None:
     bound = int(again[0])
     unbound = entries.copy()
     unbound[:, 2] = 0
-    digest = hashlib.sha256(automaton.positions.tobytes() + automaton.offsets.tobytes() + unbound.tobytes())
-    return Loop(signature=digest.hexdigest()[:32], least=int(left[0, 2]), most=bound if bound >= 0 else None)
+    signature = _digest(automaton.positions, automaton.offsets, unbound)
+    return Loop(signature=signature, least=int(left[0, 2]), most=bound if bound >= 0 else None)
 
 
 class TerminalWriter:
@@ -159,7 +166,7 @@ class TerminalWriter:
                 loop = block.loop
                 bounds = (0, 0, 0) if loop is None else (1, loop.least, -1 if loop.most is None else loop.most)
                 positions[:, lexer.P_KEY] = engine.append([len(self.keyed), *bounds])
-                self.keyed.append(KeyedAutomaton(key=automaton.key, address=base, loop=loop))
+                self.keyed.append(KeyedAutomaton(digest=block.digest, address=base, loop=loop))
         return base + block.start, bool(automaton.key) and block.wide
 
     def _write_literal(self, text: bytes, terminal: int, *, shadow: bool) -> int:

@@ -9,6 +9,7 @@ The constraint steers the model but is not shown to it: put what the answer shou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -87,6 +88,7 @@ def generate(
     for event in call.run:
         if on_token is not None:
             on_token(event)
+    call.keep_rows()
     results = [call.finish(outcome, details=details) for outcome in call.run.outcomes]
     return results if call.batch else results[0]
 
@@ -129,6 +131,7 @@ def stream(
                 on_token(event)
             if event.text:
                 yield event.text
+        call.keep_rows()
         yield call.finish(call.run.outcomes[0], details=details)
 
     return pieces()
@@ -272,6 +275,12 @@ class _Call:
     run: DecodingRun
     validate: Callable[[str], Any]
     batch: bool
+    compiler: GrammarCompiler
+
+    def keep_rows(self) -> None:
+        """Write new mask rows to the disk cache. Where that cannot be written, later calls only take longer."""
+        with contextlib.suppress(OSError):
+            self.compiler.save_cache()
 
     def finish(self, outcome: Outcome, *, details: bool) -> Any:
         if not outcome.complete:
@@ -317,6 +326,7 @@ def _prepare(
         run=_start(loaded, prompts, compiled, sampler or Greedy(), max_tokens=max_tokens, seed=seed, steer=steer),
         validate=validate,
         batch=batch,
+        compiler=loaded.compiler,
     )
 
 
