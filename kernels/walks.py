@@ -311,7 +311,7 @@ def walk_in_loop(mem, state, counter):
             at += 1
     mem[top + W_ROW] = row
     mem[top + W_TOKENS] = 0
-    mem[top + W_GROUPS] = 1
+    mem[top + W_GROUPS] = at > top + W_LIST + 2  # in the middle of a character there is no exit, and no state behind
     mem[top + W_LIST] = mem[base + B_AFTER]
     mem[top + W_LIST + 1] = at - top - W_LIST - 2
     mem[H_TOP] = at
