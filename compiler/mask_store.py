@@ -2,7 +2,7 @@
 
 "Inside a JSON string" is the same question in every schema: which tokens stay inside, and at which trie nodes may the
 string end. The walk that answers it visits much of the vocabulary (up to 2 ms at 128,000 tokens), so its result is kept
-under a signature that names automata by their keys, not by their addresses in one grammar's arena.
+under a signature that names automata by their content, not by their addresses in one grammar's arena.
 
 Exits lead to lexer states of one grammar; they are kept as groups, each with the bytes that lead there (a witness), so
 that another grammar finds its own states by stepping through them.
