@@ -29,6 +29,7 @@ Uint32Array = npt.NDArray[np.uint32]
 INITIAL_ARENA = 1 << 21  # ints; not zeroed, so only what is used is ever touched
 INITIAL_TABLE = 1 << 9
 INITIAL_ROWS = 8
+NUM_SLACKS = 16  # room that is left when the arena grows, in units of what one step may use unchecked
 NO_DATA = np.zeros(0, np.int32)
 NO_BITMASK = np.zeros((0, 0), np.uint32)
 
@@ -80,7 +81,7 @@ class Engine:
         self._terminal_ids: dict[int, int] = {}
         self._nonterminal_ids: dict[int, int] = {}
         self.expansions = 0
-        self.rows_evicted = 0
+        self.evictions = 0
         self._writer = TerminalWriter(self)
         self._row_loader = RowLoader(self, self._writer)
         self._initialize()
@@ -126,7 +127,7 @@ class Engine:
             "walks": int(mem[arena.M_WALK + 2]),
             "trie_nodes_visited": int(mem[arena.H_VISITS]),
             "rows": int(mem[arena.H_ROWS_USED]),
-            "rows_evicted": self.rows_evicted,
+            "evictions": self.evictions,
             "expansions": self.expansions,
             "arena_bytes_used": 4 * int(mem[arena.H_TOP]),
             "mask_bytes": self.rows.nbytes,
@@ -146,6 +147,7 @@ class Engine:
         """Run an operation (see kernels.engine) until it has an answer: an address, or 0 for "none"."""
         trie = self.context.trie
         with self._lock:
+            evictions = self.evictions
             while True:
                 result: int = run(
                     operation, self.mem, self.context.scratch, trie.info, trie.end, trie.first, trie.runs,
@@ -154,6 +156,9 @@ class Engine:
                 if result >= 0:
                     return result
                 self._serve(result)
+                if self.evictions > evictions + 2:
+                    limit = f"mask_bytes {self.limits.mask_bytes}"
+                    raise LimitExceededError("one mask needs more rows than the pool has", limit=limit, given="more")
 
     def _serve(self, code: int) -> None:
         missing = int(self.mem[arena.H_MISS])
@@ -173,21 +178,23 @@ class Engine:
             )
 
     def grow(self) -> None:
-        """Enlarge whatever is nearly full: hash tables first, then the arena itself."""
+        """Enlarge what a kernel found too small: hash tables that are more than half full, else the arena."""
         mem = self.mem
+        grown = False
         for table in (*arena.INTERN_TABLES, *arena.MEMO_TABLES):
             is_memo = table in arena.MEMO_TABLES
             if int(mem[table + 2]) * 2 > int(mem[table + 1]):
                 capacity = 4 * (int(mem[table + 1]) + 1)
                 mem = self._reserve(capacity * (3 if is_memo else 1))
                 arena.grow_table(mem, table, is_memo, capacity)
+                grown = True
         mem[arena.H_PRESSURE] = 0
-        if int(mem[arena.H_TOP]) + 16 * arena.SLACK > len(mem):
+        if not grown or int(mem[arena.H_TOP]) + NUM_SLACKS * arena.SLACK > len(mem):
             self._reserve(len(mem))
 
     def _reserve(self, ints: int) -> Int32Array:
         """Make sure that ``ints`` more fit, with slack."""
-        needed = int(self.mem[arena.H_TOP]) + ints + 16 * arena.SLACK
+        needed = int(self.mem[arena.H_TOP]) + ints + NUM_SLACKS * arena.SLACK
         if needed > len(self.mem):
             size = max(2 * len(self.mem), needed)
             if 4 * size > self.limits.arena_bytes:
@@ -216,14 +223,14 @@ class Engine:
         mem[arena.M_WALK + 2] = 0
         mem[arena.H_ROWS_USED] = 0
         self._row_loader.forget_rows()
-        self.rows_evicted += len(rows)
+        self.evictions += 1
 
     def append(self, values: Sequence[int] | Int32Array) -> int:
         """Copy ints to TOP; their address."""
         count = len(values)
         mem = self.mem
         top = int(mem[arena.H_TOP])
-        if top + count + 16 * arena.SLACK > len(mem):
+        if top + count + NUM_SLACKS * arena.SLACK > len(mem):
             mem = self._reserve(count)
         mem[top : top + count] = values
         mem[arena.H_TOP] = top + count

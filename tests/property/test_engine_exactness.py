@@ -9,6 +9,7 @@ import random
 
 import numpy as np
 import pytest
+from grammar_engine.compiler import engine
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton
 from grammar_engine.compiler.compiled import GrammarCompiler
 from grammar_engine.compiler.errors import UnsatisfiableGrammarError
@@ -197,3 +198,30 @@ def test_masks_equal_brute_force_unordered(block: int) -> None:
 @pytest.mark.parametrize("block", range(8))
 def test_masks_equal_brute_force_leftmost(block: int) -> None:
     assert check_block(10_000 + block * 50, Lexing.LEFTMOST) > 50
+
+
+@pytest.mark.parametrize("lexing", list(Lexing))
+def test_masks_are_the_same_when_everything_has_to_grow(lexing: Lexing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An arena, tables and a pool of rows that start too small: every operation is interrupted and called again."""
+    monkeypatch.setattr(engine, "INITIAL_ARENA", 1 << 15)
+    monkeypatch.setattr(engine, "INITIAL_TABLE", 4)
+    monkeypatch.setattr(engine, "INITIAL_ROWS", 1)
+    monkeypatch.setattr(engine, "NUM_SLACKS", 1)
+    assert check_block(20_000, lexing) > 50
+
+
+def test_a_walk_larger_than_the_arena(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One walk with exits at tens of thousands of nodes needs more than the arena has: it grows until that fits."""
+    monkeypatch.setattr(engine, "INITIAL_ARENA", 1 << 17)
+    short: list[bytes | None] = [bytes([i & 63, i >> 6 & 63, i >> 12]) for i in range(1 << 16)]
+    tokens = [*short, *((token or b"") + b"\x07" for token in short)]
+    vocabulary = Vocabulary([*tokens, None], stop_token_ids=[len(tokens)])
+    anything = ByteAutomaton(
+        positions=np.array([(0, 63, 1)], np.int32),
+        offsets=np.array([0, 1, 3], np.int32),
+        entries=np.array([(0, KEEP, 0), (0, KEEP, 0), (MATCH, KEEP, 0)], np.int32),
+    )
+    terminals = [Terminal(name="any", automaton=anything), Terminal(name="end", automaton=b"\x00\x01\x02")]
+    grammar = EagerGrammar(start=0, rules=[[(0, 1), (0,)]], terminals=terminals)
+    compiled = GrammarCompiler(vocabulary, cache_dir="").compile_grammar(grammar)
+    assert len(Matcher(compiled).allowed_token_ids()) == len(tokens)

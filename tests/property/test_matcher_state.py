@@ -139,5 +139,5 @@ def test_masks_survive_eviction() -> None:
             token = int(rng.choice(allowed))
             assert one.accept_token(token)
             assert other.accept_token(token)
-    assert small.statistics["rows_evicted"] > 0
-    assert large.statistics["rows_evicted"] == 0
+    assert small.statistics["evictions"] > 0
+    assert large.statistics["evictions"] == 0
