@@ -59,7 +59,8 @@ class MaskCache:
                 for number, item in enumerate(index):
                     signature = _signature(item["signature"])
                     if item["kind"] == "counted":
-                        self._store.counted.put(signature, _read_counted(archive, number))
+                        words = (self._vocabulary.size + 31) // 32
+                        self._store.counted.put(signature, _read_counted(archive, number, words))
                     else:
                         self._store.walks.put(signature, _read_walk(archive, number, item))
         except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
@@ -114,12 +115,13 @@ def _read_walk(archive: Mapping[str, Any], number: int, item: dict[str, Any]) ->
     )
 
 
-def _read_counted(archive: Mapping[str, Any], number: int) -> CountedWalk:
+def _read_counted(archive: Mapping[str, Any], number: int, words: int) -> CountedWalk:
     return CountedWalk(
         tokens=archive[f"tokens{number}"],
         token_rounds=archive[f"rounds{number}"],
         exit_nodes=archive[f"nodes{number}"],
         exit_rounds=archive[f"exits{number}"],
+        words=words,
     )
 
 

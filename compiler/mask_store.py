@@ -42,30 +42,33 @@ class CountedWalk:
 
     ``rounds``: how many rounds of the loop a token begins (-1: does not matter). Tokens are sorted by it, so that those
     allowed when r rounds are left are a prefix. Exits likewise say how many rounds were begun before the loop was left.
+    ``words``: of a row.
     """
 
     tokens: npt.NDArray[np.int32]
     token_rounds: npt.NDArray[np.int32]
     exit_nodes: npt.NDArray[np.int32]
     exit_rounds: npt.NDArray[np.int32]
+    words: int
     rows: dict[int, npt.NDArray[np.uint32]] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory."""
-        return 2 * self.tokens.nbytes + 2 * self.exit_nodes.nbytes
+        """Bytes of memory, all rows that may be asked for included."""
+        rows = (self.most_rounds + 1) * 4 * self.words
+        return 2 * self.tokens.nbytes + 2 * self.exit_nodes.nbytes + rows
 
     @property
     def most_rounds(self) -> int:
         """No token begins more."""
         return int(self.token_rounds[-1]) if len(self.token_rounds) else 0
 
-    def row(self, rounds_left: int, words: int) -> npt.NDArray[np.uint32]:
+    def row(self, rounds_left: int) -> npt.NDArray[np.uint32]:
         """The tokens that begin at most so many rounds: uint32 ``(words,)``. Kept: every text of a kind asks again."""
         found = self.rows.get(rounds_left)
         if found is None:
             count = int(np.searchsorted(self.token_rounds, rounds_left, side="right"))
-            found = bitmask_of(self.tokens[:count], words)
+            found = bitmask_of(self.tokens[:count], self.words)
             self.rows[rounds_left] = found
         return found
 

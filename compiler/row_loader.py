@@ -115,6 +115,10 @@ class RowLoader:
         stored = store.get(signature)
         if stored is None:
             stored = self._walk_counted(free)
+            if stored is None:  # not one count per exit: from now on such states are walked one by one
+                key = int(engine.mem[int(engine.mem[state + lexer.L_LIST]) + lexer.P_KEY])
+                engine.mem[key + lexer.KEY_COUNTED] = 0
+                return
             store.put(signature, stored)
         most = stored.most_rounds
         if common == arena.UNKNOWN:
@@ -127,7 +131,7 @@ class RowLoader:
             common = engine.append(block)
             self._remember(free, common)
         left = most if loop.most is None else min(loop.most - counter, most)
-        row = self._row(signature, left, stored.row(left, engine.context.words))
+        row = self._row(signature, left, stored.row(left))
         engine.mem[common + walks.B_ROWS + left] = row
 
     def _uncounted(self, state: int) -> int:
@@ -143,9 +147,10 @@ class RowLoader:
         mem[matches + 1 : matches + 2 * int(mem[state + lexer.L_MATCHES]) : 2] = 0
         return int(lexer.intern_lexer_state(mem, length))
 
-    def _walk_counted(self, free: int) -> CountedWalk:
+    def _walk_counted(self, free: int) -> CountedWalk | None:
         engine = self._engine
-        engine.call(OP_COUNTED_WALK, free)
+        if not engine.call(OP_COUNTED_WALK, free):
+            return None
         scratch = engine.context.scratch
         tokens, exits, tokens_at, exits_at = scratch[:4].tolist()
         pairs = scratch[tokens_at : tokens_at + 2 * tokens].reshape(tokens, 2)
@@ -156,6 +161,7 @@ class RowLoader:
             token_rounds=pairs[order, 1],
             exit_nodes=triples[:, 0].copy(),
             exit_rounds=triples[:, 2].copy(),
+            words=engine.context.words,
         )
 
     # -- shared ---------------------------------------------------------------------------------------------------

@@ -205,7 +205,8 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token
 
     Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
     scratch[1], and where they start in scratch[2] and scratch[3]; rounds is how many rounds the loop begins on the way,
-    -1 where that does not matter because a thread outside of the loop is alive.
+    -1 where that does not matter because a thread outside of the loop is alive. Returns 1; 0 if some text leaves the loop
+    with several counts, so that one number per exit does not say it; or a code.
     """
     exits_at = SCRATCH_EXITS
     tokens_at = exits_at + 6 * node_info.size
@@ -235,11 +236,13 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token
                 scratch[tokens_at + 2 * tokens] = token_ids[k]
                 scratch[tokens_at + 2 * tokens + 1] = rounds
                 tokens += 1
-        matches = after + L_LIST + 2 * (threads + mem[after + L_MONITORS])
-        for k in range(matches, matches + 2 * mem[after + L_MATCHES], 2):
+        if mem[after + L_MATCHES] > 1:
+            return 0
+        if mem[after + L_MATCHES] == 1:
+            c = mem[after + L_LIST + 2 * (threads + mem[after + L_MONITORS]) + 1]
             scratch[exits_at + 3 * exits] = i
             scratch[exits_at + 3 * exits + 1] = after
-            scratch[exits_at + 3 * exits + 2] = mem[k + 1] - FREE if mem[k + 1] < 0 else -1
+            scratch[exits_at + 3 * exits + 2] = c - FREE if c < 0 else -1
             exits += 1
         if threads != 0:
             scratch[SCRATCH_WALK + depth] = after

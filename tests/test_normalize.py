@@ -158,9 +158,7 @@ def test_ten_thousand_rules_take_about_a_second() -> None:
     count = 10_000
     rules = [
         [
-            tuple(
-                rng.randrange(200) if rng.random() < 0.5 else ~rng.randrange(count) for _ in range(rng.randrange(6))
-            )
+            tuple(rng.randrange(200) if rng.random() < 0.5 else ~rng.randrange(count) for _ in range(rng.randrange(6)))
             for _ in range(3)
         ]
         for _ in range(count)

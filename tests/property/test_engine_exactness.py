@@ -73,13 +73,18 @@ def wide_terminal(rng: random.Random, number: int) -> Terminal:
     )
     if counted and high is None and low == 0:
         enter = again = leave = (KEEP, 0)
-    first = [(1, *enter), (2, *enter)] + ([(3, KEEP, 0)] if low == 0 or not counted else [])
-    entries = [(0, KEEP, 0), *first, (1, *again), (2, *again), (3, *leave), (MATCH, KEEP, 0)]
+    # A round is one character, or sometimes also the pair "ab": then one text has several counts.
+    rounds = [1, 2, 4] if rng.random() < 0.3 else [1, 2]
+    first = [(p, *enter) for p in rounds] + ([(3, KEEP, 0)] if low == 0 or not counted else [])
+    inside = [(p, *again) for p in rounds] + [(3, *leave)]
+    states = [[(0, KEEP, 0)], first, inside, [(MATCH, KEEP, 0)]] + ([[(5, KEEP, 0)]] if len(rounds) > 2 else [])
+    positions = [(40, 40, 1), (32, 39, 2), (42, 127, 2), (41, 41, 3)]
+    positions += [(97, 97, 4), (98, 98, 2)] if len(rounds) > 2 else []
     automaton = ByteAutomaton(
-        positions=np.array([(40, 40, 1), (32, 39, 2), (42, 127, 2), (41, 41, 3)], np.int32),
-        offsets=np.array([0, 1, 1 + len(first), 4 + len(first), 5 + len(first)], np.int32),
-        entries=np.array(entries, np.int32),
-        key=f"wide:{counted}:{low}:{high}",
+        positions=np.array(positions, np.int32),
+        offsets=np.cumsum([0] + [len(entries) for entries in states]).astype(np.int32),
+        entries=np.array([entry for entries in states for entry in entries], np.int32),
+        key=f"wide:{counted}:{low}:{high}:{len(rounds)}",
     )
     automaton.validate()
     excluded = set()
