@@ -230,3 +230,38 @@ def test_a_walk_larger_than_the_arena(monkeypatch: pytest.MonkeyPatch) -> None:
     grammar = EagerGrammar(start=0, rules=[[(0, 1), (0,)]], terminals=terminals)
     compiled = GrammarCompiler(vocabulary, cache_dir="").compile_grammar(grammar)
     assert len(Matcher(compiled).allowed_token_ids()) == len(tokens)
+
+
+def test_a_text_with_several_counts_may_leave_a_loop_by_any_of_them() -> None:
+    """``(`` of two or three rounds, each a character or "ab" ``)``: behind ``(``, "ab)" is one round or two."""
+    automaton = ByteAutomaton(
+        positions=np.array([(40, 40, 1), (32, 39, 2), (42, 127, 2), (41, 41, 3), (97, 97, 4), (98, 98, 2)], np.int32),
+        offsets=np.array([0, 1, 4, 8, 9, 10], np.int32),
+        entries=np.array(
+            [(0, KEEP, 0), (1, ENTER, 0), (2, ENTER, 0), (4, ENTER, 0)]
+            + [(1, AGAIN, 3), (2, AGAIN, 3), (4, AGAIN, 3), (3, EXIT, 2), (MATCH, KEEP, 0), (5, KEEP, 0)],
+            np.int32,
+        ),
+        key="pairs",
+    )
+    automaton.validate()
+    grammar = EagerGrammar(start=0, rules=[[(0,)]], terminals=[Terminal(name="pairs", automaton=automaton)])
+    tokens: list[bytes | None] = [
+        b"(",
+        b")",
+        b"a",
+        b"b",
+        b"ab)",
+        b"a)",
+        b"abab)",
+        b"abababab)",
+        b"ababa",
+        b"xyzw",
+        None,
+    ]
+    compiler = GrammarCompiler(Vocabulary(tokens, stop_token_ids=[10]), cache_dir="")
+    reference = ReferenceRecognizer(grammar)
+    for text in (b"(", b"(a", b"(ab", b"(aba"):
+        matcher = Matcher(compiler.compile_grammar(grammar))
+        assert matcher.accept_bytes(text)
+        assert set(matcher.allowed_token_ids().tolist()) == reference.allowed_token_ids(tokens, text)
