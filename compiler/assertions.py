@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from grammar_engine.compiler.automaton import MATCH
 from grammar_engine.compiler.automaton_algebra import combine, minimize
+from grammar_engine.compiler.automaton_product import Is, Not
 from grammar_engine.compiler.char_states import States
 from grammar_engine.compiler.charset import ANY, CharSet
 from grammar_engine.compiler.errors import UnsupportedGrammarError
@@ -53,7 +54,7 @@ def runner(assertion: Assertion, past: tuple[int, ...] = ()) -> Runner:
     else:
         _refuse_look_ahead(assertion.node)
         states = construct(seq(ANY_TEXT, assertion.node), counters=False)
-    return _freeze(minimize(combine([states], lambda verdicts: verdicts[0] != negative)))
+    return _freeze(minimize(combine({0: states}, Not(Is(0)) if negative else Is(0))))
 
 
 def look_behinds(node: Node) -> list[Assertion]:

@@ -1,90 +1,44 @@
 """Determinization, boolean operations and minimization of automata over characters.
 
-All boolean operations are one construction: the subset construction (Rabin and Scott 1959) of several automata run
-in step, on an alphabet cut into atoms only as finely as the edges at hand need (symbolic automata). Which mix of
-verdicts counts as a match is the operation. Counters are unfolded on the way: a member of a subset is a pair
-(state, counter).
+All boolean operations are one construction, the product of ``automaton_product.py``: which mix of verdicts counts as
+a match is the operation.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Mapping
 
 from grammar_engine.compiler.automaton import MATCH
+from grammar_engine.compiler.automaton_product import Formula, Product, expand
 from grammar_engine.compiler.char_states import (
     ACCEPT,
     EMPTY_LANGUAGE,
     MAX_STATES,
     Edge,
     States,
-    apply_counter,
     check_limit,
     trim,
 )
-from grammar_engine.compiler.charset import ANY, CharSet, partition
-
-Subset = frozenset[tuple[int, int]]
-_DEAD: Subset = frozenset()
-_START: Subset = frozenset([(0, 0)])
+from grammar_engine.compiler.charset import CharSet, partition
 
 
-def expand(states: States, subset: Subset) -> tuple[bool, list[tuple[CharSet, tuple[int, int]]]]:
-    """What a set of (state, counter) threads can do: whether it may end, and (label, thread behind) pairs."""
-    accepting = False
-    moves: list[tuple[CharSet, tuple[int, int]]] = []
-    for state, counter in subset:
-        for label, target, op, bound in states[state]:
-            value = apply_counter(op, bound, counter)
-            if value < 0:
-                continue
-            if target == MATCH:
-                accepting = True
-            else:
-                moves.append((label, (target, value)))
-    return accepting, moves
+def combine(operands: Mapping[Hashable, States], formula: Formula, *, limit: int = MAX_STATES) -> States:
+    """The deterministic automaton of the texts that satisfy a formula over the operands.
 
-
-def combine(
-    operands: Sequence[States], verdict: Callable[[Sequence[bool]], bool], *, limit: int = MAX_STATES
-) -> States:
-    """The deterministic automaton of the texts for which ``verdict`` of the operands' verdicts is true.
-
-    ``verdict`` gets one bool per operand. LimitExceededError beyond ``limit`` states.
+    LimitExceededError beyond ``limit`` states.
     """
-    dead = (_DEAD,) * len(operands)
-    start = (_START,) * len(operands)
-    outside = verdict([False] * len(operands))
-    number: dict[tuple[Subset, ...], int] = {start: 0}
+    walk = Product(operands, formula)
+    start = walk.start()
+    if start is None:
+        return EMPTY_LANGUAGE
+    number = {start: 0}
     order = [start]
     result: list[tuple[Edge, ...]] = []
     for key in order:
-        edges: list[Edge] = []
-        labels: list[CharSet] = []
-        threads: list[tuple[int, tuple[int, int]]] = []
-        verdicts: list[bool] = []
-        for index, (states, subset) in enumerate(zip(operands, key, strict=True)):
-            accepting, moves = expand(states, subset)
-            verdicts.append(accepting)
-            for label, thread in moves:
-                labels.append(label)
-                threads.append((index, thread))
-        if verdict(verdicts):
-            edges.append(ACCEPT)
-        if outside:
-            labels.append(ANY)
-            threads.append((-1, (0, 0)))
-        joined: dict[tuple[Subset, ...], list[CharSet]] = {}
-        for atom, members in partition(tuple(labels)) if labels else ():
-            targets: list[set[tuple[int, int]]] = [set() for _ in operands]
-            for member in members:
-                index, thread = threads[member]
-                if index >= 0:
-                    targets[index].add(thread)
-            joined.setdefault(tuple(map(frozenset, targets)), []).append(atom)
+        accepting, joined = walk.step(key)
+        edges = [ACCEPT] if accepting else []
         for target, atoms in joined.items():
-            if not outside and (target == dead or not _possible(verdict, target)):
-                continue
             if target not in number:
                 check_limit(len(order), limit)
                 number[target] = len(order)
@@ -94,14 +48,25 @@ def combine(
     return trim(tuple(result))
 
 
-def _possible(verdict: Callable[[Sequence[bool]], bool], key: tuple[Subset, ...]) -> bool:
-    """Whether the verdict can still be true, given the operands that are already dead (tried for ≤ 2 operands)."""
-    if len(key) == 1:
-        return verdict([bool(key[0])])
-    choices: list[list[bool]] = [[]]
-    for subset in key:
-        choices = [[*taken, value] for taken in choices for value in ((False, True) if subset else (False,))]
-    return any(map(verdict, choices))
+def holds_of_some(operands: Mapping[Hashable, States], formula: Formula, *, limit: int = MAX_STATES) -> bool:
+    """Whether any text satisfies a formula over the operands; depth first, without building the automaton.
+
+    LimitExceededError beyond ``limit`` states without an answer.
+    """
+    walk = Product(operands, formula)
+    start = walk.start()
+    todo = [] if start is None else [start]
+    seen = set(todo)
+    while todo:
+        accepting, joined = walk.step(todo.pop())
+        if accepting:
+            return True
+        for target in joined:
+            if target not in seen:
+                check_limit(len(seen), limit)
+                seen.add(target)
+                todo.append(target)
+    return False
 
 
 def shortest(states: States) -> str | None:

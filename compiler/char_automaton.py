@@ -6,19 +6,18 @@ long loops. The algebra's results are deterministic and count nothing; their ord
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH
-from grammar_engine.compiler.automaton_algebra import combine, expand, minimize, shortest
+from grammar_engine.compiler.automaton_algebra import combine, minimize, shortest
+from grammar_engine.compiler.automaton_product import All, Formula, Is, Not, Some, expand
 from grammar_engine.compiler.char_states import ACCEPT, EMPTY_LANGUAGE, MAX_STATES, Edge, States
 from grammar_engine.compiler.charset import ANY, NOTHING, CharSet
 from grammar_engine.compiler.construct import construct
 from grammar_engine.compiler.regex_ast import Dialect, Node, parse_regex
 from grammar_engine.compiler.search import searching
 from grammar_engine.compiler.string_set import string_set
-
-Verdict = Callable[[Sequence[bool]], bool]
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class CharAutomaton:
         """The same language without overlapping labels, counters or order; LimitExceededError beyond the limit."""
         if self.deterministic and not self.has_counters():
             return self
-        return CharAutomaton(combine([self.states], lambda verdicts: verdicts[0], limit=limit), deterministic=True)
+        return CharAutomaton(combine({0: self.states}, Is(0), limit=limit), deterministic=True)
 
     def minimize(self, *, limit: int = MAX_STATES) -> CharAutomaton:
         """The smallest deterministic automaton of the language."""
@@ -113,31 +112,19 @@ class CharAutomaton:
 
     def intersect(self, other: CharAutomaton, *, limit: int = MAX_STATES) -> CharAutomaton:
         """The texts in both languages."""
-        return self._combine(other, _both, limit)
+        return self._combine(other, All((Is(0), Is(1))), limit)
 
     def union(self, other: CharAutomaton, *, limit: int = MAX_STATES) -> CharAutomaton:
         """The texts in either language."""
-        return self._combine(other, _either, limit)
+        return self._combine(other, Some((Is(0), Is(1))), limit)
 
     def difference(self, other: CharAutomaton, *, limit: int = MAX_STATES) -> CharAutomaton:
         """The texts in this language and not in the other."""
-        return self._combine(other, _only_first, limit)
+        return self._combine(other, All((Is(0), Not(Is(1)))), limit)
 
     def complement(self, *, limit: int = MAX_STATES) -> CharAutomaton:
         """All texts that are not in the language."""
-        return CharAutomaton(combine([self.states], lambda verdicts: not verdicts[0], limit=limit), deterministic=True)
+        return CharAutomaton(combine({0: self.states}, Not(Is(0)), limit=limit), deterministic=True)
 
-    def _combine(self, other: CharAutomaton, verdict: Verdict, limit: int) -> CharAutomaton:
-        return CharAutomaton(combine([self.states, other.states], verdict, limit=limit), deterministic=True)
-
-
-def _both(verdicts: Sequence[bool]) -> bool:
-    return verdicts[0] and verdicts[1]
-
-
-def _either(verdicts: Sequence[bool]) -> bool:
-    return verdicts[0] or verdicts[1]
-
-
-def _only_first(verdicts: Sequence[bool]) -> bool:
-    return verdicts[0] and not verdicts[1]
+    def _combine(self, other: CharAutomaton, formula: Formula, limit: int) -> CharAutomaton:
+        return CharAutomaton(combine({0: self.states, 1: other.states}, formula, limit=limit), deterministic=True)
