@@ -218,9 +218,10 @@ class Engine:
         slots = int(mem[arena.T_PAIR])
         pairs = mem[slots : slots + int(mem[arena.T_PAIR + 1]) + 1]
         mem[pairs[pairs > 0] + masks.Q_MASK] = 0
-        walks, size = int(mem[arena.M_WALK]), int(mem[arena.M_WALK + 1]) + 1
-        mem[walks : walks + 3 * size] = 0
-        mem[arena.M_WALK + 2] = 0
+        for table in (arena.M_WALK, arena.M_BEHIND):
+            walks, size = int(mem[table]), int(mem[table + 1]) + 1
+            mem[walks : walks + 3 * size] = 0
+            mem[table + 2] = 0
         mem[arena.H_ROWS_USED] = 0
         self._row_loader.forget_rows()
         self.evictions += 1

@@ -68,7 +68,7 @@ class RowLoader:
         engine = self._engine
         engine.mem[arena.H_NO_ROW_MISS] = 1
         try:
-            return engine.call(OP_WALK, state, 0)
+            return engine.call(OP_WALK, state)
         finally:
             engine.mem[arena.H_NO_ROW_MISS] = 0
 

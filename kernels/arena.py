@@ -97,9 +97,10 @@ H_NO_ROW_MISS = 9  # 1: compute rows without asking the store
 
 # Tables: [address of slots, capacity - 1, number of entries]; interned tables hold addresses, memos (a, b, value).
 T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION = 16, 20, 24, 28, 32, 36
-M_GOTO, M_SHIFT, M_WALK, M_START, M_VIABLE = 40, 44, 48, 52, 56
+M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND = 40, 44, 48, 52, 56
 INTERN_TABLES = (T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION)
-MEMO_TABLES = (M_GOTO, M_SHIFT, M_WALK, M_START, M_VIABLE)
+MEMO_TABLES = (M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND)
+H_ROOT_NODE = 63  # a list of one trie node: the root
 HEADER_SIZE = 64
 
 # Interned records: every one starts with hash and payload length.

@@ -18,7 +18,7 @@ from grammar_engine.kernels.walks import counted_walk, walk
 OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible
 OP_FILL = 1  # bitmask[b] := mask of position a (stop ids in data iff accepting)
 OP_START = 2  # the position at the start of configuration a
-OP_WALK = 3  # the walk of lexer state a below trie node b
+OP_WALK = 3  # the walk of lexer state a
 OP_STEP = 4  # the lexer state a after byte b
 OP_COUNTED_WALK = 5  # walks.counted_walk of lexer state a
 OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start free counting
@@ -79,7 +79,7 @@ def run(operation, mem, scratch, node_info, node_end, node_token, node_runs, tok
                 return np.int64(count)
         return np.int64(intern_position(mem, scratch, count))
     if operation == OP_WALK:
-        return np.int64(walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, a, b))
+        return np.int64(walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, a))
     if operation == OP_STEP:
         return np.int64(lexer_step(mem, a, b))
     if operation == OP_COUNTED_WALK:

@@ -1,13 +1,13 @@
 """Masks: walks put together along the parser's configurations.
 
-    mask(L, C)        todo := [(L, root, C)]
-                      for each (L, node, C) in todo, each once:
-                          take walk(L, node)
-                          for each exit (node', L') and terminal t that ends there: C' := shift(C, t)
-                              the tokens that end at node' are allowed; todo += (start(C'), node', C')
+    mask(L, C)        todo := [(walk(L), C)]
+                      for each (W, C) in todo, each once: W's tokens are allowed
+                          for each group G of exits of W, with lexer state L', and terminal t that ends there:
+                              C' := shift(C, t); the tokens that end at G are allowed
+                              todo += (behind(G, start(C')), C')
 
-Exact however many lexemes a token spans: the loop follows it through all of them. A mask is kept compact, as
-(row id or none, a few token ids).
+Exact however many lexemes a token spans: the loop follows it through all of them, for all exits of a group at once.
+A mask is kept compact, as (row id or none, a few token ids).
 """
 
 from __future__ import annotations
@@ -19,19 +19,15 @@ from grammar_engine.kernels.arena import (
     H_ROWS_USED,
     H_TOP,
     LIMIT,
-    M_VIABLE,
     MEMORY,
     ROWS,
     SLACK,
     TRIE,
-    UNKNOWN,
     kernel,
-    memo_get,
-    memo_put,
     mix,
     must_grow,
 )
-from grammar_engine.kernels.lexer import L_LIST, L_MATCHES, L_MONITORS, L_NEXT, L_THREADS
+from grammar_engine.kernels.lexer import L_LIST, L_MATCHES, L_MONITORS, L_THREADS
 from grammar_engine.kernels.parser import after_match, starts_of
 from grammar_engine.kernels.scratch import (
     SCRATCH_IDS,
@@ -44,7 +40,7 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_WORK_SIZE,
     VISITED_SLOTS,
 )
-from grammar_engine.kernels.walks import MANY, NODE_TOKENS, W_GROUPS, W_LIST, W_ROW, W_TOKENS, new_row, walk
+from grammar_engine.kernels.walks import MANY, W_GROUPS, W_LIST, W_ROW, W_TOKENS, new_row, walk, walk_behind
 
 # Mask: [row or -1, number of ids, ids...].
 K_ROW, K_COUNT, K_LIST = 0, 1, 2
@@ -100,36 +96,6 @@ def targets_of(mem, scratch, configuration, exit_state):
     return count
 
 
-@kernel(f"int64({MEMORY}, int32[::1], int32[::1], int64, int64)")
-def viable_exits(mem, scratch, node_info, node_end, group, start):
-    """Of a group of exits, the nodes below which a lexeme begun in ``start`` finds a byte: [n, nodes...], or FULL.
-
-    Most exits lead nowhere (behind digits only digits, behind spaces only spaces), and which ones do depends on the
-    group and the start alone, so a long list of exits is looked through once, not for every configuration.
-    """
-    known = memo_get(mem, M_VIABLE, group, start)
-    if known != UNKNOWN:
-        return known
-    nodes = mem[group + 1]
-    if must_grow(mem) or mem[H_TOP] + nodes + SLACK > mem.size:
-        return FULL
-    result = mem[H_TOP]
-    at = result + 1
-    if mem[start + L_THREADS] != 0:
-        for k in range(group + 2, group + 2 + nodes):
-            child = mem[k] + 1
-            end = node_end[mem[k]]
-            while child < end and mem[start + L_NEXT + (node_info[child] & 0xFF)] == 0:
-                child = node_end[child]
-            if child < end:
-                mem[at] = mem[k]
-                at += 1
-    mem[result] = at - result - 1
-    mem[H_TOP] = at
-    memo_put(mem, M_VIABLE, group, start, result)
-    return result
-
-
 @kernel(f"int64({MEMORY}, {ROWS}, int64, int64, int64)")
 def spill(mem, scratch, rows, base, own, ids):
     """Put the ids in scratch into the mask's own row, made of row ``base`` if ``own`` is -1; the row, or a code."""
@@ -156,22 +122,19 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
         return FULL
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
-    scratch[SCRATCH_WORK] = mem[pair + Q_FIELDS]
-    scratch[SCRATCH_WORK + 1] = 0
-    scratch[SCRATCH_WORK + 2] = mem[pair + Q_FIELDS + 1]
+    found = walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[pair + Q_FIELDS])
+    if found < 0:
+        return found
+    scratch[SCRATCH_WORK] = found
+    scratch[SCRATCH_WORK + 1] = mem[pair + Q_FIELDS + 1]
     todo, done = 1, 0
     ids = 0
     base = -1  # the one row that is taken as it is
     own = -1  # a row of this mask's own, once one is not enough
     code = 0
     while done < todo and code >= 0:
-        at = SCRATCH_WORK + 3 * done
-        state, node, configuration = scratch[at], scratch[at + 1], scratch[at + 2]
+        found, configuration = scratch[SCRATCH_WORK + 2 * done], scratch[SCRATCH_WORK + 2 * done + 1]
         done += 1
-        found = walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
-        if found < 0:
-            code = found
-            break
         row = mem[found + W_ROW]
         if row >= 0:
             if base < 0:
@@ -185,15 +148,15 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
                     base = own
                 for w in range(rows.shape[1]):
                     rows[own, w] |= rows[row, w]
+        if ids + mem[found + W_TOKENS] > SCRATCH_IDS_SIZE:
+            own = spill(mem, scratch, rows, base, own, ids)
+            if own < 0:
+                code = own
+                break
+            base = own
+            ids = 0
         at = found + W_LIST
         for k in range(at, at + mem[found + W_TOKENS]):
-            if ids == SCRATCH_IDS_SIZE:
-                own = spill(mem, scratch, rows, base, own, ids)
-                if own < 0:
-                    code = own
-                    break
-                base = own
-                ids = 0
             scratch[SCRATCH_IDS + ids] = mem[k]
             ids += 1
         at += mem[found + W_TOKENS]
@@ -204,38 +167,27 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
             if targets < 0:
                 code = targets
                 break
-            if targets > 0 and mem[mem[group] + L_THREADS] == 0:
-                for k in range(group + 2, at):
-                    count = node_info[mem[k]] >> NODE_TOKENS
-                    if count == 0:
-                        continue
-                    if ids + count > SCRATCH_IDS_SIZE:
-                        own = spill(mem, scratch, rows, base, own, ids)
-                        if own < 0:
-                            code = own
-                            break
-                        base = own
-                        ids = 0
-                    first = node_token[mem[k]]
-                    for t in range(first, first + count):
-                        scratch[SCRATCH_IDS + ids] = token_ids[t]
-                        ids += 1
-            for t in range(SCRATCH_TARGETS, SCRATCH_TARGETS + 2 * targets, 2):
-                viable = viable_exits(mem, scratch, node_info, node_end, group, scratch[t])
-                if viable < 0:
-                    code = viable
+            first = -1 if targets > 0 and mem[mem[group] + L_THREADS] == 0 else 0
+            for t in range(first, targets):
+                start, after = 0, configuration
+                if t >= 0:
+                    start, after = scratch[SCRATCH_TARGETS + 2 * t], scratch[SCRATCH_TARGETS + 2 * t + 1]
+                behind = walk_behind(
+                    mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, group, start
+                )
+                if behind < 0:
+                    code = behind
                     break
-                for k in range(viable + 1, viable + 1 + mem[viable]):
-                    new = first_visit(scratch, epoch, scratch[t], mem[k], scratch[t + 1])
-                    if new < 0 or 3 * todo + 3 >= SCRATCH_WORK_SIZE:
-                        code = LIMIT
-                        break
-                    if new:
-                        work = SCRATCH_WORK + 3 * todo
-                        scratch[work] = scratch[t]
-                        scratch[work + 1] = mem[k]
-                        scratch[work + 2] = scratch[t + 1]
-                        todo += 1
+                if mem[behind + W_ROW] < 0 and mem[behind + W_TOKENS] == 0 and mem[behind + W_GROUPS] == 0:
+                    continue
+                new = first_visit(scratch, epoch, behind, after, 0)
+                if new < 0 or 2 * todo + 2 > SCRATCH_WORK_SIZE:
+                    code = LIMIT
+                    break
+                if new:
+                    scratch[SCRATCH_WORK + 2 * todo] = behind
+                    scratch[SCRATCH_WORK + 2 * todo + 1] = after
+                    todo += 1
             if code < 0:
                 break
     if code >= 0 and (own >= 0 or ids > MANY):

@@ -12,7 +12,9 @@ SCRATCH_WORK = SCRATCH_SHIFT  # todo triples
 SCRATCH_WORK_SIZE = 3 << 14
 SCRATCH_VISITED = SCRATCH_WORK + SCRATCH_WORK_SIZE
 SCRATCH_ROUND = SCRATCH_VISITED + 4 * VISITED_SLOTS  # stamps the visited set; grammars share scratch, so it lives here
-SCRATCH_IDS = SCRATCH_ROUND + 1  # token ids of the mask being built
+SEEN_SLOTS = 1 << 18
+SCRATCH_SEEN = SCRATCH_ROUND + 1  # exits of the walk that is being done: (stamp, node, lexer state)
+SCRATCH_IDS = SCRATCH_SEEN + 3 * SEEN_SLOTS  # token ids of the mask being built
 SCRATCH_IDS_SIZE = 1 << 14
 SCRATCH_TARGETS = SCRATCH_IDS + SCRATCH_IDS_SIZE  # where the lexemes that end at an exit lead
 SCRATCH_TARGETS_SIZE = 1 << 13
@@ -22,4 +24,4 @@ SCRATCH_EXITS = SCRATCH_WALK + (1 << 12)  # exits of a walk, at most six ints fo
 
 def scratch_size(num_nodes: int, num_tokens: int) -> int:
     """How many ints are enough for a trie of so many nodes and tokens."""
-    return SCRATCH_EXITS + 6 * num_nodes + 2 * num_tokens + 64
+    return SCRATCH_EXITS + 6 * num_nodes + 3 * num_tokens + 8192

@@ -1,7 +1,9 @@
 """Walks over the token trie: which tokens stay inside a lexeme, and where it can end.
 
-    walk(L, node)     the tokens below a trie node that stay inside the lexeme, and the exits (node', L') where it ends.
-                      Depends on the lexer state and the vocabulary alone, so one walk serves every configuration.
+    walk(L)          the tokens that stay inside the lexeme, and the exits (trie node, L') where it can end
+    behind(G, L)     the same for lexemes that begin in L at the exits of group G (those with one lexer state)
+
+Both depend on lexer states and the vocabulary alone, so one walk serves every configuration of the parser.
 
 A walk is one scan over the nodes in preorder: a node whose byte the lexer state above cannot read is skipped with its
 whole subtree. The few tokens of a narrow walk are listed; those of a wide one become a row, a bitmask in the pool.
@@ -17,9 +19,12 @@ from grammar_engine.kernels.arena import (
     H_MISS,
     H_NO_ROW_MISS,
     H_ORDERED,
+    H_ROOT_NODE,
     H_ROWS_USED,
     H_TOP,
     H_VISITS,
+    LIMIT,
+    M_BEHIND,
     M_WALK,
     MEMORY,
     MISS_ROW,
@@ -30,6 +35,7 @@ from grammar_engine.kernels.arena import (
     kernel,
     memo_get,
     memo_put,
+    mix,
     must_grow,
 )
 from grammar_engine.kernels.lexer import (
@@ -55,7 +61,7 @@ from grammar_engine.kernels.lexer import (
     runs_of,
     without_shadows,
 )
-from grammar_engine.kernels.scratch import SCRATCH_EXITS, SCRATCH_WALK
+from grammar_engine.kernels.scratch import SCRATCH_EXITS, SCRATCH_ROUND, SCRATCH_SEEN, SCRATCH_WALK, SEEN_SLOTS
 
 # Walk: [row or -1, tokens, groups, token ids..., groups of exits: [lexer state, nodes, node...]...].
 W_ROW, W_TOKENS, W_GROUPS, W_LIST = 0, 1, 2, 3
@@ -117,62 +123,9 @@ def finish_walk(mem, scratch, record, exits_at, exits):
     return groups
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
-def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):
-    """A walk by following every trie node that the lexer state can read."""
-    exits_at = SCRATCH_EXITS
-    tokens_at = exits_at + 6 * node_info.size
-    exits = 0
-    tokens = 0
-    visits = 0
-    depth0 = (node_info[node] >> NODE_DEPTH) & 0xFFF
-    scratch[SCRATCH_WALK] = state
-    i = node + 1
-    end = node_end[node]
-    while i < end:
-        visits += 1
-        info = node_info[i]
-        depth = ((info >> NODE_DEPTH) & 0xFFF) - depth0
-        above = scratch[SCRATCH_WALK + depth - 1]
-        byte = info & 0xFF
-        after = mem[above + L_NEXT + byte]
-        if after == UNKNOWN:
-            after = lexer_step(mem, above, byte)
-            if after < 0:
-                return after
-        if after == 0:
-            i = node_end[i]
-            continue
-        alive = mem[after + L_THREADS] != 0
-        below = node_end[i]
-        if alive and below > i + RUN_NODES and node_runs[i] != 0 and mem[after + L_MATCHES] == 0:
-            runs = runs_of(mem, after)
-            if runs < 0:
-                return runs
-            if (runs & node_runs[i]) != 0:
-                last = node_token[below] if below < node_token.size else token_ids.size
-                for k in range(node_token[i], last):
-                    scratch[tokens_at + tokens] = token_ids[k]
-                    tokens += 1
-                i = below
-                continue
-        count = info >> NODE_TOKENS
-        if alive and count != 0:
-            first = node_token[i]
-            for k in range(first, first + count):
-                scratch[tokens_at + tokens] = token_ids[k]
-                tokens += 1
-        if mem[after + L_MATCHES] != 0 and not (alive and below == i + 1):
-            # (Where the lexeme may go on and no token is longer, that it may end here adds nothing.)
-            scratch[exits_at + 2 * exits] = i
-            scratch[exits_at + 2 * exits + 1] = after
-            exits += 1
-        if alive:
-            scratch[SCRATCH_WALK + depth] = after
-            i += 1
-        else:
-            i = node_end[i]
-    mem[H_VISITS] += visits
+@kernel(f"int64({MEMORY}, {ROWS}, int64, int64, int64, int64)")
+def close_walk(mem, scratch, rows, tokens_at, tokens, exits_at, exits):
+    """The record of a walk from what it left in scratch, or a code. Many tokens become a row."""
     if must_grow(mem):
         return FULL
     row = -1
@@ -195,8 +148,149 @@ def plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_i
     for k in range(listed):
         mem[top + W_LIST + k] = scratch[tokens_at + k]
     finish_walk(mem, scratch, top, exits_at, exits)
-    memo_put(mem, M_WALK, state, node, top)
     return top
+
+
+@kernel("int64(int32[::1], int64, int64, int64)")
+def first_exit(scratch, epoch, node, state):
+    """1 if the exit was not seen in this epoch, 0 if it was, LIMIT if too many were."""
+    h = mix(mix(np.int64(11), node), state)
+    slot = (h ^ (h >> 15)) & (SEEN_SLOTS - 1)
+    for _ in range(64):
+        at = SCRATCH_SEEN + 3 * slot
+        if scratch[at] != epoch:
+            scratch[at] = epoch
+            scratch[at + 1] = node
+            scratch[at + 2] = state
+            return 1
+        if scratch[at + 1] == node and scratch[at + 2] == state:
+            return 0
+        slot = (slot + 1) & (SEEN_SLOTS - 1)
+    return LIMIT
+
+
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64, int64)")
+def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, nodes, count):
+    """The walk of a lexer state below each of the trie nodes mem[nodes:nodes + count]: its record, or a code.
+
+    LIMIT if there are more exits or tokens than scratch can hold (the same ones, found again below nested nodes).
+    """
+    exits_at = SCRATCH_EXITS
+    most_exits = 2 * node_info.size
+    tokens_at = exits_at + 6 * node_info.size
+    most_tokens = scratch.size - tokens_at - 4096
+    exits = 0
+    tokens = 0
+    visits = 0
+    scratch[SCRATCH_ROUND] += 1
+    epoch = np.int64(scratch[SCRATCH_ROUND])
+    scratch[SCRATCH_WALK] = state
+    for n in range(nodes, nodes + count):
+        node = mem[n]
+        depth0 = (node_info[node] >> NODE_DEPTH) & 0xFFF
+        i = node + 1
+        end = node_end[node]
+        while i < end:
+            visits += 1
+            info = node_info[i]
+            depth = ((info >> NODE_DEPTH) & 0xFFF) - depth0
+            above = scratch[SCRATCH_WALK + depth - 1]
+            byte = info & 0xFF
+            after = mem[above + L_NEXT + byte]
+            if after == UNKNOWN:
+                after = lexer_step(mem, above, byte)
+                if after < 0:
+                    return after
+            if after == 0:
+                i = node_end[i]
+                continue
+            alive = mem[after + L_THREADS] != 0
+            below = node_end[i]
+            if alive and below > i + RUN_NODES and node_runs[i] != 0 and mem[after + L_MATCHES] == 0:
+                runs = runs_of(mem, after)
+                if runs < 0:
+                    return runs
+                if (runs & node_runs[i]) != 0:
+                    last = node_token[below] if below < node_token.size else token_ids.size
+                    if tokens + last - node_token[i] > most_tokens:
+                        return LIMIT
+                    for k in range(node_token[i], last):
+                        scratch[tokens_at + tokens] = token_ids[k]
+                        tokens += 1
+                    i = below
+                    continue
+            here = info >> NODE_TOKENS
+            if alive and here != 0:
+                if tokens + here > most_tokens:
+                    return LIMIT
+                first = node_token[i]
+                for k in range(first, first + here):
+                    scratch[tokens_at + tokens] = token_ids[k]
+                    tokens += 1
+            if mem[after + L_MATCHES] != 0 and not (alive and below == i + 1):
+                # (Where the lexeme may go on and no token is longer, that it may end here adds nothing.)
+                new = 1
+                if count > 1:
+                    new = first_exit(scratch, epoch, i, after)
+                if new < 0 or exits == most_exits:
+                    return LIMIT
+                if new:
+                    scratch[exits_at + 2 * exits] = i
+                    scratch[exits_at + 2 * exits + 1] = after
+                    exits += 1
+            if alive:
+                scratch[SCRATCH_WALK + depth] = after
+                i += 1
+            else:
+                i = node_end[i]
+    mem[H_VISITS] += visits
+    return close_walk(mem, scratch, rows, tokens_at, tokens, exits_at, exits)
+
+
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
+def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, group, start):
+    """The walk of lexemes that begin in ``start`` at the exits of a group: its record, or a code.
+
+    It depends on the group and the start alone, so it is done once, not for every configuration. Most exits lead
+    nowhere (behind digits only digits, behind spaces only spaces); only those with a byte that ``start`` reads are
+    walked. With ``start`` 0: the tokens that end at the exits themselves.
+    """
+    known = memo_get(mem, M_BEHIND, group, start)
+    if known != UNKNOWN:
+        return known
+    count = mem[group + 1]
+    if must_grow(mem) or mem[H_TOP] + count + SLACK > mem.size:
+        return FULL
+    tokens_at = SCRATCH_EXITS + 6 * node_info.size
+    tokens = 0
+    if start == 0:
+        for k in range(group + 2, group + 2 + count):
+            first = node_token[mem[k]]
+            for t in range(first, first + (node_info[mem[k]] >> NODE_TOKENS)):
+                scratch[tokens_at + tokens] = token_ids[t]
+                tokens += 1
+        record = close_walk(mem, scratch, rows, tokens_at, tokens, SCRATCH_EXITS, 0)
+    else:
+        nodes = mem[H_TOP]
+        viable = 0
+        if mem[start + L_THREADS] != 0:
+            for k in range(group + 2, group + 2 + count):
+                child = mem[k] + 1
+                end = node_end[mem[k]]
+                while child < end and mem[start + L_NEXT + (node_info[child] & 0xFF)] == 0:
+                    child = node_end[child]
+                if child < end:
+                    mem[nodes + viable] = mem[k]
+                    viable += 1
+        mem[H_TOP] = nodes + viable
+        record = walk_below(
+            mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, start, nodes, viable
+        )
+        if record < 0 and mem[H_TOP] == nodes + viable:
+            mem[H_TOP] = nodes
+    if record > 0:
+        memo_put(mem, M_BEHIND, group, start, record)
+    return record
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, int64)")
@@ -205,8 +299,8 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token
 
     Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
     scratch[1], and where they start in scratch[2] and scratch[3]; rounds is how many rounds the loop begins on the way,
-    -1 where that does not matter because a thread outside of the loop is alive. Returns 1; 0 if some text leaves the loop
-    with several counts, so that one number per exit does not say it; or a code.
+    -1 where that does not matter because a thread outside of the loop is alive. Returns 1; 0 if some text leaves the
+    loop with several counts, so that one number per exit does not say it; or a code.
     """
     exits_at = SCRATCH_EXITS
     tokens_at = exits_at + 6 * node_info.size
@@ -332,23 +426,28 @@ def shadow_reads(mem, state, byte):
     return 0
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
-def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
+def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state):
     """A walk of a state without shadows: remembered, or put together from what the vocabulary knows, or done."""
-    known = memo_get(mem, M_WALK, state, node)
+    known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
         return known
-    if node == 0 and mem[state + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
+    if mem[state + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
         counter = counter_in_loop(mem, state)
         if counter > 0:
             return walk_in_loop(mem, state, counter)
         mem[H_MISS] = state
         return MISS_ROW
-    return plain_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
+    record = walk_below(
+        mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, H_ROOT_NODE, 1
+    )
+    if record > 0:
+        memo_put(mem, M_WALK, state, 0, record)
+    return record
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
-def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
+def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state):
     """The walk of a state with shadows (unordered lexing): that of the state without them, less the exits they forbid.
 
     Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
@@ -356,21 +455,20 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
     plain = without_shadows(mem, state)
     if plain < 0:
         return plain
-    found = unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, plain, node)
+    found = unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, plain)
     if found < 0:
         return found
     # Where the shadows are alive, note nodes and what the state really is there: (node, state) in trie order.
     exits_at = SCRATCH_EXITS
     noted = 0
-    depth0 = (node_info[node] >> NODE_DEPTH) & 0xFFF
     scratch[SCRATCH_WALK] = state
-    i = node + 1
-    end = node_end[node]
+    i = 1
+    end = node_end[0]
     visits = 0
     while i < end:
         visits += 1
         info = node_info[i]
-        depth = ((info >> NODE_DEPTH) & 0xFFF) - depth0
+        depth = (info >> NODE_DEPTH) & 0xFFF
         byte = info & 0xFF
         above = scratch[SCRATCH_WALK + depth - 1]
         if not shadow_reads(mem, above, byte):
@@ -416,16 +514,16 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
     for k in range(tokens):
         mem[top + W_LIST + k] = mem[found + W_LIST + k]
     finish_walk(mem, scratch, top, merged_at, kept)
-    memo_put(mem, M_WALK, state, node, top)
+    memo_put(mem, M_WALK, state, 0, top)
     return top
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
-def walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node):
-    """The walk of a lexer state below a trie node: its address, or a code."""
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
+def walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state):
+    """The walk of a lexer state from the root of the trie: its record, or a code."""
     if mem[state + L_SHADOWED] == 0 or mem[H_ORDERED] != 0:
-        return unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
-    known = memo_get(mem, M_WALK, state, node)
+        return unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state)
+    known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
         return known
-    return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, node)
+    return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state)

@@ -238,8 +238,18 @@ def test_a_text_with_several_counts_may_leave_a_loop_by_any_of_them() -> None:
         positions=np.array([(40, 40, 1), (32, 39, 2), (42, 127, 2), (41, 41, 3), (97, 97, 4), (98, 98, 2)], np.int32),
         offsets=np.array([0, 1, 4, 8, 9, 10], np.int32),
         entries=np.array(
-            [(0, KEEP, 0), (1, ENTER, 0), (2, ENTER, 0), (4, ENTER, 0)]
-            + [(1, AGAIN, 3), (2, AGAIN, 3), (4, AGAIN, 3), (3, EXIT, 2), (MATCH, KEEP, 0), (5, KEEP, 0)],
+            [
+                (0, KEEP, 0),
+                (1, ENTER, 0),
+                (2, ENTER, 0),
+                (4, ENTER, 0),
+                (1, AGAIN, 3),
+                (2, AGAIN, 3),
+                (4, AGAIN, 3),
+                (3, EXIT, 2),
+                (MATCH, KEEP, 0),
+                (5, KEEP, 0),
+            ],
             np.int32,
         ),
         key="pairs",
