@@ -11,6 +11,7 @@ shared by threads.
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from grammar_engine.compiler.errors import InvalidSchemaError
+from grammar_engine.compiler.errors import InvalidSchemaError, LimitExceededError
 from grammar_engine.compiler.ir import Grammar
 from grammar_engine.compiler.limits import Limits
 from grammar_engine.compiler.mask_cache import MaskCache
@@ -103,21 +104,13 @@ class GrammarCompiler:
         from grammar_engine.compiler.frontends.json_schema.grammar import json_schema_grammar
         from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
 
-        if isinstance(schema, str):
-            try:
-                schema = json.loads(schema)
-            except json.JSONDecodeError as error:
-                raise InvalidSchemaError(f"the schema is not JSON: {error}") from error
         chosen: dict[str, Any] = {"any_whitespace": any_whitespace and indent is None and separators is None}
         chosen.update(indent=indent, separators=separators, property_order=property_order)
         if max_whitespace is not None:
             chosen["max_whitespace"] = max_whitespace
         options = JsonSchemaOptions(**chosen)
-        try:
-            text = json.dumps(schema)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidSchemaError(f"the schema is not JSON data: {error}") from error
-        return self._compile(("json_schema", text, options), lambda: json_schema_grammar(schema, options))
+        text, data = _json_copy(schema)
+        return self._compile(("json_schema", text, options), lambda: json_schema_grammar(data, options))
 
     def compile_regex(self, pattern: str, *, flags: int = 0) -> CompiledGrammar:
         """A regular expression in Python's `re` syntax; the whole text must match, as with ``re.fullmatch``.
@@ -133,6 +126,8 @@ class GrammarCompiler:
         """One of the given strings, exactly."""
         from grammar_engine.compiler.frontends.choices import choices_grammar
 
+        if isinstance(choices, str):
+            raise TypeError("choices is a list of texts, not one text")
         listed = list(choices)
         return self._compile(("choices", *listed), lambda: choices_grammar(listed))
 
@@ -191,3 +186,25 @@ class GrammarCompiler:
 
         engine = Engine(grammar, self._context, self.limits)
         return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids)
+
+
+def _json_copy(schema: object) -> tuple[str, Any]:
+    """A schema's JSON text, and data of our own: rules are expanded later, when the caller may have changed theirs."""
+    try:
+        text = schema if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
+        return text, json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except json.JSONDecodeError as error:
+        raise InvalidSchemaError(f"the schema is not JSON: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise InvalidSchemaError(f"the schema is not JSON data: {error}") from error
+    except RecursionError as error:
+        raise LimitExceededError(
+            "the schema is nested too deeply", limit="Python's recursion limit", given="more"
+        ) from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value

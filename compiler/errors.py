@@ -26,8 +26,15 @@ def _caret(source: str, line: int, column: int) -> str:
     lines = source.splitlines() or [""]
     if not 1 <= line <= len(lines):
         return ""
-    text = lines[line - 1]
+    text, column = _window(lines[line - 1], column)
     return f"\n  {text}\n  {' ' * (column - 1)}^"
+
+
+def _window(text: str, column: int, width: int = 100) -> tuple[str, int]:
+    """What fits a terminal of a line around a column, and the column in it."""
+    first = max(0, min(column - 1 - width // 2, len(text) - width))
+    before, behind = "… " if first else "", " …" if first + width < len(text) else ""
+    return before + text[first : first + width] + behind, column - first + len(before)
 
 
 class GrammarSyntaxError(GrammarEngineError):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MAX_COUNT = (1 << 30) - 1
+"""Counters of repetitions fit into 31 bits, with room for one round more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from grammar_engine.compiler.charset import ANY, CharSet
-from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
+from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsupportedGrammarError
 from grammar_engine.compiler.regex_ast import (
     FAIL,
     LINE_END,
@@ -60,9 +60,20 @@ def parse_python_regex(pattern: str, flags: int = 0) -> Node:
             line=error.lineno or 1,
             column=error.colno or 1,
         ) from error
-    except (ValueError, OverflowError, RecursionError) as error:
+    except (ValueError, OverflowError) as error:
         raise GrammarSyntaxError(f"invalid regular expression: {error}", source=pattern) from error
-    return _Reader(pattern).sequence(parsed, parsed.state.flags)
+    except RecursionError as error:
+        raise _too_deep() from error
+    try:
+        return _Reader(pattern).sequence(parsed, parsed.state.flags)
+    except RecursionError as error:
+        raise _too_deep() from error
+
+
+def _too_deep() -> LimitExceededError:
+    return LimitExceededError(
+        "the regular expression is nested too deeply", limit="Python's recursion limit", given="more"
+    )
 
 
 class _Reader:

@@ -17,7 +17,8 @@ from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import Edge
 from grammar_engine.compiler.charset import CharSet, Range
-from grammar_engine.compiler.errors import UnsatisfiableGrammarError
+from grammar_engine.compiler.errors import LimitExceededError, UnsatisfiableGrammarError
+from grammar_engine.compiler.limits import MAX_COUNT
 from grammar_engine.compiler.utf8 import Branches, TrieNode, digit_trie, node, utf8_trie
 
 _QUOTE, _BACKSLASH = 0x22, 0x5C
@@ -226,6 +227,9 @@ class _Builder:
         offsets = np.zeros(len(self._entries) + 1, np.int32)
         np.cumsum([len(entries) for entries in self._entries], out=offsets[1:])
         flat = [entry for entries in self._entries for entry in entries]
+        largest = max((abs(bound) for _, _, bound in flat), default=0)
+        if largest > MAX_COUNT:
+            raise LimitExceededError("a repetition is counted too far", limit=f"{MAX_COUNT}", given=largest)
         return ByteAutomaton(
             positions=np.array(list(self._positions), np.int32).reshape(-1, 3),
             offsets=offsets,

@@ -29,6 +29,7 @@ import numpy as np
 from grammar_engine.bitmask import apply_token_bitmask_inplace
 from grammar_engine.budget import BudgetGuard
 from grammar_engine.completion import CompletionSearch, SpellingTable
+from grammar_engine.dead_end import dead_end
 from grammar_engine.errors import GrammarEngineError
 from grammar_engine.forward import CausalForward
 from grammar_engine.generation import LENGTH, STOP, Stats, TokenEvent
@@ -120,6 +121,13 @@ class _Grammar:
         applied = time.perf_counter()
         self.seconds += applied - waited
         self.wait_seconds += applied - began
+
+    def why_nothing(self, row: _Row) -> GrammarEngineError:
+        """Why no allowed token has any probability."""
+        row.request.matcher.fill_next_token_bitmask(self._single, 0)
+        if self._single.any():
+            return GrammarEngineError("the model gives no probability to any token that the grammar allows")
+        return dead_end(self._vocabulary, row.token_ids)
 
     def admits(self, row: _Row, token_id: int) -> bool:
         """Whether the row can still be completed within its budget behind this token."""
@@ -259,8 +267,9 @@ class DecodingRun:
         masses = logits.logsumexp(-1).tolist()
         grammar.apply_masks(logits)
         allowed = logits.logsumexp(-1).tolist()
-        if -math.inf in allowed:
-            raise GrammarEngineError("the grammar allows no token here: the vocabulary cannot spell what must follow")
+        for row, mass in zip(active, allowed, strict=True):
+            if mass == -math.inf:
+                raise grammar.why_nothing(row)
         chosen: list[int] = self._sampler.choose(logits, _uniforms(active, logits)).tolist()
         scores = logits.gather(-1, _column(chosen, logits))[:, 0].tolist()
         for i, row in enumerate(active):

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
+from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsupportedGrammarError
 from grammar_engine.compiler.frontends.lark_lexing import (
     TerminalView,
     competing_pair,
@@ -145,7 +145,12 @@ def load_lark_grammar(
             f"postlex={postlex!r}", place="options", advice="Write the grammar without a postlexer."
         )
     text, path = _read(source)
-    return lark_grammar(text, start=start, parser=parser, lexer=lexer, on_conflict=on_conflict, source_path=path)
+    try:
+        return lark_grammar(text, start=start, parser=parser, lexer=lexer, on_conflict=on_conflict, source_path=path)
+    except RecursionError as error:
+        raise LimitExceededError(
+            "the grammar is nested too deeply", limit="Python's recursion limit", given="more"
+        ) from error
 
 
 def _read(source: str | os.PathLike[str]) -> tuple[str, str | None]:

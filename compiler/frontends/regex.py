@@ -15,6 +15,8 @@ def regex_grammar(pattern: str, *, flags: int = 0) -> EagerGrammar:
     groups, possessive quantifiers), UnsatisfiableGrammarError (it matches nothing), LimitExceededError (it
     unrolls too far).
     """
+    if not isinstance(pattern, str):
+        raise TypeError(f"a pattern is a str, not {type(pattern).__name__}")
     automaton = CharAutomaton.from_regex(pattern, flags=flags)
     if automaton.is_empty():
         raise UnsatisfiableGrammarError("it matches no text", place=f"the regular expression {pattern!r}")

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grammar_engine.bitmask import apply_token_bitmask_inplace
+from grammar_engine.dead_end import dead_end
 from grammar_engine.errors import InvalidArgumentError
 from grammar_engine.matcher import Matcher
 
@@ -102,6 +103,7 @@ class GrammarLogitsProcessor:
 
         Raises:
             InvalidArgumentError: the rows cannot be shared out evenly among the grammars.
+            UnsatisfiableGrammarError: the vocabulary cannot spell what a grammar demands next.
         """
         if input_ids.shape[0] % len(self._compiled):
             raise InvalidArgumentError(
@@ -168,6 +170,8 @@ class GrammarLogitsProcessor:
                     bitmask.view(np.uint32)[row, token_id >> 5] |= np.uint32(1 << (token_id & 31))
             else:
                 track.matcher.fill_next_token_bitmask(bitmask, row)
+                if not bitmask[row].any():
+                    raise dead_end(track.matcher.compiled.vocabulary, track.tokens)
         masked = scores.clone()
         apply_token_bitmask_inplace(masked, bitmask, constrained)
         silent = [row for row in constrained if not bool(masked[row].isfinite().any())]

@@ -28,6 +28,7 @@ from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
 from grammar_engine.compiler.frontends.json_schema.negation import Negation, contains_bounds, negated
 from grammar_engine.compiler.frontends.json_schema.references import Schema
+from grammar_engine.compiler.limits import MAX_COUNT
 
 Formula = int
 ANYTHING: Formula = 0
@@ -339,11 +340,14 @@ def _const(c: Conjunct, value: Any, schema: dict[Any, Any]) -> None:
 
 
 def _min_length(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
+    if value > MAX_COUNT:
+        raise LimitExceededError("minLength is too large", limit=f"{MAX_COUNT}", given=value)
     c.min_length = max(c.min_length, int(value))
 
 
 def _max_length(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
-    c.max_length = _smaller(c.max_length, int(value))
+    # Databases write 4294967295 for "no limit". A text of MAX_COUNT characters is longer than any memory's worth.
+    c.max_length = _smaller(c.max_length, min(int(value), MAX_COUNT))
 
 
 def _pattern(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
