@@ -144,8 +144,18 @@ def _either_address(four: str, six: str) -> CharAutomaton:
     return _regex(four).union(_with_ipv6(six))
 
 
+_HELD_BY_PYTHON: Mapping[str, Callable[[], CharAutomaton]] = MappingProxyType(
+    {
+        "date-time": partial(_date_time, python_values=True),
+        "date": partial(_date, python_values=True),
+        "time": _plain_time,
+    }
+)
+
 _BUILDERS: Mapping[str, Callable[[], CharAutomaton]] = MappingProxyType(
     {
+        # Names of our own, for schemas made from Python types (``grammar_engine.types``).
+        **{f"python-{name}": builder for name, builder in _HELD_BY_PYTHON.items()},
         "date-time": partial(_date_time, python_values=False),
         "date": partial(_date, python_values=False),
         "time": partial(_time_with_leaps, signs="+-", step=30),
@@ -174,14 +184,6 @@ _BUILDERS: Mapping[str, Callable[[], CharAutomaton]] = MappingProxyType(
         ),
         "base64": partial(_regex, patterns.BASE64),
         "base64url": partial(_regex, patterns.BASE64URL),
-    }
-)
-
-_HELD_BY_PYTHON: Mapping[str, Callable[[], CharAutomaton]] = MappingProxyType(
-    {
-        "date-time": partial(_date_time, python_values=True),
-        "date": partial(_date, python_values=True),
-        "time": _plain_time,
     }
 )
 

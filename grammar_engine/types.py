@@ -55,6 +55,10 @@ PATTERNS: Mapping[str, str] = {
 """Formats that pydantic emits and the standard does not define: a pattern of texts that pydantic takes (not all that
 it takes: a network's host bits must be zero, so only single hosts are offered)."""
 
+_HELD_BY_PYTHON = frozenset(("date-time", "date", "time"))
+"""Formats of which Python's types hold less than the standard allows (no leap seconds, no year 0000): taken in the
+narrower sense that ``compiler.formats`` keeps under "python-" and the name."""
+
 _FREE = frozenset(("binary", "password", "path"))
 """Formats of pydantic under which every string is valid."""
 
@@ -173,7 +177,9 @@ def _translate(node: object, pointer: str) -> None:
     if isinstance(name, str) and node.get("type") == "string":
         if name in _REFUSED:
             raise UnsupportedSchemaError(f"format {name}", pointer=f"{pointer}/format", advice=_REFUSED[name])
-        if name in _FREE:
+        if name in _HELD_BY_PYTHON:
+            node["format"] = f"python-{name}"
+        elif name in _FREE:
             del node["format"]
         elif name in PATTERNS:
             del node["format"]

@@ -128,3 +128,19 @@ def test_what_is_no_type_and_no_schema(source: Any) -> None:
 def test_types_that_no_schema_can_stand_for(source: Any) -> None:
     with pytest.raises(UnsupportedSchemaError):
         schema_of(source)
+
+
+@pytest.mark.parametrize(
+    ("of", "held", "not_held"),
+    [
+        (dt.datetime, "2024-02-29T23:59:59Z", "2016-12-31T23:59:60Z"),
+        (dt.date, "2024-02-29", "0000-01-01"),
+        (dt.time, "23:59:59Z", "23:59:60Z"),
+    ],
+)
+def test_what_python_cannot_hold_is_not_offered(of: type, held: str, not_held: str) -> None:
+    schema, validate = schema_of(of)
+    recognizer = ReferenceRecognizer(json_schema_grammar(schema))
+    assert isinstance(validate(json.dumps(held)), of)
+    assert recognizer.accepts(json.dumps(held).encode())
+    assert not recognizer.accepts(json.dumps(not_held).encode())
