@@ -33,8 +33,10 @@ def allocate_token_bitmask(batch_size: int, vocab_size: int) -> npt.NDArray[np.i
 def as_uint32_rows(bitmask: Bitmask, words: int) -> npt.NDArray[np.uint32]:
     """The bitmask's memory as uint32 ``(batch, words)``.
 
-    Raises ValueError if shape, dtype, device or layout would make writes go astray.
+    Raises ValueError if shape, dtype or layout would make writes go astray, TypeError if it is no array in memory.
     """
+    if not isinstance(bitmask, np.ndarray) and not hasattr(bitmask, "numpy"):
+        raise TypeError(f"a bitmask is a numpy array or a CPU tensor, not {type(bitmask).__name__}")
     array = bitmask if isinstance(bitmask, np.ndarray) else bitmask.numpy()
     if array.ndim != 2 or array.shape[1] != words:
         raise ValueError(f"the bitmask has shape {tuple(array.shape)}, needed is (batch, {words})")
