@@ -4,8 +4,7 @@ The rest of an array behind some of its items is one nonterminal, TAIL(plan, ind
 
     index    number of items so far, as far as it matters (prefixItems, minItems, maxItems)
     counts   per obligation (``contains``, "some item has ¬S"): how many items have met it, as far as that matters
-    used     with uniqueItems: the items so far, which come from a finite set of values (counts stand still then:
-             ``scan.py`` refuses ``contains`` beside ``uniqueItems`` in one schema)
+    used     with uniqueItems: the items so far, which come from a finite set of values
 
 Where none of them matters any more the items form a left-recursive list, so that the parser's stack is the same after
 each of them. A production is offered only if the array can still be finished behind it.
@@ -16,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
+from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
     FALSE,
     NULL,
@@ -29,6 +29,9 @@ from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Production, Symbol
+
+MAX_DISTINCT_STATES = 10_000
+"""Sets of used items that are tried to see whether an array of distinct items can be finished."""
 
 _NEVER = 1 << 60
 Counts = tuple[int, ...]
@@ -137,6 +140,12 @@ class Arrays:
 
     def values(self, plan: ArrayPlan, state: State) -> list[tuple[object, State]]:
         """With uniqueItems: the values that may stand next, and the state behind each."""
+        return [
+            (value, following) for value, following in self._unused(plan, state) if self.can_finish(plan, following)
+        ]
+
+    def _unused(self, plan: ArrayPlan, state: State) -> list[tuple[object, State]]:
+        """With uniqueItems: the values that have not stood and are allowed next, and the state behind each."""
         index, counts, used = state
         item = plan.item(index)
         if item is None or (plan.maximum is not None and index >= plan.maximum):
@@ -144,23 +153,52 @@ class Arrays:
         out: dict[object, tuple[object, State]] = {}
         for value in self._finite(item):
             name = identity(value)
-            if name not in used and name not in out:
-                following = (self.next_index(plan, index), counts, used | {name})
-                if self.can_finish(plan, following):
-                    out[name] = value, following
+            if name in used or name in out:
+                continue
+            after = self._counts_with(plan, index, counts, value)
+            if after is not None:
+                out[name] = value, (self.next_index(plan, index), after, used | {name})
         return list(out.values())
+
+    def _counts_with(self, plan: ArrayPlan, index: int, counts: Counts, value: object) -> Counts | None:
+        """The counts behind a value at ``index``; None if it is one too many."""
+        out: list[int] = []
+        for count, (start, formula, _, least, most) in zip(counts, plan.obligations, strict=True):
+            if index >= start and (most is not None or count < least) and self._satisfies(formula, value):
+                count += 1
+                if most is not None and count > most:
+                    return None
+            out.append(count)
+        return tuple(out)
 
     def can_finish(self, plan: ArrayPlan, state: State) -> bool:
         """Can the array be completed from here?"""
         if plan.simple:
             return True
-        index, counts, used = state
+        index, counts, _ = state
         if plan.unique:
-            item = plan.item(index)
-            left = {identity(value) for value in self._finite(item)} - used if item is not None else set()
-            return index + len(left) >= plan.minimum
+            return self._can_finish_distinct(plan, state)
         need = self._need(plan, index, counts)
         return need < _NEVER and (plan.maximum is None or index + need <= plan.maximum)
+
+    def _can_finish_distinct(self, plan: ArrayPlan, state: State) -> bool:
+        """With uniqueItems: depth first over the values that may follow; the first way is nearly always open."""
+        todo, seen = [state], {state}
+        while todo:
+            here = todo.pop()
+            if self.may_close(plan, here):
+                return True
+            for _, following in self._unused(plan, here):
+                if following not in seen:
+                    if len(seen) == MAX_DISTINCT_STATES:
+                        raise LimitExceededError(
+                            "uniqueItems beside what else is asked of the items has too many ways",
+                            limit=f"{MAX_DISTINCT_STATES} sets of items",
+                            given="more",
+                        )
+                    seen.add(following)
+                    todo.append(following)
+        return False
 
     def _need(self, plan: ArrayPlan, index: int, counts: Counts) -> int:
         """The least number of further items with which everything is met: breadth first."""

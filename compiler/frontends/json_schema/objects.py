@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import cast
 
+from grammar_engine.compiler.errors import UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
 from grammar_engine.compiler.frontends.json_schema.extras import NameClass, NameClasses
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
@@ -101,7 +102,15 @@ class Objects:
         found = self._extras.get(plan)
         if found is None:
             found = self._extras[plan] = self.classes.divide(plan)
-        return [names for names in found if self.possible(names.formula)]
+        possible = [names for names in found if self.possible(names.formula)]
+        if possible and plan.minimum > max(1, sum(plan.required)):
+            raise UnsupportedSchemaError(
+                f"minProperties {plan.minimum}",
+                pointer="",
+                advice="An open object may repeat a name, which counts once: close it with additionalProperties false, "
+                "or require as many names.",
+            )
+        return possible
 
     def following(self, plan: ObjectPlan, seen: int) -> Iterator[int]:
         """Indices of declared names that have not stood and may come next."""

@@ -176,7 +176,9 @@ class Scan:
                 if keyword not in self._checks:
                     continue
                 here: Path = (path, keyword)
-                if keyword in _NO_NEGATION and value is not False:
+                # (Not maxProperties n is minProperties n + 1, and additional names, which may repeat, cannot be counted.)
+                counts_names = keyword == "maxProperties" and value >= 1
+                if counts_names or (keyword in _NO_NEGATION and value is not False):
                     raise UnsupportedSchemaError(
                         f"negated {keyword}",
                         pointer=pointer_of(here),
