@@ -176,7 +176,7 @@ class Scan:
                 if keyword not in self._checks:
                     continue
                 here: Path = (path, keyword)
-                # (Not maxProperties n is minProperties n + 1, and additional names, which may repeat, cannot be counted.)
+                # (Not maxProperties n is minProperties n + 1; additional names may repeat and are not counted.)
                 counts_names = keyword == "maxProperties" and value >= 1
                 if counts_names or (keyword in _NO_NEGATION and value is not False):
                     raise UnsupportedSchemaError(
