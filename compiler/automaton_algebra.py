@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Hashable, Mapping
 
 from grammar_engine.compiler.automaton import MATCH
-from grammar_engine.compiler.automaton_product import Formula, Product, expand
+from grammar_engine.compiler.automaton_product import Formula, Key, Product, expand
 from grammar_engine.compiler.char_states import (
     ACCEPT,
     EMPTY_LANGUAGE,
@@ -48,24 +48,32 @@ def combine(operands: Mapping[Hashable, States], formula: Formula, *, limit: int
     return trim(tuple(result))
 
 
-def holds_of_some(operands: Mapping[Hashable, States], formula: Formula, *, limit: int = MAX_STATES) -> bool:
-    """Whether any text satisfies a formula over the operands; depth first, without building the automaton.
+def is_possible(
+    operands: Mapping[Hashable, States], formula: Formula, *, longest: int | None = None, limit: int = MAX_STATES
+) -> bool:
+    """Whether any text (of at most ``longest`` characters) satisfies a formula over the operands.
 
-    LimitExceededError beyond ``limit`` states without an answer.
+    The automaton is not built: the search ends at the first such text. Depth first, or breadth first if the length
+    is bounded. LimitExceededError beyond ``limit`` states without an answer.
     """
     walk = Product(operands, formula)
     start = walk.start()
-    todo = [] if start is None else [start]
-    seen = set(todo)
-    while todo:
-        accepting, joined = walk.step(todo.pop())
-        if accepting:
-            return True
-        for target in joined:
-            if target not in seen:
-                check_limit(len(seen), limit)
-                seen.add(target)
-                todo.append(target)
+    layer = [] if start is None else [start]
+    seen = set(layer)
+    length = 0
+    while layer and (longest is None or length <= longest):
+        following: list[Key] = []
+        while layer:
+            accepting, joined = walk.step(layer.pop())
+            if accepting:
+                return True
+            for target in joined:
+                if target not in seen:
+                    check_limit(len(seen), limit)
+                    seen.add(target)
+                    (layer if longest is None else following).append(target)
+        layer = following
+        length += 1
     return False
 
 

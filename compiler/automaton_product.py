@@ -57,6 +57,8 @@ Subset = frozenset[Thread]
 Key = tuple[int, tuple[Subset, ...]]
 """number of the formula, threads per operand that it names"""
 
+_NOBODY: Subset = frozenset()
+
 
 def operands_of(formula: Formula) -> list[Hashable]:
     """The operands that a formula names, each once."""
@@ -125,6 +127,7 @@ class Product:
         self._operands = operands
         self._asked: list[_Asked] = []
         self._numbers: dict[Formula, int] = {}
+        self._keys: dict[Key, Key | None] = {}
         self._settled: dict[tuple[Hashable, Thread], bool] = {}
         self._true, self._false = self._number(TRUE), self._number(FALSE)
         self._formula = self._number(settle(formula, {}))
@@ -141,25 +144,26 @@ class Product:
             return True, {key: [ANY]}
         asked = self._asked[number]
         ends: list[bool] = []
-        labels: list[CharSet] = []
-        threads: list[tuple[int, Thread]] = []
+        movers: dict[CharSet, list[tuple[int, Thread]]] = {}
         for index, operand in enumerate(asked.operands):
             accepting, moves = expand(self._operands[operand], subsets[index])
             ends.append(accepting)
             for label, thread in moves:
-                labels.append(label)
-                threads.append((index, thread))
-        elsewhere = len(labels)
+                movers.setdefault(label, []).append((index, thread))
         if self._after(asked, (False,) * len(subsets))[0] != self._false:
-            labels.append(ANY)  # characters that no operand reads lead somewhere too
+            movers.setdefault(ANY, [])  # characters that no operand reads lead somewhere too
+        moving = list(movers.values())
         joined: dict[Key, list[CharSet]] = {}
-        for atom, members in partition(tuple(labels)) if labels else ():
-            targets: list[list[Thread]] = [[] for _ in subsets]
+        for atom, members in partition(tuple(movers)) if movers else ():
+            targets: list[list[Thread] | None] = [None] * len(subsets)
             for member in members:
-                if member != elsewhere:
-                    index, thread = threads[member]
-                    targets[index].append(thread)
-            target = self._arrive(number, asked, tuple(map(frozenset, targets)))
+                for index, thread in moving[member]:
+                    threads = targets[index]
+                    if threads is None:
+                        targets[index] = [thread]
+                    else:
+                        threads.append(thread)
+            target = self._arrive(number, asked, tuple([frozenset(t) if t else _NOBODY for t in targets]))
             if target is not None:
                 joined.setdefault(target, []).append(atom)
         end, _ = self._after(asked, tuple(ends))
@@ -167,13 +171,29 @@ class Product:
 
     def _arrive(self, number: int, asked: _Asked, subsets: tuple[Subset, ...]) -> Key | None:
         """The state of some threads, with what is settled put into the formula; None if that makes it false."""
-        known: list[bool | None] = []
-        for operand, subset in zip(asked.operands, subsets, strict=True):
-            known.append((True if self._any_settled(operand, subset) else None) if subset else False)
-        if known.count(None) == len(known) and known:
-            return number, subsets
-        after, kept = self._after(asked, tuple(known))
-        return None if after == self._false else (after, tuple(subsets[index] for index in kept))
+        key = (number, subsets)
+        if key in self._keys:
+            return self._keys[key]
+        known = tuple([self._status(operand, s) for operand, s in zip(asked.operands, subsets, strict=True)])
+        found: Key | None = key
+        if not known or any(status is not None for status in known):
+            after, kept = self._after(asked, known)
+            found = None if after == self._false else (after, tuple(subsets[index] for index in kept))
+        self._keys[key] = found
+        return found
+
+    def _status(self, operand: Hashable, subset: Subset) -> bool | None:
+        """False: no thread is left. True: one accepts every continuation (an accepting state's loop over all)."""
+        if not subset:
+            return False
+        for thread in subset:
+            answer = self._settled.get((operand, thread))
+            if answer is None:
+                accepting, moves = expand(self._operands[operand], (thread,))
+                answer = self._settled[operand, thread] = accepting and (ANY, thread) in moves
+            if answer:
+                return True
+        return None
 
     def _after(self, asked: _Asked, known: tuple[bool | None, ...]) -> tuple[int, tuple[int, ...]]:
         """The formula once some operands are settled, and which of them it still names."""
@@ -191,14 +211,3 @@ class Product:
             number = self._numbers[formula] = len(self._asked)
             self._asked.append(_Asked(formula))
         return number
-
-    def _any_settled(self, operand: Hashable, subset: Subset) -> bool:
-        """Does a thread accept every continuation? Seen by an accepting state's loop over everything."""
-        for thread in subset:
-            answer = self._settled.get((operand, thread))
-            if answer is None:
-                accepting, moves = expand(self._operands[operand], (thread,))
-                answer = self._settled[operand, thread] = accepting and (ANY, thread) in moves
-            if answer:
-                return True
-        return False

@@ -165,10 +165,15 @@ def partition(labels: tuple[CharSet, ...]) -> tuple[tuple[CharSet, tuple[int, ..
             atoms.setdefault(inside, []).append((start, where - 1))
         start = where
         inside ^= 1 << index
-    return tuple(
-        (CharSet(tuple(_join(ranges))), tuple(i for i in range(len(labels)) if members >> i & 1))
-        for members, ranges in atoms.items()
-    )
+    return tuple((CharSet(tuple(_join(ranges))), tuple(_bits(members))) for members, ranges in atoms.items())
+
+
+def _bits(number: int) -> Iterator[int]:
+    """The places of the ones."""
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest
 
 
 def _join(ranges: list[Range]) -> list[Range]:

@@ -1,4 +1,4 @@
-"""A longest length for any language of texts, kept by a counter instead of a product.
+"""A longest or least length for any language of texts, kept by a counter instead of a product.
 
 ``maxLength: 1024`` beside ``format: email`` would multiply 170 states by 1024. A counter on every edge says the same
 with no state more. So that no text runs into a dead end, an edge is barred as soon as the characters that are left
@@ -40,30 +40,65 @@ def limit_length(automaton: CharAutomaton, longest: int) -> CharAutomaton:
     finite = _longest(states)
     if finite is not None and finite <= longest:
         return CharAutomaton(states, deterministic=True)
-    return CharAutomaton(_counted(states, distances, longest), deterministic=True)
+    return CharAutomaton(_counted(states, distances, longest, 0), deterministic=True)
+
+
+def require_length(automaton: CharAutomaton, least: int, longest: int | None = None) -> CharAutomaton | None:
+    """The texts of at least ``least`` and at most ``longest`` characters, counted; None where a counter cannot say it.
+
+    The counter is asked at the end of the text, so it must be possible to go on from everywhere: without an upper
+    bound each state needs some successor. With one, each state that may end the text needs a successor that may end
+    it too: then a text can be completed to every length from its least one on (by induction on the length).
+    """
+    states = automaton.states
+    if least <= 0 and longest is None:
+        return automaton
+    if automaton.has_counters():
+        return None
+    distances = _distances(states)
+    if distances[0] is None or (longest is not None and max(distances[0], least) > longest):
+        return CharAutomaton(EMPTY_LANGUAGE, deterministic=True)
+    ends = [_ends(edges) for edges in states]
+    if longest is None:
+        if distances[0] >= least:
+            return automaton
+        if any(all(edge.target == MATCH for edge in edges) for edges in states):
+            return None
+    else:
+        if longest == 0:
+            return None
+        for state, edges in enumerate(states):
+            if ends[state] and not any(edge.target != MATCH and ends[edge.target] for edge in edges):
+                return None
+    counted = _counted(states, distances, longest, least)
+    return CharAutomaton(counted, deterministic=automaton.deterministic)
 
 
 def _ends(edges: tuple[Edge, ...]) -> bool:
     return any(edge.target == MATCH for edge in edges)
 
 
-def _counted(states: States, distances: list[int | None], longest: int) -> States:
+def _counted(states: States, distances: list[int | None], longest: int | None, least: int) -> States:
     """The counter says how many characters were read when the one before an edge's end is: c < bound leaves room.
 
-    The start has states of its own: a text's first character begins the count.
+    The start has states of its own: a text's first character begins the count. Without a longest length the counter
+    need not grow beyond the least one.
     """
     start: list[Edge] = []
     inner: list[tuple[Edge, ...]] = []
     for edge in states[0]:
         if edge.target == MATCH:
-            start.append(edge)
-        elif (distance := distances[edge.target]) is not None and distance < longest:
+            if least <= 0:
+                start.append(edge)
+        elif (distance := distances[edge.target]) is not None and (longest is None or distance < longest):
             start.append(Edge(edge.label, edge.target + 1, ENTER))
     for edges in states:
         counted: list[Edge] = []
         for edge in edges:
             if edge.target == MATCH:
-                counted.append(Edge(NOTHING, MATCH, EXIT, 1))
+                counted.append(Edge(NOTHING, MATCH, EXIT, max(least, 1)))
+            elif longest is None:
+                counted.append(Edge(edge.label, edge.target + 1, AGAIN, -max(least, 1)))
             elif (distance := distances[edge.target]) is not None and longest - distance > 1:
                 counted.append(Edge(edge.label, edge.target + 1, AGAIN, longest - distance))
         inner.append(tuple(counted))

@@ -11,6 +11,8 @@ Which spellings are admitted:
 - ``number_automaton``: integers and fractions, trailing zeros allowed. Exponents are admitted only for a sign on which
   no bound can fail (all numbers; or those of one sign, as with ``minimum=0``) and where no multiple is asked for:
   comparing ``123.4e-2`` with a bound would take a counter, not a finite memory.
+
+Multiples of some numbers can be excluded; then there are no exponents either.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from grammar_engine.compiler.machine import Moves, minimal_table, to_bytes
 
 _DIGITS = "0123456789"
 _LESS, _EQUAL, _GREATER = -1, 0, 1
+_NO_MULTIPLE = -1  # instead of a remainder: no continuation is a multiple
 
 
 class _Order(NamedTuple):
@@ -156,10 +159,11 @@ class _State(NamedTuple):
     high: _Order = _BELOW
     remainder: int = 0
     place: int = 0
+    excluded: tuple[int, ...] = ()
 
 
 class _Machine:
-    """The numbers v with ``low`` <= v <= ``high`` (None: no bound) that are multiples of ``step``.
+    """The numbers v with ``low`` <= v <= ``high`` (None: no bound), multiples of ``step`` and of none ``excluded``.
 
     Each sign has its own pair of bounds on the magnitude: those of negative numbers are negated and change places.
     Phases: "0" a single zero, "d" whole digits, "." the point, "f" fraction digits, "e" the letter, "s" the
@@ -174,10 +178,13 @@ class _Machine:
         low_inclusive: bool,
         high_inclusive: bool,
         step: Decimal | None,
+        excluded: tuple[Decimal, ...],
         fractions: bool,
         exponents: bool,
     ) -> None:
         self.step = None if step is None else _Remainder(step)
+        self.excluded = [_Remainder(multiple) for multiple in excluded]
+        self.places = max((remainder.scale for remainder in (*self.excluded, self.step) if remainder), default=0)
         self.fractions = fractions
         self.sides: dict[bool, tuple[_Bound | None, _Bound | None] | None] = {}
         self.exponents: dict[bool, bool] = {}
@@ -194,7 +201,10 @@ class _Machine:
                 None if near is None or vacuous else _Bound(near, inclusive=near_inclusive),
                 None if far is None else _Bound(far, inclusive=far_inclusive),
             )
-            self.exponents[negative] = exponents and vacuous and far is None and step is None
+            self.exponents[negative] = exponents and vacuous and far is None and step is None and not excluded
+
+        #: Both signs go the same way from the first digit on.
+        self.symmetric = self.sides[True] == self.sides[False] == (None, None) and not any(self.exponents.values())
 
     def moves(self, state: _State) -> Moves[_State]:
         found: Moves[_State] = []
@@ -213,7 +223,8 @@ class _Machine:
             found.extend([("+-", state._replace(phase="s")), (_DIGITS, state._replace(phase="x"))])
         elif phase in ("s", "x"):
             found.append((_DIGITS, state._replace(phase="x")))
-        if phase in ("0", "d") and self.fractions:
+        reducible = not state.remainder or (self.step is not None and self.step.scale > 0)
+        if phase in ("0", "d") and self.fractions and reducible:  # else no fraction makes it a multiple
             found.append((".", self._point(state)))
         if phase in ("0", "d", "f") and self.exponents[state.negative]:
             found.append(("eE", _State(phase="e", negative=state.negative)))
@@ -222,7 +233,7 @@ class _Machine:
     def accepts(self, state: _State) -> bool:
         if state.phase == "x":
             return True
-        if state.phase not in ("0", "d", "f") or state.remainder:
+        if state.phase not in ("0", "d", "f") or state.remainder or 0 in state.excluded:
             return False
         low, high = self._bounds(state)
         in_fraction = state.phase == "f"
@@ -237,7 +248,11 @@ class _Machine:
         low, high = self.sides[negative] or (None, None)
         begun = _Order(0, _EQUAL)
         return _State(
-            phase="-", negative=negative, low=_ABOVE if low is None else begun, high=_BELOW if high is None else begun
+            phase="-",
+            negative=negative and not self.symmetric,
+            low=_ABOVE if low is None else begun,
+            high=_BELOW if high is None else begun,
+            excluded=(0,) * len(self.excluded),
         )
 
     def _whole(self, state: _State, digit: int) -> _State | None:
@@ -251,6 +266,9 @@ class _Machine:
             low=state.low if low is None else low.whole_digit(state.low, digit),
             high=above,
             remainder=0 if self.step is None else self.step.whole_digit(state.remainder, digit),
+            excluded=tuple(
+                by.whole_digit(remainder, digit) for by, remainder in zip(self.excluded, state.excluded, strict=True)
+            ),
         )
 
     def _point(self, state: _State) -> _State:
@@ -264,18 +282,21 @@ class _Machine:
     def _fraction(self, state: _State, digit: int) -> _State | None:
         low, high = self._bounds(state)
         remainder: int | None = 0
-        place = 0
         if self.step is not None:
             remainder = self.step.fraction_digit(state.remainder, state.place, digit)
-            place = min(state.place + 1, self.step.scale)
         if remainder is None:
             return None
+        excluded = [_NO_MULTIPLE] * len(self.excluded)
+        for index, (by, rest) in enumerate(zip(self.excluded, state.excluded, strict=True)):
+            after = None if rest == _NO_MULTIPLE else by.fraction_digit(rest, state.place, digit)
+            excluded[index] = _NO_MULTIPLE if after is None else after
         return state._replace(
             phase="f",
             low=state.low if low is None else low.fraction_digit(state.low, digit),
             high=state.high if high is None else high.fraction_digit(state.high, digit),
             remainder=remainder,
-            place=place,
+            place=min(state.place + 1, self.places),
+            excluded=tuple(excluded),
         )
 
 
@@ -301,7 +322,7 @@ def _positive(value: Decimal | int | None) -> Decimal | None:
 
 @cache
 def _unbounded(*, fractions: bool, exponents: bool, key: str) -> ByteAutomaton | None:
-    return _build(None, None, True, True, None, fractions, exponents, key)
+    return _build(None, None, True, True, None, (), fractions, exponents, key)
 
 
 def _build(
@@ -310,6 +331,7 @@ def _build(
     low_inclusive: bool,
     high_inclusive: bool,
     step: Decimal | None,
+    excluded: tuple[Decimal, ...],
     fractions: bool,
     exponents: bool,
     key: str,
@@ -320,6 +342,7 @@ def _build(
         low_inclusive=low_inclusive,
         high_inclusive=high_inclusive,
         step=step,
+        excluded=excluded,
         fractions=fractions,
         exponents=exponents,
     )
@@ -337,11 +360,21 @@ def _spelled(value: Decimal | None) -> str:
     return "0" if text in ("-0", "") else text
 
 
+def _spelled_all(excluded: tuple[Decimal, ...]) -> str:
+    return "".join(f":!{_spelled(multiple)}" for multiple in excluded)
+
+
 @lru_cache(maxsize=512)
 def integer_automaton(
-    *, minimum: int | None, maximum: int | None, multiple_of: int | None = None, float_spellings: bool = False
+    *,
+    minimum: int | None,
+    maximum: int | None,
+    multiple_of: int | None = None,
+    excluded: tuple[Decimal, ...] = (),
+    float_spellings: bool = False,
 ) -> ByteAutomaton | None:
-    """The integers between two bounds (inclusive; None: no bound) that are multiples of ``multiple_of``.
+    """The integers between two bounds (inclusive; None: no bound) that are multiples of ``multiple_of`` and of nothing
+    that is ``excluded``.
 
     Spelled as plain integers; with ``float_spellings`` also with a fraction of zeros (``1.0``). None if no integer
     qualifies. Raises ValueError for a multiple that is not positive, LimitExceededError if the multiple is so large
@@ -352,12 +385,13 @@ def integer_automaton(
     key = f"int:{_spelled(low)}:{_spelled(high)}"
     if step is not None and step != 1:
         key += f":%{_spelled(step)}"
+    key += _spelled_all(excluded)
     if float_spellings:
         key += ":.0"
         step = step or Decimal(1)
-    if low is None and high is None and step is None:
+    if low is None and high is None and step is None and not excluded:
         return _unbounded(fractions=False, exponents=False, key=key)
-    return _build(low, high, True, True, step, float_spellings, False, key)
+    return _build(low, high, True, True, step, excluded, float_spellings, False, key)
 
 
 @lru_cache(maxsize=512)
@@ -368,8 +402,9 @@ def number_automaton(
     exclusive_minimum: bool = False,
     exclusive_maximum: bool = False,
     multiple_of: Decimal | int | None = None,
+    excluded: tuple[Decimal, ...] = (),
 ) -> ByteAutomaton | None:
-    """The numbers between two bounds (None: no bound) that are multiples of ``multiple_of``.
+    """The numbers between two bounds (None: no bound), multiples of ``multiple_of`` and of nothing ``excluded``.
 
     A bound is part of the range unless its flag says exclusive. Bounds are exact decimals: turn a JSON number into
     one from its text, never by way of a float. Spellings as the module says; None if no number qualifies. Raises
@@ -382,6 +417,7 @@ def number_automaton(
     key = f"num:{'' if low_inclusive else '>'}{_spelled(low)}:{'' if high_inclusive else '<'}{_spelled(high)}"
     if step is not None:
         key += f":%{_spelled(step)}"
-    if low is None and high is None and step is None:
+    key += _spelled_all(excluded)
+    if low is None and high is None and step is None and not excluded:
         return _unbounded(fractions=True, exponents=True, key=key)
-    return _build(low, high, low_inclusive, high_inclusive, step, True, True, key)
+    return _build(low, high, low_inclusive, high_inclusive, step, excluded, True, True, key)

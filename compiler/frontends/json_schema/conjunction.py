@@ -23,11 +23,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from grammar_engine.compiler.automaton_product import Formula as TextFormula
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
 from grammar_engine.compiler.frontends.json_schema.negation import Negation, contains_bounds, negated
 from grammar_engine.compiler.frontends.json_schema.references import Schema
+from grammar_engine.compiler.frontends.json_schema.text_choices import TextFormulas
 from grammar_engine.compiler.limits import MAX_COUNT
 
 Formula = int
@@ -55,6 +57,7 @@ class Conjunct:
 
     types: the types that are left, as bits. values: the values that ``enum`` and ``const`` leave, or None.
     patterns, formats: of strings, and with ``not_`` those that must not hold; excluded: strings that it is not.
+    text_choices: formulas that hold of a string (``text_choices.py``).
     lower/upper: (bound, exclusive). multiples: of numbers.
     object_layers, array_layers: schemas whose ``properties`` or ``items`` all apply. required: names, in order.
     names: what ``propertyNames`` asks. some_properties, some_items: obligations, see ``internal.py``.
@@ -83,6 +86,7 @@ class Conjunct:
         "schemas",
         "some_items",
         "some_properties",
+        "text_choices",
         "types",
         "unique",
         "upper",
@@ -98,6 +102,7 @@ class Conjunct:
         self.not_patterns: tuple[str, ...] = ()
         self.not_formats: tuple[str, ...] = ()
         self.excluded: frozenset[str] = frozenset()
+        self.text_choices: tuple[TextFormula, ...] = ()
         self.lower: tuple[Number, bool] | None = None
         self.upper: tuple[Number, bool] | None = None
         self.multiples: tuple[Number, ...] = ()
@@ -134,6 +139,7 @@ class Formulas:
         self._targets = targets
         self._overlaps = overlaps
         self._negation = Negation(dialect, targets)
+        self._texts = TextFormulas(dialect, targets, overlaps)
         self._made: dict[int, list[list[Schema]]] = {}  # choices made of a schema, kept so that identities last
         self._handles: dict[object, int] = {}
         self._schemas: list[dict[Any, Any]] = []
@@ -247,8 +253,14 @@ class Formulas:
         if conjunct.values is not None and not any(type_bit(value) & conjunct.types for value in conjunct.values):
             return
         if conjunct.choices:
-            choices = [_open_branches(conjunct, choice) for choice in conjunct.choices]
-            choice, *rest = sorted((branches for branches in choices if branches is not None), key=len) or [[True]]
+            found = (_open_branches(conjunct, choice) for choice in conjunct.choices)
+            choices = sorted((branches for branches in found if branches is not None), key=len)
+            if len(choices) > 1 and conjunct.types == STRING:
+                formula = self._texts.choices(choices)
+                if formula is not None:
+                    conjunct.text_choices += (formula,)
+                    choices = []
+            choice, *rest = choices or [[True]]
             conjunct.choices = tuple(rest)
             for branch in choice:
                 self._expand(conjunct.copy(), [branch], out)

@@ -7,15 +7,17 @@ whose longest length is counted.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Hashable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any, cast
 
-from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, MATCH, ByteAutomaton
+from grammar_engine.compiler.automaton import ByteAutomaton
+from grammar_engine.compiler.automaton_algebra import combine, is_possible
+from grammar_engine.compiler.automaton_product import FALSE, TRUE, All, Formula, Is, Not, operands_of, settle
 from grammar_engine.compiler.char_automaton import CharAutomaton
-from grammar_engine.compiler.char_states import ACCEPT, Edge, trim
-from grammar_engine.compiler.charset import CharSet
+from grammar_engine.compiler.char_states import States
 from grammar_engine.compiler.errors import (
     GrammarSyntaxError,
     InvalidSchemaError,
@@ -30,10 +32,10 @@ from grammar_engine.compiler.frontends.json_schema.scalars import (
     StringKey,
     common_step,
     exact,
-    is_range,
     range_is_possible,
     whole_bounds,
 )
+from grammar_engine.compiler.length import limit_length, require_length
 from grammar_engine.compiler.numbers import integer_automaton, number_automaton
 from grammar_engine.compiler.regex_ast import (
     TEXT_END,
@@ -46,7 +48,14 @@ from grammar_engine.compiler.regex_ast import (
     Repeat,
     parse_regex,
 )
-from grammar_engine.compiler.spelling import any_json_string, to_json_string, to_utf8
+from grammar_engine.compiler.spelling import any_json_string, to_json_string
+
+MAX_STRING_WORK = 80_000
+"""States of the product of what is asked of one string, times the number of its operands (about half a second)."""
+MAX_SEARCHED_LENGTH = 32
+"""Texts that must be longer than this are counted (``length.py``) rather than searched for."""
+MAX_MINIMIZED_STATES = 500
+"""States up to which an automaton is minimized before it goes into a product."""
 
 
 class Lexical:
@@ -80,32 +89,31 @@ class Lexical:
         """Does any string satisfy the key?"""
         if key.maximum is not None and key.maximum < key.minimum:
             return False
-        formats = _known(key.formats)
-        if key.not_patterns or key.not_formats or key.excluded:
-            return not self.value_automaton(key).is_empty()
-        if not key.patterns and (not formats or (len(formats) == 1 and not key.minimum and key.maximum is None)):
-            return True
-        if len(key.patterns) == 1 and not formats:
-            body, _, _ = _anchored(_node(key.patterns[0]))
-            if _is_plain(body):
-                low, _ = _width(body)
-                if key.minimum <= low and (key.maximum is None or low <= key.maximum):
-                    return True
-        return not self.value_automaton(key).is_empty()
+        if not (key.not_patterns or key.not_formats or key.excluded or key.choices):
+            formats = _known(key.formats)
+            if not key.patterns and (not formats or (len(formats) == 1 and not key.minimum and key.maximum is None)):
+                return True
+            if len(key.patterns) == 1 and not formats:
+                body, _, _ = _anchored(_node(key.patterns[0]))
+                if _is_plain(body):
+                    low, _ = _width(body)
+                    if key.minimum <= low and (key.maximum is None or low <= key.maximum):
+                        return True
+        return _string_is_possible(key)
 
     def string_satisfies(self, key: StringKey, text: str) -> bool:
         """Does ``text`` satisfy the key?"""
         if len(text) < key.minimum or (key.maximum is not None and len(text) > key.maximum):
             return False
-        if text in key.excluded or any(_known((name,)) == [] for name in key.not_formats):
-            return False
-        parts = [self.pattern_automaton(pattern) for pattern in key.patterns] + _known(key.formats)
-        against = [self.pattern_automaton(pattern) for pattern in key.not_patterns] + _known(key.not_formats)
-        return all(part.accepts(text) for part in parts) and not any(part.accepts(text) for part in against)
+        formula = _formula(key)
+        known = {atom: _atom(atom).accepts(text) for atom in operands_of(formula)}
+        return settle(formula, known) == TRUE
 
     def string_automaton(self, key: StringKey) -> ByteAutomaton:
         """All spellings, with quotes, of the strings that satisfy the key."""
-        if not (key.patterns or key.not_patterns or key.not_formats or key.excluded or _known(key.formats)):
+        if not (key.patterns or key.not_patterns or key.not_formats or key.excluded or key.choices) and not _known(
+            key.formats
+        ):
             return any_json_string(key.minimum, key.maximum)
         return _spelled(key)
 
@@ -121,33 +129,18 @@ class Lexical:
 
     def number_is_possible(self, key: NumberKey) -> bool:
         """Does any number satisfy the key?"""
-        if is_range(key):
-            return range_is_possible(key)
-        return not self._plain_numbers(key).is_empty()
+        answer = range_is_possible(key)
+        return _range_automaton(key) is not None if answer is None else answer
 
     def number_automaton(self, key: NumberKey) -> ByteAutomaton:
         """All spellings of the numbers that satisfy the key. Raises LimitExceededError for too large a multiple.
 
         Where something is excluded (fractions that are integers, multiples), without exponents.
         """
-        if not is_range(key):
-            return to_utf8(self._plain_numbers(key))
         found = _range_automaton(key)
         if found is None:
             raise UnsatisfiableGrammarError("no number is in the range", place=str(key))
         return found
-
-    def _plain_numbers(self, key: NumberKey) -> CharAutomaton:
-        whole = _range_automaton(key._replace(not_multiples=()))
-        if whole is None:
-            return CharAutomaton.any_string(1, 0)
-        pattern = _FRACTIONS if key.types == FRACTION else _DECIMALS
-        numbers = _over_characters(whole).intersect(CharAutomaton.from_regex(pattern))
-        for multiple in key.not_multiples:
-            multiples = _range_automaton(NumberKey(INTEGER | FRACTION, None, None, (multiple,)))
-            if multiples is not None:
-                numbers = numbers.difference(_over_characters(multiples))
-        return numbers
 
 
 # Automata are pure functions of patterns and keys, and the same ones come again in other schemas: kept for the process.
@@ -165,7 +158,7 @@ def _matching(pattern: str) -> CharAutomaton:
 
 @lru_cache(maxsize=512)
 def _spelled(key: StringKey) -> ByteAutomaton:
-    return to_json_string(_intersection(key), key="json-string:" + json.dumps(key))
+    return to_json_string(_intersection(key), key=f"json-string:{tuple(key)!r}")
 
 
 def _known(formats: tuple[str, ...]) -> list[CharAutomaton]:
@@ -179,9 +172,58 @@ def _known(formats: tuple[str, ...]) -> list[CharAutomaton]:
 
 
 @lru_cache(maxsize=512)
+def _string_is_possible(key: StringKey) -> bool:
+    formula, low, high = _reduced(key)
+    if low > MAX_SEARCHED_LENGTH and high is None:
+        return not _intersection(key).is_empty()
+    if low:
+        formula = settle(All((formula, Is(("least", low)))), {})
+    operands = {atom: _small(atom).states for atom in operands_of(formula)}
+    return is_possible(operands, formula, longest=high, limit=_limit(operands))
+
+
+@lru_cache(maxsize=512)
 def _intersection(key: StringKey) -> CharAutomaton:
+    formula, low, high = _reduced(key)
+    whole = _product(formula)
+    if low:
+        counted = require_length(whole, low, high)
+        if counted is not None:
+            return counted
+        whole = _product(settle(All((formula, Is(("least", low)))), {}))
+    return whole if high is None else limit_length(whole, high)
+
+
+def _product(formula: Formula) -> CharAutomaton:
+    """The texts that satisfy a formula over atoms."""
+    if isinstance(formula, Is):
+        return _atom(formula.operand)
+    operands = {atom: _small(atom).states for atom in operands_of(formula)}
+    product = CharAutomaton(combine(operands, formula, limit=_limit(operands)), deterministic=True)
+    return product.minimize()  # cheaper than to spell what is not needed
+
+
+def _limit(operands: Mapping[Hashable, States]) -> int:
+    return MAX_STRING_WORK // max(2, len(operands))
+
+
+def _formula(key: StringKey) -> Formula:
+    """What a key asks but for its bounds on the length, over atoms."""
+    wanted = [Is(("pattern", pattern)) for pattern in key.patterns] + [Is(("format", name)) for name in key.formats]
+    unwanted = [Is(("pattern", pattern)) for pattern in key.not_patterns]
+    unwanted += [Is(("format", name)) for name in key.not_formats]
+    if key.excluded:
+        unwanted.append(Is(("among", key.excluded)))
+    return settle(All((*wanted, *map(Not, unwanted), *key.choices)), {})
+
+
+def _reduced(key: StringKey) -> tuple[Formula, int, int | None]:
+    """A key as a formula and the bounds on the length that are left: those that a pattern implies are not, and a
+    pattern ``^[class]*$`` takes them in.
+    """
     low, high = key.minimum, key.maximum
-    parts: list[CharAutomaton] = []
+    patterns: list[str] = []
+    loops: list[Formula] = []
     for pattern in key.patterns:
         body, at_start, at_end = _anchored(_node(pattern))
         if at_start and at_end and _is_plain(body):
@@ -189,8 +231,8 @@ def _intersection(key: StringKey) -> CharAutomaton:
                 least = max(low, body.min)
                 most = min((bound for bound in (body.max, high) if bound is not None), default=None)
                 if most is not None and most < least:
-                    return CharAutomaton.any_string(1, 0)
-                parts.append(CharAutomaton.from_node(Repeat(body.node, least, most)))
+                    return FALSE, 0, None
+                loops.append(Is(("loop", (body.node, least, most))))
                 low, high = 0, None
                 continue
             shortest, longest = _width(body)
@@ -198,89 +240,55 @@ def _intersection(key: StringKey) -> CharAutomaton:
                 low = 0
             if longest is not None and high is not None and longest <= high:
                 high = None
-        parts.append(_matching(pattern))
-    parts += _known(key.formats)
-    if low:
-        parts.append(CharAutomaton.any_string(low))
-    whole = parts[0] if parts else CharAutomaton.any_string()
-    for part in parts[1:]:
-        whole = whole.intersect(part)
-    for pattern in key.not_patterns:
-        whole = whole.difference(_matching(pattern))
-    for name in key.not_formats:
-        # A format that the standard does not define holds of every string.
-        whole = whole.difference((_known((name,)) or [CharAutomaton.any_string()])[0])
-    if key.excluded:
-        whole = whole.difference(CharAutomaton.from_strings(key.excluded))
-    return whole if high is None else _at_most(whole, high)
+        patterns.append(pattern)
+    formula = _formula(key._replace(patterns=tuple(patterns)))
+    return settle(All((*loops, formula)), {}), low, high
 
 
-_DECIMALS = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
-_FRACTIONS = r"-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9][0-9]*"
+@lru_cache(maxsize=1024)
+def _atom(atom: Hashable) -> CharAutomaton:
+    """The strings of which an atom of a formula holds; see ``scalars.py`` for the kinds."""
+    kind, detail = cast("tuple[str, Any]", atom)
+    if kind == "pattern":
+        return _matching(detail)
+    if kind == "format":
+        # A name that the standard does not define is an annotation: every string has it.
+        return (_known((detail,)) or [CharAutomaton.any_string()])[0]
+    if kind == "among":
+        return CharAutomaton.from_strings(detail)
+    if kind == "loop":
+        node, least, most = detail
+        return CharAutomaton.from_node(Repeat(node, least, most))
+    return CharAutomaton.any_string(detail) if kind == "least" else CharAutomaton.any_string(0, detail)
+
+
+@lru_cache(maxsize=512)
+def _small(atom: Hashable) -> CharAutomaton:
+    """The same, minimal if that is cheap: products of small automata are small."""
+    automaton = _atom(atom)
+    if automaton.has_counters() or automaton.num_states > MAX_MINIMIZED_STATES:
+        return automaton
+    try:
+        return automaton.minimize(limit=MAX_MINIMIZED_STATES)
+    except LimitExceededError:
+        return automaton
 
 
 def _range_automaton(key: NumberKey) -> ByteAutomaton | None:
     step = common_step(key)
+    excluded = tuple(_decimal(exact(multiple)) for multiple in key.not_multiples)
     if key.types == INTEGER:
         low, high = whole_bounds(key)
         multiple = None if step is None or step == 1 else int(step)
-        return integer_automaton(minimum=low, maximum=high, multiple_of=multiple)
+        return integer_automaton(minimum=low, maximum=high, multiple_of=multiple, excluded=excluded)
     return number_automaton(
         minimum=None if key.lower is None else _decimal(exact(key.lower[0])),
         maximum=None if key.upper is None else _decimal(exact(key.upper[0])),
         exclusive_minimum=key.lower is not None and key.lower[1],
         exclusive_maximum=key.upper is not None and key.upper[1],
         multiple_of=None if step is None else _decimal(step),
+        excluded=excluded,
     )
-
-
-def _over_characters(automaton: ByteAutomaton) -> CharAutomaton:
-    """An automaton over ASCII bytes, without counters, as one over characters."""
-    states = []
-    for state in range(automaton.num_states):
-        edges = []
-        for index, _, _ in automaton.entries[automaton.offsets[state] : automaton.offsets[state + 1]].tolist():
-            if index == MATCH:
-                edges.append(ACCEPT)
-            else:
-                low, high, target = automaton.positions[index].tolist()
-                edges.append(Edge(CharSet.from_ranges([(low, high)]), target))
-        states.append(tuple(edges))
-    return CharAutomaton(tuple(states))
-
-
-def _at_most(automaton: CharAutomaton, limit: int) -> CharAutomaton:
-    """The texts of at most ``limit`` characters, counted instead of unrolled.
-
-    Every edge counts one character. So that no thread is caught in a state which it cannot leave in time, an edge to a
-    state d characters away from acceptance asks for a count below ``limit - d``.
-    """
-    if automaton.has_counters():
-        automaton = automaton.determinize()
-    states = automaton.states
-    distance = [0 if any(edge.target == MATCH for edge in edges) else limit + 1 for edges in states]
-    changed = True
-    while changed:
-        changed = False
-        for state, edges in enumerate(states):
-            nearest = min((distance[edge.target] + 1 for edge in edges if edge.target != MATCH), default=limit + 1)
-            if nearest < distance[state]:
-                distance[state] = nearest
-                changed = True
-    if distance[0] > limit:
-        return CharAutomaton.any_string(1, 0)
-    counted: list[tuple[Edge, ...]] = []
-    for edges in (states[0], *states):  # the start is a state of its own: nothing comes back to it
-        first = not counted
-        out: list[Edge] = []
-        for edge in edges:
-            if edge.target == MATCH:
-                out.append(edge if first else Edge(edge.label, MATCH, EXIT, 1))
-            elif limit - distance[edge.target] >= 1:
-                bound = limit - distance[edge.target]
-                out.append(Edge(edge.label, edge.target + 1, ENTER if first else AGAIN, 0 if first else bound))
-        counted.append(tuple(out))
-    return CharAutomaton(trim(tuple(counted)))
 
 
 def _decimal(value: Fraction) -> Decimal:

@@ -9,11 +9,18 @@ import math
 from fractions import Fraction
 from typing import NamedTuple
 
+from grammar_engine.compiler.automaton_product import Formula as TextFormula
 from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, INTEGER, Conjunct, Number
+
+_TRIED = 1000  # multiples looked at one by one
 
 
 class StringKey(NamedTuple):
-    """Length in code points; patterns (ECMA 262, unanchored) and formats all apply, those with ``not_`` must fail."""
+    """Length in code points; patterns (ECMA 262, unanchored) and formats all apply, those with ``not_`` must fail.
+
+    choices: formulas that must hold too. Their operands are atoms: ("pattern", pattern), ("format", name),
+    ("among", strings), ("least", length), ("most", length).
+    """
 
     minimum: int
     maximum: int | None
@@ -22,19 +29,21 @@ class StringKey(NamedTuple):
     not_patterns: tuple[str, ...] = ()
     not_formats: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    choices: tuple[TextFormula, ...] = ()
 
 
 class NumberKey(NamedTuple):
     """A range of values. A bound is (value, exclusive).
 
-    types: INTEGER, FRACTION (what is no integer) or both. not_multiples: the number is a multiple of none of them.
+    types: INTEGER, FRACTION (what is no integer) or both. not_multiples: the number is a multiple of none of them
+    (of 1, for fractions). ``number_key`` makes equal what means the same.
     """
 
     types: int
     lower: tuple[Number, bool] | None
     upper: tuple[Number, bool] | None
-    multiples: tuple[Number, ...] = ()
-    not_multiples: tuple[Number, ...] = ()
+    multiples: tuple[Number | Fraction, ...] = ()
+    not_multiples: tuple[Number | Fraction, ...] = ()
 
 
 def string_key(conjunct: Conjunct) -> StringKey:
@@ -47,21 +56,40 @@ def string_key(conjunct: Conjunct) -> StringKey:
         conjunct.not_patterns,
         conjunct.not_formats,
         tuple(sorted(conjunct.excluded)) if conjunct.excluded else (),
+        conjunct.text_choices,
     )
 
 
 def number_key(conjunct: Conjunct) -> NumberKey:
     """The number constraints of a conjunct."""
-    return NumberKey(
-        conjunct.types & (INTEGER | FRACTION),
-        conjunct.lower,
-        conjunct.upper,
-        conjunct.multiples,
-        conjunct.not_multiples,
-    )
+    types = conjunct.types & (INTEGER | FRACTION)
+    key = NumberKey(types, conjunct.lower, conjunct.upper, conjunct.multiples)
+    excluded = conjunct.not_multiples
+    if types == FRACTION:
+        excluded = (*excluded, 1)
+    if not excluded:
+        return key
+    step = common_step(key)
+    steps = sorted({_needed(step, exact(multiple)) for multiple in excluded})
+    # What is no multiple of 2 is none of 6 either.
+    kept = [step for step in steps if not any(other < step and (step / other).denominator == 1 for other in steps)]
+    return key._replace(multiples=() if step is None else (step,), not_multiples=tuple(kept))
 
 
-def exact(value: Number) -> Fraction:
+def _needed(step: Fraction | None, excluded: Fraction) -> Fraction:
+    """The least number that may stand for ``excluded`` among multiples of ``step``: of a multiple of 33, "no multiple
+    of 6" means that it is odd.
+    """
+    if step is None or step.denominator != 1 or excluded.denominator != 1:
+        return excluded
+    whole = excluded.numerator
+    found = whole // math.gcd(whole, step.numerator)
+    while (common := math.gcd(whole // found, found)) > 1:
+        found *= common
+    return Fraction(found)
+
+
+def exact(value: Number | Fraction) -> Fraction:
     """The value that a JSON number was written as (0.1 is one tenth, not the nearest float)."""
     return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
 
@@ -80,21 +108,27 @@ def whole_bounds(key: NumberKey) -> tuple[int | None, int | None]:
     return _multiples_within(key, Fraction(1))
 
 
-def is_range(key: NumberKey) -> bool:
-    """Is the key a plain range of integers or of all numbers, perhaps with multiples?"""
-    return key.types != FRACTION and not key.not_multiples
-
-
-def range_is_possible(key: NumberKey) -> bool:
-    """Does any number satisfy the key (for which ``is_range`` holds)?"""
-    if key.lower is None or key.upper is None:
-        return True
+def range_is_possible(key: NumberKey) -> bool | None:
+    """Does any number satisfy the key? None: an automaton must tell."""
     step = common_step(key)
+    excluded = [exact(multiple) for multiple in key.not_multiples]
+    if step is not None and any((step / multiple).denominator == 1 for multiple in excluded):
+        return False
+    if key.lower is None or key.upper is None:
+        # step·k is in the range for some k that leaves the remainder 1 by all that is excluded, so it is none of those.
+        return True
     if step is None:
         low, high = exact(key.lower[0]), exact(key.upper[0])
-        return low < high or (low == high and not key.lower[1] and not key.upper[1])
+        if low == high and not key.lower[1] and not key.upper[1]:
+            return not any((low / multiple).denominator == 1 for multiple in excluded)
+        return low < high
     first, last = _multiples_within(key, step)
-    return first is None or last is None or first <= last
+    if first is None or last is None or first > last:
+        return False
+    for k in range(first, min(last, first + _TRIED) + 1):
+        if not any((k * step / multiple).denominator == 1 for multiple in excluded):
+            return True
+    return False if last <= first + _TRIED else None
 
 
 def _multiples_within(key: NumberKey, step: Fraction) -> tuple[int | None, int | None]:
