@@ -25,6 +25,7 @@ from typing import Any
 
 from grammar_engine.compiler.automaton_product import Formula as TextFormula
 from grammar_engine.compiler.errors import LimitExceededError
+from grammar_engine.compiler.frontends.json_schema.branches import Branches, Exclude
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
 from grammar_engine.compiler.frontends.json_schema.negation import Negation, contains_bounds, negated
@@ -132,9 +133,16 @@ class Formulas:
     """The interned conjunctions of subschemas of one document, and their normal forms."""
 
     def __init__(
-        self, dialect: Dialect, targets: Mapping[int, Schema], overlaps: Mapping[int, Sequence[Sequence[int]]]
+        self,
+        dialect: Dialect,
+        targets: Mapping[int, Schema],
+        overlaps: Mapping[int, Sequence[Sequence[int]]],
+        exclude: Exclude,
     ) -> None:
-        """targets: schema that each ``$ref`` names; overlaps: per ``oneOf``, the branches that each branch may meet."""
+        """targets: schema that each ``$ref`` names; overlaps: per ``oneOf``, the branches that each branch may meet.
+
+        exclude: of ``Disjoint``.
+        """
         self._dialect = dialect
         self._targets = targets
         self._overlaps = overlaps
@@ -152,6 +160,7 @@ class Formulas:
         self._choosing = _CHOOSING & dialect.keywords
         self._says_something = frozenset(self._keywords) | {"$ref", "allOf", "not", "contains"} | self._choosing
         self._contains = "contains" in dialect.keywords
+        self._branches = Branches(dialect, targets, self._negation, exclude, self._says_something)
 
     def of(self, schemas: Iterable[Schema]) -> Formula | None:
         """The formula of a conjunction; None if a member is plainly false."""
@@ -253,7 +262,7 @@ class Formulas:
         if conjunct.values is not None and not any(type_bit(value) & conjunct.types for value in conjunct.values):
             return
         if conjunct.choices:
-            found = (_open_branches(conjunct, choice) for choice in conjunct.choices)
+            found = (self._branches.open(conjunct, choice) for choice in conjunct.choices)
             choices = sorted((branches for branches in found if branches is not None), key=len)
             if len(choices) > 1 and conjunct.types == STRING:
                 formula = self._texts.choices(choices)
@@ -303,26 +312,6 @@ class Formulas:
                     made.append([{"properties": {name: False}}, {"required": [name], "allOf": [then]}])
         self._made[id(schema)] = made
         return made
-
-
-def _open_branches(c: Conjunct, choice: list[Schema]) -> list[Schema] | None:
-    """The branches that are not plainly impossible; None if one of them plainly holds already (absorption)."""
-    out: list[Schema] = []
-    for branch in choice:
-        if branch is True or id(branch) in c.schemas:
-            return None
-        if branch is False:
-            continue
-        bits = branch.get(Internal.TYPES, EVERY_TYPE)
-        if not bits & c.types:
-            continue
-        if not c.types & ~bits and len(branch) == 1 and Internal.TYPES in branch:
-            return None
-        kind = branch.get("type")
-        if isinstance(kind, str) and not TYPE_BITS[kind] & c.types:
-            continue
-        out.append(branch)
-    return out
 
 
 # -- how a keyword adds to a conjunct ---------------------------------------------------------------------------------

@@ -158,6 +158,9 @@ class Disjoint:
         if isinstance(opposite, dict):
             constant = "const" in opposite and "const" in self._dialect.keywords
             given = [opposite["const"]] if constant else opposite.get("enum", ())
+            if list(opposite) == ["type"]:
+                for name in [opposite["type"]] if isinstance(opposite["type"], str) else opposite["type"]:
+                    out.types &= ~TYPE_BITS[name]
             if len(opposite) == 1 and len(given) <= _MAX_VALUES:
                 out.excluded.update(map(identity, given))
         for name in s.get("required", ()):

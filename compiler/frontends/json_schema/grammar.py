@@ -58,7 +58,7 @@ class JsonSchemaGrammar(Grammar):
         dialect = dialect_of(schema)
         self.lexical = Lexical()
         scan = Scan(schema, dialect, self.lexical)
-        self._formulas = Formulas(dialect, scan.targets, scan.overlaps)
+        self._formulas = Formulas(dialect, scan.targets, scan.overlaps, scan.disjoint.exclude)
         self._productivity = Productivity(
             self._formulas, dialect, self.lexical, any_order=options.property_order == "any"
         )

@@ -59,7 +59,7 @@ class Scan:
             self.visit(schema, path)
         self._refuse_loops()
         self.overlaps: dict[int, list[list[int]]] = {}
-        disjoint = Disjoint(dialect, self.targets)
+        self.disjoint = disjoint = Disjoint(dialect, self.targets)
         for holder, path in self._one_of:
             self._compare_branches(disjoint, holder, path)
         self._refuse_negations()

@@ -7,7 +7,7 @@ automaton, in which what is read decides between the branches. Keywords that spe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from grammar_engine.compiler.automaton_product import FALSE, TRUE, All, Formula, Is, Not, Some, operands_of, settle
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
@@ -45,7 +45,7 @@ class TextFormulas:
     def choices(self, choices: Sequence[Sequence[Schema]]) -> Formula | None:
         """Some branch of every choice; None if that compares lengths so great that they are better counted."""
         formula = All(tuple(Some(tuple(map(self.of, choice))) for choice in choices))
-        for kind, detail in operands_of(formula):  # type: ignore[misc]
+        for kind, detail in map(_named, operands_of(formula)):
             if kind in ("least", "most") and detail > MAX_UNROLLED_LENGTH:
                 return None
         return settle(formula, {})
@@ -107,3 +107,9 @@ _ATOMS: Mapping[Any, Callable[[Any], Formula]] = {
     Internal.NOT_PATTERN: lambda value: Not(Is(("pattern", value))),
     Internal.NOT_FORMAT: lambda value: Not(Is(("format", value))),
 }
+
+
+def _named(atom: object) -> tuple[str, Any]:
+    """An operand of these formulas: its kind and what it says."""
+    kind, detail = cast("tuple[str, Any]", atom)
+    return kind, detail
