@@ -10,7 +10,7 @@ from grammar_engine.compiler.automaton import MATCH
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import apply_counter
 from grammar_engine.compiler.formats import format_automaton
-from grammar_engine.compiler.length import limit_length
+from grammar_engine.compiler.length import limit_length, require_length
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,3 +79,32 @@ def test_long_texts() -> None:
     for length, expected in ((999, True), (1000, True), (1001, False)):
         assert limited.accepts("a@" + "b" * (length - 2)) == expected
         assert limited.accepts("a" * (length - 2) + "@b") == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(PATTERNS, st.integers(0, 6), st.none() | st.integers(0, 6))
+def test_least_lengths(pattern: str, least: int, longest: int | None) -> None:
+    automaton = CharAutomaton.from_regex(pattern).minimize()
+    counted = require_length(automaton, least, longest)
+    if counted is None:
+        return
+    for text in ("".join(chars) for n in range(8) for chars in itertools.product("ab", repeat=n)):
+        matches = re.fullmatch(pattern, text) is not None
+        assert counted.accepts(text) == (matches and least <= len(text) <= (8 if longest is None else longest)), text
+    assert counted.is_empty() or has_no_dead_end(counted)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "least", "longest"),
+    [("[ab]*", 5000, 9000), ("(ab)*", 5000, None), ("a[ab]*", 3, None), ("(a|b){2,}", 7, 7)],
+)
+def test_counted_where_texts_go_on(pattern: str, least: int, longest: int | None) -> None:
+    counted = require_length(CharAutomaton.from_regex(pattern).minimize(), least, longest)
+    assert counted is not None
+    assert counted.num_states <= 8
+
+
+def test_not_counted_where_texts_end() -> None:
+    # "ab" may not be followed by anything, and (ab)* has no text of 5 characters.
+    assert require_length(CharAutomaton.from_regex("a*b").minimize(), 5) is None
+    assert require_length(CharAutomaton.from_regex("(ab)*").minimize(), 5, 5) is None

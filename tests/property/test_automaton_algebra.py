@@ -7,6 +7,8 @@ import re
 
 import pytest
 from grammar_engine.compiler.automaton import KEEP, MATCH
+from grammar_engine.compiler.automaton_algebra import combine, is_possible
+from grammar_engine.compiler.automaton_product import All, Formula, Is, Not, Some, settle
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.errors import LimitExceededError
 from hypothesis import given, settings
@@ -161,3 +163,51 @@ def test_counted_loops_are_unfolded_by_the_algebra() -> None:
     assert CharAutomaton.from_regex("a{0,3000}").minimize().num_states == 3001
     with pytest.raises(LimitExceededError):
         CharAutomaton.from_regex("a{0,3000}").determinize(limit=1000)
+
+
+def formulas() -> st.SearchStrategy[Formula]:
+    """Random formulas over three operands."""
+    return st.recursive(
+        st.integers(0, 2).map(Is) | st.sampled_from([All(), Some()]),
+        lambda inner: st.one_of(
+            inner.map(Not),
+            st.lists(inner, max_size=3).map(lambda parts: All(tuple(parts))),
+            st.lists(inner, max_size=3).map(lambda parts: Some(tuple(parts))),
+        ),
+        max_leaves=8,
+    )
+
+
+def truth(formula: Formula, values: tuple[bool, ...]) -> bool:
+    if isinstance(formula, Is):
+        return values[int(str(formula.operand))]
+    if isinstance(formula, Not):
+        return not truth(formula.part, values)
+    found = [truth(part, values) for part in formula.parts]
+    return all(found) if isinstance(formula, All) else any(found)
+
+
+@settings(max_examples=150, deadline=None)
+@given(formulas(), st.lists(patterns(), min_size=3, max_size=3), st.integers(0, 5), st.booleans())
+def test_formulas_over_automata(formula: Formula, texts: list[str], longest: int, search: bool) -> None:
+    automata = [CharAutomaton.from_regex(text, search=search) for text in texts]
+    compiled = [re.compile(text) for text in texts]
+    operands = {index: automaton.states for index, automaton in enumerate(automata)}
+    result = CharAutomaton(combine(operands, formula), deterministic=True)
+    expected = {
+        text
+        for text in _TEXTS
+        if truth(formula, tuple(bool(c.search(text) if search else c.fullmatch(text)) for c in compiled))
+    }
+    assert accepted(result) == expected
+    assert is_deterministic(result)
+    assert is_possible(operands, formula) == (not result.is_empty())
+    shortest = result.shortest()
+    assert is_possible(operands, formula, longest=longest) == (shortest is not None and len(shortest) <= longest)
+
+
+@settings(max_examples=100, deadline=None)
+@given(formulas(), st.tuples(st.booleans(), st.booleans(), st.booleans()), st.integers(0, 3))
+def test_settling(formula: Formula, values: tuple[bool, bool, bool], count: int) -> None:
+    settled = settle(formula, {index: values[index] for index in range(count)})
+    assert truth(settled, values) == truth(formula, values)

@@ -61,6 +61,8 @@ class Disjoint:
         self._dialect = dialect
         self._targets = targets
         self._outlines: dict[int, Outline] = {}
+        # The schemas are kept, so that an identity stays a schema's own.
+        self._answers: dict[tuple[int, int], tuple[bool, dict[Any, Any], dict[Any, Any]]] = {}
 
     def outline(self, schema: dict[Any, Any]) -> Outline:
         """What the schema surely implies."""
@@ -76,6 +78,14 @@ class Disjoint:
             return True
         if left is True or right is True or left is right or depth == 0:
             return False
+        if depth < _DEPTH:
+            return self._exclude(left, right, depth)
+        known = self._answers.get((id(left), id(right)))
+        if known is None:
+            known = self._answers[id(left), id(right)] = (self._exclude(left, right, depth), left, right)
+        return known[0]
+
+    def _exclude(self, left: dict[Any, Any], right: dict[Any, Any], depth: int) -> bool:
         a, b = self.outline(left), self.outline(right)
         types = a.types & b.types
         values = a.values if b.values is None else b.values if a.values is None else _common(a.values, b.values)

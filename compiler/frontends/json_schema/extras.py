@@ -37,6 +37,9 @@ class Splitter(NamedTuple):
     detail: Hashable
 
 
+_Class = tuple[frozenset[Splitter], CharAutomaton | None]
+
+
 class NameClasses:
     """Divides the undeclared names of object plans; automata of names are kept by what they were made of."""
 
@@ -44,6 +47,7 @@ class NameClasses:
         self._formulas = formulas
         self._lexical = lexical
         self._automata: dict[Hashable, CharAutomaton] = {}
+        self._divided: dict[Hashable, list[_Class]] = {}
 
     def automaton(self, key: Hashable) -> CharAutomaton:
         """The automaton of a class, by the key in its terminal."""
@@ -64,20 +68,7 @@ class NameClasses:
 
     def _divide_by_automata(self, plan: ObjectPlan, splitters: list[Splitter]) -> list[NameClass]:
         assert plan.name_formula is not None
-        everything = None if plan.name_formula == ANYTHING else self._of_formula(plan.name_formula)
-        classes: list[tuple[frozenset[Splitter], CharAutomaton | None]] = [(frozenset(), everything)]
-        for splitter in splitters:
-            divided: list[tuple[frozenset[Splitter], CharAutomaton | None]] = []
-            part = self._of_splitter(splitter)
-            for held, names in classes:
-                inside = part if names is None else names.intersect(part)
-                if not inside.is_empty():
-                    divided.append((held | {splitter}, inside))
-                if self._may_stand(plan, held, splitters):
-                    outside = part.complement() if names is None else names.difference(part)
-                    if not outside.is_empty():
-                        divided.append((held, outside))
-            classes = divided
+        classes = self._classes(plan, plan.name_formula, splitters)
         out: list[NameClass] = []
         declared = list(plan.names)
         for held, names in classes:
@@ -94,16 +85,35 @@ class NameClasses:
                     if name not in plan.index:
                         plan.declare(name, formula)
                 continue
-            if inside_names:
-                names = names.difference(CharAutomaton.from_strings(inside_names))
             key = (plan.name_formula, tuple(splitters), held, tuple(inside_names))
-            self._automata[key] = names
+            if key not in self._automata:
+                others = names.difference(CharAutomaton.from_strings(inside_names)) if inside_names else names
+                self._automata[key] = others
             out.append(NameClass(("names", key), formula, self._selected(plan, held)))
         return out
 
-    def _may_stand(self, plan: ObjectPlan, held: frozenset[Splitter], splitters: list[Splitter]) -> bool:
-        """Is the class of names for which no further splitter holds worth its automaton?"""
-        return bool(held) or len(splitters) > 1 or self._formula(plan, held) is not None
+    def _classes(self, plan: ObjectPlan, name_formula: Formula, splitters: list[Splitter]) -> list[_Class]:
+        """The names by the splitters that hold of them, None for all names; alternatives of one value share them."""
+        closed = len(splitters) == 1 and self._formula(plan, frozenset()) is None
+        key = (name_formula, tuple(splitters), closed)
+        found = self._divided.get(key)
+        if found is not None:
+            return found
+        classes: list[_Class] = [(frozenset(), None if name_formula == ANYTHING else self._of_formula(name_formula))]
+        for splitter in splitters:
+            divided: list[_Class] = []
+            part = self._of_splitter(splitter)
+            for held, names in classes:
+                inside = part if names is None else names.intersect(part)
+                if not inside.is_empty():
+                    divided.append((held | {splitter}, inside))
+                if not closed:
+                    outside = part.complement() if names is None else names.difference(part)
+                    if not outside.is_empty():
+                        divided.append((held, outside))
+            classes = divided
+        self._divided[key] = classes
+        return classes
 
     def _formula(self, plan: ObjectPlan, held: frozenset[Splitter]) -> Formula | None:
         schemas: list[Schema] = []
@@ -156,7 +166,7 @@ def _splitters(plan: ObjectPlan) -> list[Splitter]:
             out[Splitter("pattern", detail)] = None
         elif detail is not None:
             out[Splitter("formula", detail)] = None
-    return list(out)
+    return sorted(out, key=repr)  # in an order of their own, so that plans with the same ones share the classes
 
 
 def finite_texts(automaton: CharAutomaton, limit: int) -> list[str] | None:

@@ -50,7 +50,7 @@ from grammar_engine.compiler.regex_ast import (
 )
 from grammar_engine.compiler.spelling import any_json_string, to_json_string
 
-MAX_STRING_WORK = 80_000
+MAX_STRING_WORK = 50_000
 """States of the product of what is asked of one string, times the number of its operands (about half a second)."""
 MAX_SEARCHED_LENGTH = 32
 """Texts that must be longer than this are counted (``length.py``) rather than searched for."""
