@@ -81,6 +81,8 @@ CHARACTERS = r"""
     quoted: "'" (CHAR | "\\" /./)* "'"
     CHAR: /[^'\\]/
 """
+# Every token is a way of its own through this one: too many to follow one by one (see kernels.steps).
+PALINDROMES = "start: " + " | ".join(f'"{c}" start "{c}"' for c in "etaoinshrdlu ") + r" | /[^\x00]/"
 
 GRAMMARS: dict[str, Compile] = {
     "plain": schema(strings("name", "city") | {"additionalProperties": False}),
@@ -144,8 +146,22 @@ GRAMMARS: dict[str, Compile] = {
     "keywords": lark(WORDS, parser="lalr"),
     "ambiguous": lark(AMBIGUOUS, parser="earley", lexer="dynamic_complete"),
     "a lexeme per character": lark(CHARACTERS, parser="lalr"),
+    "palindromes": lark(PALINDROMES, parser="earley"),
     "choices": lambda compiler: compiler.compile_choices(["yes", "no", "not sure", "nothing", "", "日本語", "no\n"]),
 }  # fmt: skip
+
+PLACES: dict[str, list[str]] = {
+    "short strings": ['["', '["a', '["ab', '["abc', '["abcd', '["abcde', '["日本', '["\\u65e5\\ud83d', '["ab", "abcd'],
+    "long strings": ['["a', '["' + "a" * 4980, '["' + "ab " * 1666, '["' + "é" * 4999, '["' + "a" * 5000],
+    "least": ['["' + "a" * 30, '["' + "a" * 39, '["' + "a" * 40],
+    "prefixes": ['{"', '{"a', '{"ab', '{"abc', '{"abcd', '{"th', '{"the', '{"a": null, "', '{"the": 1, "the'],
+    "pattern and length": ['["a', '["abcdefghi', '["abcdefghijz'],
+    "formats": ['{"t": "', '{"t": "2024-02', '{"t": "2023-02-2', '{"t":"2024-02-29T12:00:00Z","u":"0a'],
+    "numbers": ["[", "[12", "[-1", "[1234, 2", "[0, 2.5", "[0, 1.5, 1"],
+    "prose": ["a" * 140, "a" * 149, "a" * 150, "a" * 240, "a" * 249, "a" * 250],
+    "keywords": ["i", "if", "if if then ret", 'a = "b', "# if\n"],
+    "calculator": ["1", "1.", "x1 + (", "(1"],
+}
 
 
 class Tokens:
@@ -224,13 +240,21 @@ def test_masks_equal_trying_every_token(deepseek: Tokens, compiler: GrammarCompi
     for seed in range(2):
         rng = random.Random(f"{name} {seed}")
         matcher = Matcher(compiled)
-        text = b""
-        for steps in (rng.randrange(6), rng.randrange(20)):
-            text += deepseek.vocabulary.decode(walk(deepseek, matcher, rng, steps))
-            mask = set(matcher.allowed_token_ids().tolist())
-            expected = deepseek.allowed_by_trial(matcher)
-            assert mask, f"dead end after {text!r}"
-            assert mask == expected, f"after {text!r}: {explain(deepseek, mask, expected)}"
+        text = deepseek.vocabulary.decode(walk(deepseek, matcher, rng, rng.randrange((4, 30)[seed])))
+        mask, expected = set(matcher.allowed_token_ids().tolist()), deepseek.allowed_by_trial(matcher)
+        assert mask, f"dead end after {text!r}"
+        assert mask == expected, f"after {text!r}: {explain(deepseek, mask, expected)}"
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_masks_at_chosen_places(deepseek: Tokens, compiler: GrammarCompiler, name: str) -> None:
+    """Where counts run out, declared names begin alike, keywords may end: random texts seldom come there."""
+    compiled = GRAMMARS[name](compiler)
+    for text in PLACES[name]:
+        matcher = Matcher(compiled)
+        assert matcher.accept_bytes(text.encode()), text
+        mask, expected = set(matcher.allowed_token_ids().tolist()), deepseek.allowed_by_trial(matcher)
+        assert mask == expected, f"after {text[-60:]!r}: {explain(deepseek, mask, expected)}"
 
 
 @pytest.mark.parametrize("name", ["plain", "alternatives", "calculator"])
