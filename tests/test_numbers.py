@@ -267,3 +267,24 @@ def test_spellings_are_json() -> None:
         value = json.loads(text)
         assert -3.25 <= value <= 120.5
         assert (value * 4).is_integer() if isinstance(value, float) else True
+
+
+@pytest.mark.parametrize("excluded", [("1",), ("2",), ("3", "0.5"), ("6", "4"), ("0.25",), ("10",), ("7", "1.5")])
+@pytest.mark.parametrize("step", [None, "1", "0.1", "3", "12"])
+@pytest.mark.parametrize(("low", "high"), [(None, None), (0, None), ("-12.5", 130)])
+def test_excluded_multiples(excluded: tuple[str, ...], step: str | None, low: int | None, high: int | None) -> None:
+    multiple = None if step is None else Decimal(step)
+    bounds = [None if bound is None else Decimal(bound) for bound in (low, high)]
+    steps = tuple(map(Decimal, excluded))
+    automaton = Walker(
+        number_automaton(minimum=bounds[0], maximum=bounds[1], multiple_of=multiple, excluded=steps),
+    )
+    for text in SHORT[::13] + [str(n) for n in range(-50, 150)] + ["1e1", "0e0"]:
+        expected = PLAIN.fullmatch(text) is not None and holds(text, *bounds, multiple)
+        expected = expected and not any(holds(text, None, None, other) for other in steps)
+        assert automaton(text) == expected, text
+    if step == "3" and (low, high) == (0, None):
+        integers = Walker(integer_automaton(minimum=0, maximum=None, multiple_of=3, excluded=steps))
+        for number in range(200):
+            expected = number % 3 == 0 and not any(holds(str(number), None, None, other) for other in steps)
+            assert integers(str(number)) == expected, number
