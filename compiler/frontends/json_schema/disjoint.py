@@ -9,6 +9,7 @@ An *outline* is what a schema surely implies, read off its keywords, ``$ref`` an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ from grammar_engine.compiler.frontends.json_schema.references import Schema
 
 _DEPTH = 3
 _MAX_VALUES = 1000
+_LITERAL = re.compile(r"\^([A-Za-z0-9_ -]*)\$")  # a pattern of one text
 
 
 class Outline:
@@ -162,8 +164,11 @@ class Disjoint:
         if "const" in s and "const" in self._dialect.keywords:
             values = [s["const"]]
         if values is not None and len(values) <= _MAX_VALUES:
-            listed = {identity(value): value for value in values}
+            listed: dict[object, object] = {identity(value): value for value in values}
             out.values = listed if out.values is None else _common(out.values, listed)
+        if s.get("type") == "string" and (word := _LITERAL.fullmatch(s.get("pattern", ""))):
+            only: dict[object, object] = {word[1]: word[1]}
+            out.values = only if out.values is None else _common(out.values, only)
         opposite = s.get("not")
         if isinstance(opposite, dict):
             constant = "const" in opposite and "const" in self._dialect.keywords

@@ -7,7 +7,7 @@ whose longest length is counted.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -63,25 +63,25 @@ class Lexical:
 
     # -- checks at compile time ---------------------------------------------------------------------------------------
 
-    def check_pattern(self, pattern: str, pointer: str) -> None:
+    def check_pattern(self, pattern: str, pointer: Callable[[], str]) -> None:
         """Raise InvalidSchemaError for a malformed pattern, UnsupportedSchemaError for one that is no automaton."""
         try:
             _node(pattern)
         except GrammarSyntaxError as error:
             raise InvalidSchemaError(
-                f"the pattern {pattern!r} is malformed: {error.reason}", pointer=pointer
+                f"the pattern {pattern!r} is malformed: {error.reason}", pointer=pointer()
             ) from error
         except UnsupportedGrammarError as error:
             raise UnsupportedSchemaError(
-                f"pattern with {error.construct}", pointer=pointer, advice=error.advice
+                f"pattern with {error.construct}", pointer=pointer(), advice=error.advice
             ) from error
 
-    def check_multiple(self, multiple: float, pointer: str) -> None:
+    def check_multiple(self, multiple: float, pointer: Callable[[], str]) -> None:
         """Raise UnsupportedSchemaError for a multiple with too many remainders for an automaton."""
         try:
             self.number_automaton(NumberKey(INTEGER | FRACTION, None, None, (multiple,)))
         except LimitExceededError as error:
-            raise UnsupportedSchemaError(f"multipleOf {multiple}", pointer=pointer, advice=str(error)) from error
+            raise UnsupportedSchemaError(f"multipleOf {multiple}", pointer=pointer(), advice=str(error)) from error
 
     # -- strings ------------------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Lexical:
         if key.maximum is not None and key.maximum < key.minimum:
             return False
         if not (key.not_patterns or key.not_formats or key.excluded or key.choices):
-            formats = _known(key.formats)
+            formats = _defined(key.formats)
             if not key.patterns and (not formats or (len(formats) == 1 and not key.minimum and key.maximum is None)):
                 return True
             if len(key.patterns) == 1 and not formats:
@@ -159,6 +159,15 @@ def _matching(pattern: str) -> CharAutomaton:
 @lru_cache(maxsize=512)
 def _spelled(key: StringKey) -> ByteAutomaton:
     return to_json_string(_intersection(key), key=f"json-string:{tuple(key)!r}")
+
+
+def _defined(formats: tuple[str, ...]) -> list[str]:
+    """Those of the formats that the standard defines."""
+    if not formats:
+        return []
+    from grammar_engine.compiler.formats import FORMAT_STATUS  # not needed by most schemas
+
+    return [name for name in formats if name in FORMAT_STATUS]
 
 
 def _known(formats: tuple[str, ...]) -> list[CharAutomaton]:
@@ -266,7 +275,11 @@ def _atom(atom: Hashable) -> CharAutomaton:
 def _small(atom: Hashable) -> CharAutomaton:
     """The same, minimal if that is cheap: products of small automata are small."""
     automaton = _atom(atom)
-    if automaton.has_counters() or automaton.num_states > MAX_MINIMIZED_STATES:
+    if (
+        cast("tuple[str, Any]", atom)[0] == "format"
+        or automaton.has_counters()
+        or automaton.num_states > MAX_MINIMIZED_STATES
+    ):
         return automaton
     try:
         return automaton.minimize(limit=MAX_MINIMIZED_STATES)

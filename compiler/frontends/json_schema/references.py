@@ -6,7 +6,7 @@ a reference starts from the resource that the reference's URI names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
@@ -44,14 +44,14 @@ class References:
         own = self._id_of(schema)
         return resource if own is None else Resource(schema, urljoin(resource.uri, own))
 
-    def resolve(self, reference: str, resource: Resource, pointer: str) -> tuple[object, Resource]:
+    def resolve(self, reference: str, resource: Resource, pointer: Callable[[], str]) -> tuple[object, Resource]:
         """The schema that ``reference`` names, and its resource. ``pointer`` is where the reference stands."""
         key = (resource.uri, reference)
         if key not in self._cache:
             self._cache[key] = self._resolve(reference, resource, pointer)
         return self._cache[key]
 
-    def _resolve(self, reference: str, resource: Resource, pointer: str) -> tuple[object, Resource]:
+    def _resolve(self, reference: str, resource: Resource, pointer: Callable[[], str]) -> tuple[object, Resource]:
         document, fragment = urldefrag(reference)
         target: tuple[object, Resource]
         if document and urljoin(resource.uri, document) != resource.uri:
@@ -60,7 +60,7 @@ class References:
             if found is None:
                 raise UnsupportedSchemaError(
                     f"$ref {reference}",
-                    pointer=pointer,
+                    pointer=pointer(),
                     advice="It lies outside the document; nothing is fetched. Embed it under $defs with its $id.",
                 )
             target = found
@@ -72,7 +72,7 @@ class References:
         if not fragment.startswith("/"):
             found = self._identified().get(f"{target[1].uri}#{fragment}")
             if found is None:
-                raise InvalidSchemaError(f"$ref {reference!r} names no anchor", pointer=pointer)
+                raise InvalidSchemaError(f"$ref {reference!r} names no anchor", pointer=pointer())
             return found
         node, inside = target
         for token in fragment[1:].split("/"):
@@ -82,11 +82,11 @@ class References:
             elif isinstance(node, list) and token.isdigit() and int(token) < len(node):
                 node = node[int(token)]
             else:
-                raise InvalidSchemaError(f"$ref {reference!r} points to nothing", pointer=pointer)
+                raise InvalidSchemaError(f"$ref {reference!r} points to nothing", pointer=pointer())
             if isinstance(node, dict):
                 inside = self.enter(node, inside)
         if not isinstance(node, dict | bool):
-            raise InvalidSchemaError(f"$ref {reference!r} points to something that is no schema", pointer=pointer)
+            raise InvalidSchemaError(f"$ref {reference!r} points to something that is no schema", pointer=pointer())
         return node, inside
 
     def _id_of(self, schema: object) -> str | None:

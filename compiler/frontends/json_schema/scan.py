@@ -10,6 +10,7 @@ keyword may be enforceable while its negation is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import combinations
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
@@ -105,7 +106,7 @@ class Scan:
         reference = schema["$ref"]
         if not isinstance(reference, str):
             raise self.invalid("$ref is a string", here)
-        target, resource = self.references.resolve(reference, self._resource, pointer_of(here))
+        target, resource = self.references.resolve(reference, self._resource, partial(pointer_of, here))
         if not isinstance(target, dict | bool):
             raise self.invalid(f"$ref {reference!r} points to something that is no schema", here)
         self.targets[id(schema)] = target
@@ -282,7 +283,7 @@ def _multiple(scan: Scan, value: object, path: Path) -> None:
     _number(scan, value, path)
     if value <= 0:  # type: ignore[operator]
         raise scan.invalid("multipleOf is greater than zero", path)
-    scan.lexical.check_multiple(value, pointer_of(path))  # type: ignore[arg-type]
+    scan.lexical.check_multiple(value, partial(pointer_of, path))  # type: ignore[arg-type]
 
 
 def _names(scan: Scan, value: object, path: Path) -> None:
@@ -307,7 +308,7 @@ def _text(scan: Scan, value: object, path: Path) -> None:
 def _pattern(scan: Scan, value: object, path: Path) -> None:
     if not isinstance(value, str):
         raise scan.invalid("pattern is a string", path)
-    scan.lexical.check_pattern(value, pointer_of(path))
+    scan.lexical.check_pattern(value, partial(pointer_of, path))
 
 
 def _unique(scan: Scan, value: object, path: Path) -> None:
@@ -320,7 +321,7 @@ def _unique(scan: Scan, value: object, path: Path) -> None:
 def _pattern_map(scan: Scan, value: object, path: Path) -> None:
     _schema_map(scan, value, path)
     for pattern in value:  # type: ignore[attr-defined]
-        scan.lexical.check_pattern(pattern, pointer_of((path, pattern)))
+        scan.lexical.check_pattern(pattern, partial(pointer_of, (path, pattern)))
 
 
 def _dependencies(scan: Scan, value: object, path: Path) -> None:
