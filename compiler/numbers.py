@@ -115,10 +115,16 @@ class _Remainder:
         self.step: int = int("".join(map(str, digits))) * 10 ** max(exponent, 0)
         self.one: int = 10**self.scale % self.step
         self._representatives: dict[tuple[int | None, ...], int] = {}
+        self._represented: dict[int, int] = {}
 
     def whole_digit(self, remainder: int, digit: int) -> int:
         remainder = (10 * remainder + digit * self.one) % self.step
-        return remainder if self.scale else self._representative(remainder)
+        if self.scale:
+            return remainder
+        found = self._represented.get(remainder)
+        if found is None:
+            found = self._represented[remainder] = self._representative(remainder)
+        return found
 
     def fraction_digit(self, remainder: int, place: int, digit: int) -> int | None:
         """The remainder after the digit at ``place`` (0 is tenths); None: no multiple has that digit there."""
@@ -261,14 +267,17 @@ class _Machine:
         above = state.high if high is None else high.whole_digit(state.high, digit)
         if high is not None and high.verdict_of_whole(above) == _GREATER:
             return None
-        return state._replace(
+        return _State(
             phase="0" if state.phase == "-" and digit == 0 else "d",
+            negative=state.negative,
             low=state.low if low is None else low.whole_digit(state.low, digit),
             high=above,
             remainder=0 if self.step is None else self.step.whole_digit(state.remainder, digit),
             excluded=tuple(
-                by.whole_digit(remainder, digit) for by, remainder in zip(self.excluded, state.excluded, strict=True)
-            ),
+                [by.whole_digit(remainder, digit) for by, remainder in zip(self.excluded, state.excluded, strict=True)]
+            )
+            if self.excluded
+            else (),
         )
 
     def _point(self, state: _State) -> _State:

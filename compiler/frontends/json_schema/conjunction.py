@@ -15,7 +15,8 @@ sorted by the type it speaks of, so that ``properties`` beside ``type: string`` 
             if I then T else E       I and T, or not I and E
             dependencies {p: D}      no property p, or D
 
-    Branches may overlap: the parser carries both.
+    Branches may overlap: the parser carries both. Before a choice multiplies, branches that the conjunct decides are
+    absorbed (``branches.py``); several choices between strings become one formula instead (``text_choices.py``).
 """
 
 from __future__ import annotations
