@@ -9,6 +9,7 @@ keyword may be enforceable while its negation is not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import combinations
@@ -267,8 +268,9 @@ def _count(scan: Scan, value: object, path: Path) -> None:
 
 
 def _number(scan: Scan, value: object, path: Path) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise scan.invalid(f"{last(path)} is a number", path)
+    finite = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    if isinstance(value, bool) or not finite:
+        raise scan.invalid(f"{last(path)} is a finite number", path)
 
 
 def _exclusive(scan: Scan, value: object, path: Path) -> None:
