@@ -245,8 +245,10 @@ class _Builder:
         if state is None:
             state = self._behind[trie, target] = len(self._entries)
             self._entries.append([])
-            self._entries[state] = [
-                (self._position(low, high, target if below is None else self._continue(below, target)), KEEP, 0)
-                for low, high, below in trie.branches
-            ]
+            positions = self._positions
+            reached: list[tuple[int, int, int]] = []
+            for low, high, below in trie.branches:  # inline: most of the time of a large automaton is spent here
+                position = (low, high, target if below is None else self._continue(below, target))
+                reached.append((positions.setdefault(position, len(positions)), KEEP, 0))
+            self._entries[state] = reached
         return state
