@@ -29,6 +29,8 @@ Uint32Array = npt.NDArray[np.uint32]
 INITIAL_ARENA = 1 << 21  # ints; not zeroed, so only what is used is ever touched
 INITIAL_TABLE = 1 << 9
 INITIAL_ROWS = 8
+SPARE_ARENAS = 4  # kept of grammars that are gone
+SPARE_BYTES = 1 << 25  # an arena and its rows larger than this are not kept
 NUM_SLACKS = 16  # room that is left when the arena grows, in units of what one step may use unchecked
 NO_DATA = np.zeros(0, np.int32)
 NO_BITMASK = np.zeros((0, 0), np.uint32)
@@ -43,7 +45,8 @@ class EngineContext:
         self.words = (vocabulary_size + 31) // 32
         self.store = store
         self._local = threading.local()
-        self.empty_arena = _empty_arena()
+        self._empty_arena = _empty_arena()
+        self._spare: list[tuple[Int32Array, Uint32Array]] = []
 
     @property
     def scratch(self) -> Int32Array:
@@ -53,6 +56,25 @@ class EngineContext:
             found = np.zeros(scratch.scratch_size(len(self.trie.info), len(self.trie.token_ids)), np.int32)
             self._local.scratch = found
         return found
+
+
+    def take_memory(self) -> tuple[Int32Array, Uint32Array]:
+        """An empty arena and a pool of rows: those of a grammar that is gone if there are any.
+
+        The system maps a page of fresh memory when it is first touched, which costs more than what is written to it.
+        """
+        try:
+            mem, rows = self._spare.pop()
+        except IndexError:
+            mem = np.empty(INITIAL_ARENA, np.int32)
+            rows = np.empty((INITIAL_ROWS, self.words), np.uint32)
+        mem[: len(self._empty_arena)] = self._empty_arena
+        return mem, rows
+
+    def give_memory(self, mem: Int32Array, rows: Uint32Array) -> None:
+        """Keep what a grammar leaves for the next one, unless there is enough or it is large."""
+        if len(self._spare) < SPARE_ARENAS and mem.nbytes + rows.nbytes <= SPARE_BYTES:
+            self._spare.append((mem, rows))
 
 
 def _empty_arena() -> Int32Array:
@@ -73,9 +95,7 @@ class Engine:
         self.context = context
         self.limits = limits or Limits()
         self._lock = threading.RLock()
-        self.mem = np.empty(INITIAL_ARENA, np.int32)
-        self.mem[: len(context.empty_arena)] = context.empty_arena
-        self.rows = np.empty((INITIAL_ROWS, context.words), np.uint32)
+        self.mem, self.rows = context.take_memory()
         self._terminals: dict[int, int] = {}
         self._nonterminals: dict[int, int] = {}
         self._terminal_ids: dict[int, int] = {}
@@ -85,6 +105,11 @@ class Engine:
         self._writer = TerminalWriter(self)
         self._row_loader = RowLoader(self, self._writer)
         self._initialize()
+
+    def __del__(self) -> None:
+        """Leave the memory to the next grammar."""
+        if hasattr(self, "rows"):
+            self.context.give_memory(self.mem, self.rows)
 
     # -- operations -----------------------------------------------------------------------------------------------
 
