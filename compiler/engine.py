@@ -329,6 +329,11 @@ class Engine:
         table = [len(offsets)]
         table += [base + offset for offset in offsets]
         self.mem[address + parser.N_PRODUCTIONS] = self.append(table)
+        # Terminals that begin a production are asked for next: load them without being asked one by one.
+        for offset in offsets:
+            terminal = flat[offset]
+            if terminal > 0 and not self.mem[terminal + lexer.X_CLOSURE]:
+                self._writer.load(terminal, self.grammar.terminal(self._terminal_ids[terminal]))
 
     def _pairs(self, position: int) -> list[int]:
         mem = self.mem
