@@ -57,7 +57,6 @@ class EngineContext:
             self._local.scratch = found
         return found
 
-
     def take_memory(self) -> tuple[Int32Array, Uint32Array]:
         """An empty arena and a pool of rows: those of a grammar that is gone if there are any.
 
