@@ -48,10 +48,10 @@ K_ROW, K_COUNT, K_LIST = 0, 1, 2
 Q_MASK, Q_FIELDS = 2, 3
 
 
-@kernel("int64(int32[::1], int64, int64, int64, int64)")
-def first_visit(scratch, epoch, a, b, c):
-    """1 if (a, b, c) was not seen in this epoch, 0 if it was, LIMIT if too many were."""
-    h = mix(mix(mix(np.int64(3), a), b), c)
+@kernel("int64(int32[::1], int64, int64, int64)")
+def first_visit(scratch, epoch, a, b):
+    """1 if (a, b) was not seen in this epoch, 0 if it was, LIMIT if too many were."""
+    h = mix(mix(np.int64(3), a), b)
     slot = (h ^ (h >> 15)) & (VISITED_SLOTS - 1)
     for _ in range(64):
         at = SCRATCH_VISITED + 4 * slot
@@ -59,9 +59,8 @@ def first_visit(scratch, epoch, a, b, c):
             scratch[at] = epoch
             scratch[at + 1] = a
             scratch[at + 2] = b
-            scratch[at + 3] = c
             return 1
-        if scratch[at + 1] == a and scratch[at + 2] == b and scratch[at + 3] == c:
+        if scratch[at + 1] == a and scratch[at + 2] == b:
             return 0
         slot = (slot + 1) & (VISITED_SLOTS - 1)
     return LIMIT
@@ -180,7 +179,7 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
                     break
                 if mem[behind + W_ROW] < 0 and mem[behind + W_TOKENS] == 0 and mem[behind + W_GROUPS] == 0:
                     continue
-                new = first_visit(scratch, epoch, behind, after, 0)
+                new = first_visit(scratch, epoch, behind, after)
                 if new < 0 or 2 * todo + 2 > SCRATCH_WORK_SIZE:
                     code = LIMIT
                     break

@@ -6,8 +6,13 @@ import random
 
 import numpy as np
 import pytest
+from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
+from grammar_engine.compiler.errors import LimitExceededError
+from grammar_engine.compiler.frontends.regex import regex_grammar
 from grammar_engine.compiler.ir import EagerGrammar, Terminal
+from grammar_engine.compiler.limits import Limits
+from grammar_engine.compiler.spelling import to_utf8
 from grammar_engine.compiler.vocabulary import Vocabulary
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -116,11 +121,27 @@ def test_jump_forward_is_the_longest_forced_text() -> None:
     assert matcher.is_accepting()
 
 
+def test_a_mask_that_never_fits_the_pool_is_an_error() -> None:
+    """Sixty wide terminals at one place need sixty rows at once, and the smallest pool has 32."""
+    tokens: list[bytes | None] = [bytes([b]) for b in range(256)]
+    tokens += [bytes([first, second]) for first in range(97, 123) for second in range(97, 123)]
+    vocabulary = Vocabulary([*tokens, None], stop_token_ids=[len(tokens)])
+    terminals = [
+        Terminal(name=f"T{n}", automaton=to_utf8(CharAutomaton.from_regex(f"[ -~]+#{n}#"), key=f"wide {n}"))
+        for n in range(60)
+    ]
+    grammar = EagerGrammar(start=0, rules=[[(n,) for n in range(60)]], terminals=terminals)
+    large = Matcher(GrammarCompiler(vocabulary, cache_dir="").compile_grammar(grammar))
+    assert len(large.allowed_token_ids()) > 700
+    small = Matcher(GrammarCompiler(vocabulary, limits=Limits(mask_bytes=0), cache_dir="").compile_grammar(grammar))
+    with pytest.raises(LimitExceededError, match="more rows than the pool has"):
+        small.allowed_token_ids()
+    assert small.accept_bytes(b"ab#59#")
+    assert small.is_accepting()
+
+
 def test_masks_survive_eviction() -> None:
     """With a budget of a few rows the pool is emptied again and again; masks must not change."""
-    from grammar_engine.compiler.frontends.regex import regex_grammar
-    from grammar_engine.compiler.limits import Limits
-
     rng = random.Random(5)
     tokens: list[bytes | None] = [bytes([b]) for b in range(256)]
     tokens += sorted({bytes(rng.choice(b"abcdefgh") for _ in range(rng.randint(2, 4))) for _ in range(3000)})
