@@ -147,6 +147,21 @@ class Objects:
                     out.append((meets | 1 << bit, both))
         return out
 
+    def extra_options(self, plan: ObjectPlan, names: NameClass, met: int) -> list[tuple[int, Formula]]:
+        """As ``options``, for an undeclared property.
+
+        Its name may come again, and a reader keeps the last value: what was met could be undone, unless every value
+        that may stand there meets it.
+        """
+        out = self.options(plan, names.formula, names.selected, met)
+        if any(meets and stronger != names.formula for meets, stronger in out):
+            raise UnsupportedSchemaError(
+                "negated additionalProperties or patternProperties",
+                pointer="",
+                advice="An undeclared property would have to satisfy it, and its name may be repeated: declare it.",
+            )
+        return out
+
     def selected(self, plan: ObjectPlan, name: str) -> int:
         """The obligations that a name can help to meet."""
         return sum(self._selects(selector, name) << bit for bit, (selector, _) in enumerate(plan.obligations))
@@ -193,7 +208,7 @@ class Objects:
 
     def _least_extras(self, plan: ObjectPlan, extras: Sequence[NameClass], everything: int) -> list[int]:
         """Per set of met obligations: how many undeclared properties meet the others."""
-        ways = {meets for names in extras for meets, _ in self.options(plan, names.formula, names.selected, 0) if meets}
+        ways = {meets for names in extras for meets, _ in self.extra_options(plan, names, 0) if meets}
         least = [_NEVER] * everything + [0]
         for before in range(everything - 1, -1, -1):
             least[before] = min((1 + least[before | meets] for meets in ways if meets & ~before), default=_NEVER)
@@ -344,7 +359,7 @@ class ObjectWriter:
         more = self._counted(count)
         for names in classes:
             key = symbols.terminal(*names.terminal)
-            for meets, formula in objects.options(plan, names.formula, names.selected, met):
+            for meets, formula in objects.extra_options(plan, names, met):
                 following = (last, more, met | meets)
                 if objects.can_finish(plan, following):
                     rest = symbols.nonterminal(self.after, following, depth)
