@@ -328,8 +328,7 @@ def test_distinct_items_beside_other_demands() -> None:
 )
 def test_what_a_repeated_name_could_undo_is_refused(negated: dict[str, object]) -> None:
     """The last of two values under one name counts, so an undeclared property must not be what satisfies a negation."""
-    grammar = json_schema_grammar({"type": "object", "not": negated})
     with pytest.raises(UnsupportedSchemaError, match="negated additionalProperties"):
-        grammar.productions(grammar.start)  # at compile, for the root; else when the object is reached
+        json_schema_grammar({"type": "object", "not": negated})
     anything = json_schema_grammar({"type": "object", "not": {"additionalProperties": False}})
     assert ReferenceRecognizer(anything).accepts(b'{"a": 1, "a": 2}')

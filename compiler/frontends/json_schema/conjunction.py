@@ -167,7 +167,7 @@ class Formulas:
         """The formula of a conjunction; None if a member is plainly false."""
         handles: list[int] = []
         for schema in schemas:
-            if schema is True:
+            if schema is True or schema == {"not": False}:
                 continue
             if schema is False:
                 return None
