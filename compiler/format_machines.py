@@ -14,11 +14,10 @@ from typing import NamedTuple
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import ACCEPT, Edge
 from grammar_engine.compiler.charset import CharSet
+from grammar_engine.compiler.formats import MAX_HOSTNAME
 from grammar_engine.compiler.length import limit_length
 from grammar_engine.compiler.machine import Moves, Table, minimal_table
 
-MAX_HOSTNAME = 253
-"""Characters of a host name: RFC 1035's 255 octets, less the first length and the root."""
 _MAX_LABEL = 63
 
 

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton
+import numpy.typing as npt
+from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton, Int32Array
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import Edge
 from grammar_engine.compiler.charset import CharSet, Range
 from grammar_engine.compiler.errors import LimitExceededError, UnsatisfiableGrammarError
 from grammar_engine.compiler.limits import MAX_COUNT
-from grammar_engine.compiler.utf8 import Branches, TrieNode, digit_trie, node, utf8_trie
+from grammar_engine.compiler.utf8 import Branches, Template, TrieNode, digit_trie, node, utf8_trie
 
 _QUOTE, _BACKSLASH = 0x22, 0x5C
 _RAW = CharSet.from_ranges([(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)])
@@ -171,6 +172,17 @@ def _low_surrogates(ranges: tuple[Range, ...]) -> Branches:
 
 def _two_four_four(cells: list[tuple[int, int, TrieNode]]) -> Branches:
     """Spell ten-bit numbers from 0x800 on with three digits, each range going on to its own node."""
+    filled: dict[tuple[int, TrieNode], TrieNode] = {}
+
+    def continued(inside: list[tuple[int, int, TrieNode]], shift: int) -> TrieNode:
+        """The digits below one; where all of them lead to the same, worked out once."""
+        low, high, below = inside[0]
+        if low or high < (16 << shift) - 1:
+            return node(level(inside, shift))
+        known = filled.get((shift, below))
+        if known is None:
+            known = filled[shift, below] = node(level(inside, shift))
+        return known
 
     def level(inside: list[tuple[int, int, TrieNode]], shift: int) -> Branches:
         if shift < 0:
@@ -186,7 +198,7 @@ def _two_four_four(cells: list[tuple[int, int, TrieNode]]) -> Branches:
                 ]
                 if not here:
                     continue
-                below = here[0][2] if shift == 0 else node(level(here, shift - 4))
+                below = here[0][2] if shift == 0 else continued(here, shift - 4)
                 byte = base + digit - first
                 if branches and branches[-1][2] is below and branches[-1][1] == byte - 1:
                     branches[-1] = (branches[-1][0], byte, below)
@@ -198,13 +210,18 @@ def _two_four_four(cells: list[tuple[int, int, TrieNode]]) -> Branches:
 
 
 class _Builder:
-    """Collects the states of a byte automaton; states behind trie nodes are made when first needed."""
+    """Collects the states of a byte automaton; states behind trie nodes are made when first needed.
+
+    The escapes of an ASCII label are few and the same on many edges, so they are only noted down as a copy of a
+    template, and all copies are written at once at the end. Labels beyond ASCII share states node by node.
+    """
 
     def __init__(self, spelling: Callable[[CharSet], Branches]) -> None:
         self._spelling = spelling
         self._entries: list[list[tuple[int, int, int]]] = []
         self._positions: dict[tuple[int, int, int], int] = {}
         self._behind: dict[tuple[TrieNode, int], int] = {}
+        self._copies = _Copies()
 
     def reserve(self, count: int) -> None:
         """States 0 to count - 1 are the caller's."""
@@ -219,21 +236,37 @@ class _Builder:
     def spell(self, state: int, edge: Edge, target: int) -> None:
         """Add all spellings of an edge's label."""
         append = self._entries[state].append
-        for low, high, below in self._spelling(edge.label):
-            behind = target if below is None else self._continue(below, target)
-            append((self._position(low, high, behind), edge.op, edge.bound))
+        label, _, op, bound = edge
+        positions = self._positions
+        ascii_only = label.ranges[-1][1] < 0x80
+        for low, high, below in self._spelling(label):
+            if below is None:
+                behind = target
+            elif ascii_only:
+                behind = self._copy(below, target)
+            else:
+                behind = self._continue(below, target)
+            append((positions.setdefault((low, high, behind), len(positions)), op, bound))
 
     def finish(self, key: str) -> ByteAutomaton:
-        offsets = np.zeros(len(self._entries) + 1, np.int32)
-        np.cumsum([len(entries) for entries in self._entries], out=offsets[1:])
-        flat = [entry for entries in self._entries for entry in entries]
-        largest = max((abs(bound) for _, _, bound in flat), default=0)
+        own = len(self._entries)
+        counts = [len(entries) for entries in self._entries]
+        entries = np.array([entry for entries in self._entries for entry in entries], np.int32).reshape(-1, 3)
+        largest = int(np.abs(entries[:, 2]).max(initial=0))
         if largest > MAX_COUNT:
             raise LimitExceededError("a repetition is counted too far", limit=f"{MAX_COUNT}", given=largest)
+        positions = np.array(list(self._positions), np.int32).reshape(-1, 3)
+        copied, copied_counts = self._copies.write(own)
+        in_copies = positions[:, 2] < 0
+        positions[in_copies, 2] = own + ~positions[in_copies, 2]
+        copied_entries = np.zeros((len(copied), 3), np.int32)
+        copied_entries[:, 0] = np.arange(len(positions), len(positions) + len(copied))
+        offsets = np.zeros(own + len(copied_counts) + 1, np.int32)
+        np.cumsum(np.concatenate([np.array(counts, np.int32), copied_counts]), out=offsets[1:])
         return ByteAutomaton(
-            positions=np.array(list(self._positions), np.int32).reshape(-1, 3),
+            positions=np.concatenate([positions, copied]),
             offsets=offsets,
-            entries=np.array(flat, np.int32).reshape(-1, 3),
+            entries=np.concatenate([entries, copied_entries]),
             key=key,
         )
 
@@ -241,6 +274,7 @@ class _Builder:
         return self._positions.setdefault((low, high, target), len(self._positions))
 
     def _continue(self, trie: TrieNode, target: int) -> int:
+        """The state from which a trie node leads to ``target``."""
         state = self._behind.get((trie, target))
         if state is None:
             state = self._behind[trie, target] = len(self._entries)
@@ -252,3 +286,59 @@ class _Builder:
                 reached.append((positions.setdefault(position, len(positions)), KEEP, 0))
             self._entries[state] = reached
         return state
+
+    def _copy(self, trie: TrieNode, target: int) -> int:
+        """The same as ``~n``, for state n of the copies."""
+        state = self._behind.get((trie, target))
+        if state is None:
+            state = self._behind[trie, target] = ~self._copies.add(trie.template, target)
+        return state
+
+
+class _Copies:
+    """Copies of templates, each leading to a target of its own."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        self._templates: list[Template] = []
+        self._of: list[int] = []
+        self._firsts: list[int] = []
+        self._targets: list[int] = []
+        self._states = 0
+
+    def add(self, template: Template, target: int) -> int:
+        """Note one down; the number of its first state among those of all copies."""
+        number = self._numbers.get(id(template))
+        if number is None:
+            number = self._numbers[id(template)] = len(self._templates)
+            self._templates.append(template)
+        first = self._states
+        self._of.append(number)
+        self._firsts.append(first)
+        self._targets.append(target)
+        self._states = first + len(template.counts)
+        return first
+
+    def write(self, base: int) -> tuple[Int32Array, Int32Array]:
+        """The positions of all copies, whose states are numbered from ``base``; and how many each state has."""
+        if not self._of:
+            return np.zeros((0, 3), np.int32), np.zeros(0, np.int32)
+        of = np.array(self._of)
+        which, moves = _concatenated([template.moves for template in self._templates], of)
+        _, counts = _concatenated([template.counts for template in self._templates], of)
+        behind = moves[:, 2]
+        ends = behind < 0
+        behind += np.array(self._firsts, np.int32)[which] + base
+        behind[ends] = np.array(self._targets, np.int32)[which[ends]]
+        return moves, counts
+
+
+def _concatenated(pieces: list[Int32Array], order: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Int32Array]:
+    """Pieces one after the other in an order that may repeat them; and for each row of that, its place in the order."""
+    sizes = np.array([len(piece) for piece in pieces])
+    starts = np.cumsum(sizes) - sizes
+    taken = sizes[order]
+    which = np.repeat(np.arange(len(order)), taken)
+    before = np.cumsum(taken) - taken
+    rows = np.arange(len(which)) + (starts[order] - before)[which]
+    return which, np.concatenate(pieces)[rows]

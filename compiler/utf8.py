@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from grammar_engine.compiler.charset import CharSet, Range
 
 Branches = tuple[tuple[int, int, "TrieNode | None"], ...]
@@ -21,10 +24,44 @@ Branches = tuple[tuple[int, int, "TrieNode | None"], ...]
 class TrieNode:
     """A node of a trie; compared by identity, made by ``node`` only."""
 
-    __slots__ = ("branches",)
+    __slots__ = ("_template", "branches")
 
     def __init__(self, branches: Branches) -> None:
         self.branches = branches
+        self._template: Template | None = None
+
+    @property
+    def template(self) -> Template:
+        """The node with all that is below it as arrays; worked out once."""
+        if self._template is None:
+            self._template = _template(self)
+        return self._template
+
+
+class Template(NamedTuple):
+    """A node and the nodes below it, numbered from 0, as arrays.
+
+    moves: int32 ``(M, 3)``: lowest byte, highest byte, node behind (-1: the end of the trie), by node.
+    counts: int32 ``(N,)``, moves of each node.
+    """
+
+    moves: npt.NDArray[np.int32]
+    counts: npt.NDArray[np.int32]
+
+
+def _template(top: TrieNode) -> Template:
+    numbers = {top: 0}
+    order = [top]
+    moves: list[tuple[int, int, int]] = []
+    for here in order:  # grows while we walk it
+        for low, high, below in here.branches:
+            number = -1
+            if below is not None:
+                number = numbers.setdefault(below, len(order))
+                if number == len(order):
+                    order.append(below)
+            moves.append((low, high, number))
+    return Template(np.array(moves, np.int32), np.array([len(here.branches) for here in order], np.int32))
 
 
 @lru_cache(maxsize=1 << 16)

@@ -11,19 +11,24 @@ import ipaddress
 import json
 import random
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 import idna
 import jsonschema
 import jsonschema_rs
+import numpy as np
 import pydantic
 import pytest
 from grammar_engine.compiler import format_patterns as patterns
+from grammar_engine.compiler import format_store
 from grammar_engine.compiler.automaton import MATCH
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import apply_counter
-from grammar_engine.compiler.formats import FORMAT_MAX_LENGTH, FORMAT_STATUS, format_automaton
+from grammar_engine.compiler.format_builders import build_format, format_names
+from grammar_engine.compiler.formats import FORMAT_MAX_LENGTH, FORMAT_STATUS, format_automaton, format_json_strings
+from grammar_engine.compiler.spelling import to_json_string
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +37,8 @@ STANDARD = [
     "date-time", "date", "time", "duration", "email", "idn-email", "hostname", "idn-hostname", "ipv4", "ipv6", "uri",
     "uri-reference", "iri", "iri-reference", "uri-template", "uuid", "json-pointer", "relative-json-pointer", "regex",
 ]  # fmt: skip
+
+UNICODE_FORMATS = ("idn-hostname",)
 
 
 def members(name: str, **options: bool) -> CharAutomaton:
@@ -361,6 +368,26 @@ def test_names() -> None:
     assert format_automaton("color") is None
     assert format_automaton("") is None
     assert members("uri") is members("uri")
+
+
+@pytest.mark.parametrize("name", sorted(FORMAT_STATUS))
+def test_the_data_file_holds_what_the_definitions_say(name: str) -> None:
+    """If this fails after a change to a format: run .ci/write_format_automata.py."""
+    if name in UNICODE_FORMATS and unicodedata.unidata_version != format_store.archive().unicode_version:
+        pytest.skip("tables of another version of Unicode")
+    built = build_format(name)
+    assert members(name).states == built.states
+    spelled, stored = to_json_string(built), format_json_strings(name, key="k")
+    assert stored is not None
+    assert stored.key == "k"
+    for field in ("positions", "offsets", "entries"):
+        ours, theirs = getattr(spelled, field), getattr(stored, field)
+        assert ours.dtype == theirs.dtype == np.int32
+        assert np.array_equal(ours, theirs)
+
+
+def test_every_definition_is_promised_and_stored() -> None:
+    assert set(format_names()) == set(FORMAT_STATUS) == set(format_store.archive().formats)
 
 
 @pytest.mark.parametrize("name", sorted(FORMAT_STATUS))

@@ -26,6 +26,7 @@ from grammar_engine.compiler.errors import (
     UnsupportedGrammarError,
     UnsupportedSchemaError,
 )
+from grammar_engine.compiler.formats import FORMAT_STATUS, format_automaton, format_json_strings
 from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, INTEGER
 from grammar_engine.compiler.frontends.json_schema.scalars import (
     NumberKey,
@@ -111,7 +112,7 @@ class Lexical:
 
     def string_automaton(self, key: StringKey) -> ByteAutomaton:
         """All spellings, with quotes, of the strings that satisfy the key."""
-        if not (key.patterns or key.not_patterns or key.not_formats or key.excluded or key.choices) and not _known(
+        if not (key.patterns or key.not_patterns or key.not_formats or key.excluded or key.choices) and not _defined(
             key.formats
         ):
             return any_json_string(key.minimum, key.maximum)
@@ -158,24 +159,21 @@ def _matching(pattern: str) -> CharAutomaton:
 
 @lru_cache(maxsize=512)
 def _spelled(key: StringKey) -> ByteAutomaton:
-    return to_json_string(_intersection(key), key=f"json-string:{tuple(key)!r}")
+    name = f"json-string:{tuple(key)!r}"
+    if len(key.formats) == 1 and key == StringKey(0, None, formats=key.formats):
+        found = format_json_strings(key.formats[0], key=name)
+        if found is not None:
+            return found
+    return to_json_string(_intersection(key), key=name)
 
 
 def _defined(formats: tuple[str, ...]) -> list[str]:
     """Those of the formats that the standard defines."""
-    if not formats:
-        return []
-    from grammar_engine.compiler.formats import FORMAT_STATUS  # not needed by most schemas
-
     return [name for name in formats if name in FORMAT_STATUS]
 
 
 def _known(formats: tuple[str, ...]) -> list[CharAutomaton]:
     """The automata of the formats that the standard defines; any other name is an annotation."""
-    if not formats:
-        return []
-    from grammar_engine.compiler.formats import format_automaton  # not needed by most schemas
-
     automata = (format_automaton(name) for name in formats)
     return [automaton for automaton in automata if automaton is not None]
 
