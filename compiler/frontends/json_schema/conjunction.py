@@ -7,13 +7,7 @@ sorted by the type it speaks of, so that ``properties`` beside ``type: string`` 
     normal form of a set of schemas:
         add every keyword of every schema to one conjunct; $ref, allOf and ``not`` (taken one level apart by
         ``negation.py``) add their schemas to the set
-        each choice left over multiplies: one copy of the conjunct per branch. Choices are
-
-            anyOf [A, B]             A or B
-            oneOf [A, B]             A and not B, or B and not A; a branch is not negated against one that excludes
-                                     it anyway (``disjoint.py``)
-            if I then T else E       I and T, or not I and E
-            dependencies {p: D}      no property p, or D
+        each choice left over (``choices.py``, ``unevaluated.py``) multiplies: one copy of the conjunct per branch
 
     Branches may overlap: the parser carries both. Before a choice multiplies, branches that the conjunct decides are
     absorbed (``branches.py``); several choices between strings become one formula instead (``text_choices.py``).
@@ -27,11 +21,13 @@ from typing import Any
 from grammar_engine.compiler.automaton_product import Formula as TextFormula
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.branches import Branches, Exclude
+from grammar_engine.compiler.frontends.json_schema.choices import Choices
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
-from grammar_engine.compiler.frontends.json_schema.negation import Negation, contains_bounds, negated
+from grammar_engine.compiler.frontends.json_schema.negation import Negation, contains_bounds
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.frontends.json_schema.text_choices import TextFormulas
+from grammar_engine.compiler.frontends.json_schema.unevaluated import KEYWORDS, Unevaluated
 from grammar_engine.compiler.limits import MAX_COUNT
 
 Formula = int
@@ -139,15 +135,19 @@ class Formulas:
         targets: Mapping[int, Schema],
         overlaps: Mapping[int, Sequence[Sequence[int]]],
         exclude: Exclude,
+        matches: Callable[[str, str], bool],
     ) -> None:
         """targets: schema that each ``$ref`` names; overlaps: per ``oneOf``, the branches that each branch may meet.
 
-        exclude: of ``Disjoint``.
+        exclude: of ``Disjoint``; matches: does a pattern match a name?
         """
         self._dialect = dialect
         self._targets = targets
         self._overlaps = overlaps
-        self._negation = Negation(dialect, targets)
+        choices = Choices(dialect, overlaps)
+        self._choices_of = choices.of
+        self.unevaluated = Unevaluated(dialect, targets, choices, exclude, matches)
+        self._negation = Negation(dialect, targets, self.unevaluated.failures)
         self._texts = TextFormulas(dialect, targets, overlaps)
         self._made: dict[int, list[list[Schema]]] = {}  # choices made of a schema, kept so that identities last
         self._handles: dict[object, int] = {}
@@ -158,7 +158,8 @@ class Formulas:
         self._normal: dict[Formula, tuple[Conjunct, ...]] = {}
         self._keywords: dict[Any, Add] = {k: add for k, add in _KEYWORDS.items() if k in dialect.keywords}
         self._keywords.update(_INTERNAL)
-        self._choosing = _CHOOSING & dialect.keywords
+        self._looking_around = [keyword for keyword in KEYWORDS if keyword in dialect.keywords]
+        self._choosing = choices.keywords.union(self._looking_around)
         self._says_something = frozenset(self._keywords) | {"$ref", "allOf", "not", "contains"} | self._choosing
         self._contains = "contains" in dialect.keywords
         self._branches = Branches(dialect, targets, self._negation, exclude, self._says_something)
@@ -284,34 +285,12 @@ class Formulas:
     def _choices(self, schema: dict[Any, Any]) -> list[list[Schema]]:
         """The choices that a schema's keywords leave open."""
         made = self._made.get(id(schema))
-        if made is not None:
-            return made
-        made = []
-        if "anyOf" in schema:
-            made.append(schema["anyOf"])
-        if "oneOf" in schema:
-            branches = schema["oneOf"]
-            overlaps = self._overlaps.get(id(schema))
-            choice: list[Schema] = []
-            for index, branch in enumerate(branches):
-                others = range(len(branches)) if overlaps is None else overlaps[index]
-                against = [negated(branches[other]) for other in others if other != index]
-                choice.append({"allOf": [branch, *against]} if against else branch)
-            made.append(choice)
-        if "if" in self._choosing and "if" in schema and ("then" in schema or "else" in schema):
-            condition = schema["if"]
-            made.append(
-                [
-                    {"allOf": [condition, schema.get("then", True)]},
-                    {"allOf": [negated(condition), schema.get("else", True)]},
-                ]
-            )
-        for keyword in ("dependencies", "dependentRequired", "dependentSchemas"):
-            if keyword in self._choosing:
-                for name, asked in schema.get(keyword, {}).items():
-                    then = {"required": asked} if isinstance(asked, list) else asked
-                    made.append([{"properties": {name: False}}, {"required": [name], "allOf": [then]}])
-        self._made[id(schema)] = made
+        if made is None:
+            made = [choice.branches for choice in self._choices_of(schema)]
+            for keyword in self._looking_around:
+                if keyword in schema:
+                    made.append(self.unevaluated.cases(schema, keyword))
+            self._made[id(schema)] = made
         return made
 
 
@@ -500,8 +479,6 @@ def identity(value: object) -> object:
 
 
 Add = Callable[[Conjunct, Any, dict[Any, Any]], None]
-
-_CHOOSING = frozenset(("anyOf", "oneOf", "if", "dependencies", "dependentRequired", "dependentSchemas"))
 
 _INTERNAL: dict[Internal, Add] = {
     Internal.TYPES: _types,

@@ -58,7 +58,9 @@ class JsonSchemaGrammar(Grammar):
         dialect = dialect_of(schema)
         self.lexical = Lexical()
         scan = Scan(schema, dialect, self.lexical)
-        self._formulas = Formulas(dialect, scan.targets, scan.overlaps, scan.disjoint.exclude)
+        self._formulas = Formulas(dialect, scan.targets, scan.overlaps, scan.disjoint.exclude, self.lexical.matches)
+        for holder, keyword in scan.unevaluated:
+            self._formulas.unevaluated.cases(holder, keyword)  # so that their limit is met here
         self._productivity = Productivity(
             self._formulas, dialect, self.lexical, any_order=options.property_order == "any"
         )

@@ -128,6 +128,10 @@ class Lexical:
 
     # -- numbers ------------------------------------------------------------------------------------------------------
 
+    def matches(self, pattern: str, text: str) -> bool:
+        """Does a pattern match somewhere in the text?"""
+        return self.pattern_automaton(pattern).accepts(text)
+
     def number_is_possible(self, key: NumberKey) -> bool:
         """Does any number satisfy the key?"""
         answer = range_is_possible(key)

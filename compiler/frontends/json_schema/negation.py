@@ -32,6 +32,9 @@ _KNOWN_TYPES: Mapping[str, int] = {
 }
 _ALL = 255
 _NUMBER, _STRING, _ARRAY, _OBJECT = 24, 32, 64, 128
+_UNEVALUATED = frozenset(("unevaluatedProperties", "unevaluatedItems"))
+
+Failures = Callable[[dict[Any, Any], str], list[Schema]]
 
 
 def negated(schema: Schema) -> dict[Any, Any]:
@@ -42,8 +45,10 @@ def negated(schema: Schema) -> dict[Any, Any]:
 class Negation:
     """Negates the schemas of one document, each once."""
 
-    def __init__(self, dialect: Dialect, targets: Mapping[int, Schema]) -> None:
+    def __init__(self, dialect: Dialect, targets: Mapping[int, Schema], unevaluated: Failures) -> None:
+        """unevaluated: where a schema's unevaluatedProperties or unevaluatedItems fails (``unevaluated.py``)."""
         self._dialect = dialect
+        self._unevaluated = unevaluated
         self._targets = targets
         self._rules = {name: rule for name, rule in _RULES.items() if name in dialect.keywords}
         self._absent: dict[str, Schema] = {}
@@ -71,6 +76,8 @@ class Negation:
             rule = self._rules.get(keyword)
             if rule is not None:
                 branches += rule(value, schema, self._dialect)
+            elif keyword in _UNEVALUATED and keyword in self._dialect.keywords:
+                branches += self._unevaluated(schema, keyword)
         branches = [self._shared(branch) for branch in branches if branch is not False]
         if not branches:
             return False

@@ -56,6 +56,7 @@ class Scan:
         self._negated: list[tuple[object, Path]] = []
         self._one_of: list[tuple[dict[str, object], Path]] = []
         self._unique: list[tuple[dict[str, object], Path]] = []
+        self.unevaluated: list[tuple[dict[str, object], str]] = []  # schemas that hold such a keyword, and which one
         while self._todo:
             schema, path, self._resource = self._todo.pop()
             self.visit(schema, path)
@@ -362,6 +363,10 @@ def _counted_contains(scan: Scan, schema: dict[str, object], path: Path) -> None
         scan.negate(schema["contains"], path)
 
 
+def _unevaluated(scan: Scan, schema: dict[str, object], path: Path) -> None:
+    scan.unevaluated.append((schema, last(path)))
+
+
 def _unique_items(scan: Scan, schema: dict[str, object], path: Path) -> None:
     if schema["uniqueItems"] is True:
         scan.unique(schema, path)
@@ -391,7 +396,18 @@ _NO_NEGATION = frozenset(("uniqueItems",))
 _NEGATED_MAPS = frozenset(("properties", "patternProperties", "dependencies", "dependentSchemas"))
 _NEGATED_LISTS = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
 _NEGATED_SCHEMAS = frozenset(
-    ("additionalProperties", "propertyNames", "items", "additionalItems", "contains", "then", "else")
+    [
+        "additionalProperties",
+        "propertyNames",
+        "items",
+        "additionalItems",
+        "contains",
+        "if",
+        "then",
+        "else",
+        "unevaluatedProperties",
+        "unevaluatedItems",
+    ]
 )
 
 _WITH_SIBLINGS: dict[str, Callable[[Scan, dict[str, object], Path], None]] = {
@@ -400,6 +416,8 @@ _WITH_SIBLINGS: dict[str, Callable[[Scan, dict[str, object], Path], None]] = {
     "contains": _counted_contains,
     "minProperties": _counted_names,
     "uniqueItems": _unique_items,
+    "unevaluatedProperties": _unevaluated,
+    "unevaluatedItems": _unevaluated,
 }
 
 _CHECKS: dict[str, Check] = {
@@ -416,8 +434,8 @@ _CHECKS: dict[str, Check] = {
     "dependencies": _dependencies,
     "dependentRequired": _dependent_required,
     "dependentSchemas": _schema_map,
-    "unevaluatedProperties": _unsupported,
-    "unevaluatedItems": _unsupported,
+    "unevaluatedProperties": _schema,
+    "unevaluatedItems": _schema,
     "items": _items,
     "prefixItems": _schema_list,
     "additionalItems": _schema,
