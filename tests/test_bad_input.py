@@ -172,8 +172,7 @@ def test_schemas_that_nothing_satisfies(compiler: GrammarCompiler, healthy: Matc
 @pytest.mark.parametrize(
     ("schema", "keyword", "pointer"),
     [
-        ({"unevaluatedProperties": False}, "unevaluatedProperties", "/unevaluatedProperties"),
-        ({"items": {"unevaluatedItems": False}}, "unevaluatedItems", "/items/unevaluatedItems"),
+        ({"items": {"$dynamicRef": "#a"}}, "$dynamicRef", "/items/$dynamicRef"),
         ({"$ref": "https://example.com/a.json"}, "$ref", "/$ref"),
         ({"$schema": "https://example.com/draft"}, "$schema", "/$schema"),
         ({"properties": {"a": {"pattern": r"(a)\1"}}}, "pattern", "/properties/a/pattern"),

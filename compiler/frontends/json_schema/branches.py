@@ -9,7 +9,7 @@ Discriminated unions live by it: where ``kind`` is required and can only be "a",
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
@@ -90,10 +90,12 @@ class Branches:
             if keyword == "$ref":
                 holds = behind
             elif keyword == "allOf":
-                holds = _every([self._holds(c, member, depth - 1) for member in value])
+                holds = _every(self._holds(c, member, depth - 1) for member in value)
             elif keyword == "anyOf":
-                holds = _some([self._holds(c, member, depth - 1) for member in value])
+                holds = _some(self._holds(c, member, depth - 1) for member in value)
             elif keyword == "not":
+                if id(value) in c.schemas:
+                    return False
                 holds = self._holds(c, self._negation.of(value), depth - 1)
             elif keyword == "required":
                 if objects and any(_is_barred(c, name) for name in value):
@@ -156,9 +158,20 @@ def _is_barred(c: Conjunct, name: str) -> bool:
     return False
 
 
-def _every(parts: list[bool | None]) -> bool | None:
-    return False if False in parts else None if None in parts else True
+def _every(parts: Iterable[bool | None]) -> bool | None:
+    certain: bool | None = True
+    for part in parts:
+        if part is False:
+            return False
+        certain = certain and part
+    return certain
 
 
-def _some(parts: list[bool | None]) -> bool | None:
-    return True if True in parts else None if None in parts else False
+def _some(parts: Iterable[bool | None]) -> bool | None:
+    certain: bool | None = False
+    for part in parts:
+        if part:
+            return True
+        if part is None:
+            certain = None
+    return certain

@@ -32,14 +32,15 @@ MAX_CASES = 4096
 """Cases of one unevaluatedProperties or unevaluatedItems."""
 
 MAX_CONDITIONAL = 10
-"""Patterns (or ``contains``) that only some subschemas have, where the keyword is negated: each set of them is a case."""
+"""Patterns (or ``contains``) that only some subschemas have, where the keyword is negated: each set is a case."""
 
-KEYWORDS = ("unevaluatedProperties", "unevaluatedItems")
+_SPEAKS_OF = {"unevaluatedProperties": "object", "unevaluatedItems": "array"}
+KEYWORDS = tuple(_SPEAKS_OF)
 _OBJECT, _ARRAY = 128, 64
 
 
 class Evaluated(NamedTuple):
-    """What is evaluated. names, patterns: of properties. prefix: so many items; contains: by identity, also of items."""
+    """What is evaluated. names, patterns: of properties. prefix: so many items; contains: of items, by identity."""
 
     everything: bool = False
     prefix: int = 0
@@ -87,7 +88,7 @@ class Option(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What a schema evaluates where it holds: surely; and by choices, of which ``exclusive`` ones hold one at a time."""
+    """What a schema evaluates where it holds: surely; and by choices (exclusive: one option holds at a time)."""
 
     surely: Evaluated
     choices: tuple[tuple[bool, tuple[Option, ...]], ...] = ()
@@ -257,13 +258,15 @@ class Unevaluated:
         """Any set of options that do not exclude each other; not the empty one if each evaluates something more."""
         ways: list[tuple[_Case, tuple[Schema, ...]]] = [(way, ())]
         for option in options:
+            # The keyword says nothing of other types, so branches that share only those are as good as exclusive.
+            compared: Schema = {"type": _SPEAKS_OF[keyword], "allOf": [option.plain]}
             for case, taken in list(ways):
                 if option.facts.most().within(case.evaluated):
                     continue
-                if any(self._exclude(option.plain, other) for other in taken):
+                if any(self._exclude(compared, other) for other in taken):
                     continue
                 begun = _Case((*case.conditions, option.taken), case.evaluated)
-                ways += ((more, (*taken, option.plain)) for more in self._ways(option.facts, begun, keyword))
+                ways += ((more, (*taken, compared)) for more in self._ways(option.facts, begun, keyword))
                 if len(ways) > MAX_CASES:
                     raise LimitExceededError(f"cases of {keyword}", limit=str(MAX_CASES), given="more")
         if not any(option.facts.most().within(way.evaluated) for option in options):

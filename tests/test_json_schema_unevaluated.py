@@ -1,0 +1,262 @@
+"""``unevaluatedProperties`` and ``unevaluatedItems`` against jsonschema and jsonschema-rs: random schemas with every
+in-place applicator, and random instances.
+
+The two oracles do not always agree with each other; where they differ the verdict is not compared.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from typing import Any
+
+import jsonschema
+import jsonschema_rs
+import pytest
+from grammar_engine.compiler.compiled import GrammarCompiler
+from grammar_engine.compiler.errors import (
+    GrammarEngineError,
+    LimitExceededError,
+    UnsatisfiableGrammarError,
+    UnsupportedSchemaError,
+)
+from grammar_engine.compiler.vocabulary import Vocabulary
+
+from grammar_engine.matcher import Matcher
+
+DRAFTS = {
+    "https://json-schema.org/draft/2020-12/schema": jsonschema.Draft202012Validator,
+    "https://json-schema.org/draft/2019-09/schema": jsonschema.Draft201909Validator,
+}
+NAMES = ["a", "b", "ab", "c"]
+SCALARS: list[Any] = [0, 1, "x", "y", None, True]
+
+
+@pytest.fixture(scope="module")
+def compiler() -> GrammarCompiler:
+    tokens = [bytes([byte]) for byte in range(256)]
+    return GrammarCompiler(Vocabulary([*tokens, b""], stop_token_ids=[256]), cache_size=1, cache_dir="")
+
+
+def leaf(rng: random.Random) -> Any:
+    return rng.choice(
+        [True, True, {"type": "integer"}, {"type": "string"}, {"const": 1}, {"enum": ["x", 0]}, False, {"type": "null"}]
+    )
+
+
+def object_schema(rng: random.Random, depth: int, *, top: bool = False) -> Any:
+    """A schema about objects; its in-place subschemas are about objects, too."""
+    if depth == 0 and rng.random() < 0.1:
+        return rng.random() < 0.7
+
+    def sub() -> Any:
+        return object_schema(rng, depth - 1)
+
+    def names(most: int = 2) -> list[str]:
+        return rng.sample(NAMES, rng.randint(1, most))
+
+    makers: dict[str, Any] = {
+        "properties": lambda: {name: leaf(rng) for name in names()},
+        "patternProperties": lambda: {rng.choice(["^a", "b$", "c"]): leaf(rng)},
+        "required": names,
+        "additionalProperties": lambda: leaf(rng),
+        "minProperties": lambda: 1,
+    }
+    inner = {
+        "allOf": lambda: [sub() for _ in range(rng.randint(1, 2))],
+        "anyOf": lambda: [sub() for _ in range(rng.randint(1, 3))],
+        "oneOf": lambda: [sub() for _ in range(rng.randint(1, 3))],
+        "not": sub,
+        "if": sub,
+        "then": sub,
+        "else": sub,
+        "dependentSchemas": lambda: {rng.choice(NAMES): sub()},
+        "unevaluatedProperties": lambda: leaf(rng),
+        "$ref": lambda: f"#/$defs/{rng.choice('de')}",
+    }
+    schema: dict[str, Any] = {}
+    chosen = rng.sample(list(makers), rng.choice([0, 1, 1, 2]))
+    if depth:
+        chosen += rng.sample(list(inner), rng.choice([1, 1, 2]) + top)
+    for keyword in chosen:
+        if keyword == "additionalProperties" and rng.random() < 0.7:
+            continue
+        schema[keyword] = {**makers, **inner}[keyword]()
+    return schema
+
+
+def array_schema(rng: random.Random, depth: int, draft: str, *, top: bool = False) -> Any:
+    """The same, about arrays."""
+    if depth == 0 and rng.random() < 0.1:
+        return rng.random() < 0.7
+    new = "2020-12" in draft
+
+    def sub() -> Any:
+        return array_schema(rng, depth - 1, draft)
+
+    def some() -> list[Any]:
+        return [leaf(rng) for _ in range(rng.randint(1, 2))]
+
+    makers: dict[str, Any] = {
+        "prefixItems" if new else "items": some,
+        "minItems": lambda: rng.randint(1, 2),
+        "maxItems": lambda: rng.randint(1, 2),
+    }
+    if new:  # (in 2019-09 both oracles let ``contains`` evaluate items, which that draft does not say)
+        makers["contains"] = lambda: leaf(rng)
+        makers["minContains"] = lambda: rng.randint(0, 1)
+    inner = {
+        "allOf": lambda: [sub() for _ in range(rng.randint(1, 2))],
+        "anyOf": lambda: [sub() for _ in range(rng.randint(1, 3))],
+        "oneOf": lambda: [sub() for _ in range(rng.randint(1, 3))],
+        "not": sub,
+        "if": sub,
+        "then": sub,
+        "else": sub,
+        "unevaluatedItems": lambda: leaf(rng),
+        "$ref": lambda: f"#/$defs/{rng.choice('de')}",
+    }
+    schema: dict[str, Any] = {}
+    chosen = rng.sample(list(makers), rng.choice([0, 1, 1, 2]))
+    if depth:
+        chosen += rng.sample(list(inner), rng.choice([1, 1, 2]) + top)
+    for keyword in chosen:
+        schema[keyword] = {**makers, **inner}[keyword]()
+    return schema
+
+
+def documents(rng: random.Random, kind: str, draft: str) -> Any:
+    def make(depth: int, *, top: bool = False) -> Any:
+        return object_schema(rng, depth, top=top) if kind == "object" else array_schema(rng, depth, draft, top=top)
+
+    root = {"$schema": draft, **make(rng.randint(1, 2), top=True)}
+    root["unevaluatedProperties" if kind == "object" else "unevaluatedItems"] = rng.choice(
+        [False, False, False, {"type": "integer"}, {"const": "x"}]
+    )
+    if rng.random() < 0.2:
+        root = {"$schema": draft, rng.choice(["not", "if", "anyOf"]): {**root}}
+        root = {"then": False, "else": True, **root} if "if" in root else root
+        if "anyOf" in root:
+            root["anyOf"] = [root["anyOf"], make(1)]
+    # References go down only: a loop without a property between is no schema.
+    root["$defs"] = {"d": {**without_refs(make(1)), "$ref": "#/$defs/e"}, "e": without_refs(make(1))}
+    return root
+
+
+def without_refs(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [without_refs(member) for member in schema]
+    if not isinstance(schema, dict):
+        return schema if not isinstance(schema, bool) else {} if schema else {"not": {}}
+    return {
+        keyword: value
+        if keyword in ("required", "enum", "const", "type") or isinstance(value, bool)
+        else {n: v if isinstance(v, bool) else without_refs(v) for n, v in value.items()}
+        if keyword in ("properties", "patternProperties", "dependentSchemas")
+        else [v if isinstance(v, bool) else without_refs(v) for v in value]
+        if isinstance(value, list)
+        else without_refs(value)
+        for keyword, value in schema.items()
+        if keyword != "$ref"
+    }
+
+
+def instances(rng: random.Random, kind: str) -> list[Any]:
+    if kind == "object":
+        some = [{name: rng.choice(SCALARS) for name in rng.sample(NAMES, rng.randint(0, 3))} for _ in range(12)]
+        return [*some, 1, "x"]
+    return [*([rng.choice(SCALARS) for _ in range(rng.randint(0, 3))] for _ in range(12)), 1, "x"]
+
+
+def compare(compiler: GrammarCompiler, rng: random.Random, kind: str, draft: str, seen: Counter[str]) -> None:
+    schema = documents(rng, kind, draft)
+    python = DRAFTS[draft](schema)
+    rust = jsonschema_rs.validator_for(schema)
+    matcher: Matcher | None = None
+    try:
+        matcher = Matcher(compiler.compile_json_schema(schema, property_order="any"))
+    except UnsatisfiableGrammarError:
+        pass
+    except (UnsupportedSchemaError, LimitExceededError):
+        seen["refused"] += 1
+        return
+    for instance in instances(rng, kind):
+        expected = python.is_valid(instance)
+        if rust.is_valid(instance) != expected:
+            seen["oracles differ"] += 1
+            continue
+        if matcher is None:
+            accepted = False
+        else:
+            matcher.reset()
+            try:
+                accepted = matcher.accept_bytes(json.dumps(instance).encode()) and matcher.is_accepting()
+            except GrammarEngineError:
+                seen["refused late"] += 1
+                break
+        assert accepted == expected, json.dumps([schema, instance])
+        seen[f"{expected}"] += 1
+
+
+@pytest.mark.parametrize("draft", DRAFTS)
+@pytest.mark.parametrize("kind", ["object", "array"])
+def test_verdicts_agree(compiler: GrammarCompiler, kind: str, draft: str) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(250):
+        compare(compiler, random.Random(seed), kind, draft, seen)
+    total = sum(seen.values())
+    assert seen["oracles differ"] < total / 10, seen
+    assert seen["refused"] + seen["refused late"] < 60, seen
+    assert seen["True"] > total / 8, seen
+    assert seen["False"] > total / 8, seen
+
+
+def accepts(compiler: GrammarCompiler, schema: Any, instance: Any) -> bool:
+    matcher = Matcher(compiler.compile_json_schema(schema, property_order="any"))
+    return matcher.accept_bytes(json.dumps(instance).encode()) and matcher.is_accepting()
+
+
+def test_contains_evaluates_since_2020(compiler: GrammarCompiler) -> None:
+    """2019-09 names items and additionalItems only (JSON Schema 2019-09 core, section 9.3.1.3)."""
+    schema = {"contains": {"type": "string"}, "unevaluatedItems": {"type": "integer"}}
+    assert accepts(compiler, schema, ["x", 1])
+    assert not accepts(compiler, schema, ["x", None])
+    old = {"$schema": "https://json-schema.org/draft/2019-09/schema", **schema}
+    assert not accepts(compiler, old, ["x", 1])
+
+
+def test_recursive_schema(compiler: GrammarCompiler) -> None:
+    """A tree whose nodes are extended in place, closed at every level."""
+    schema = {
+        "$ref": "#/$defs/node",
+        "$defs": {
+            "node": {
+                "type": "object",
+                "allOf": [{"properties": {"value": {"type": "integer"}}}],
+                "anyOf": [{"properties": {"left": {"$ref": "#/$defs/node"}}, "required": ["left"]}, True],
+                "unevaluatedProperties": False,
+            }
+        },
+    }
+    assert accepts(compiler, schema, {"value": 1, "left": {"left": {"value": 2}}})
+    assert not accepts(compiler, schema, {"value": 1, "left": {"left": {"other": 2}}})
+
+
+def test_discriminated_union_stays_small(compiler: GrammarCompiler) -> None:
+    """Branches that exclude each other are never combined, whichever keyword lists them."""
+    branches = [
+        {"properties": {"kind": {"const": f"k{i}"}, f"p{i}": {"type": "integer"}}, "required": ["kind"]}
+        for i in range(200)
+    ]
+    for keyword in ("anyOf", "oneOf"):
+        schema = {"type": "object", keyword: branches, "unevaluatedProperties": False}
+        assert accepts(compiler, schema, {"kind": "k7", "p7": 1})
+        assert not accepts(compiler, schema, {"kind": "k7", "p8": 1})
+
+
+def test_too_many_cases(compiler: GrammarCompiler) -> None:
+    branches = [{"properties": {f"p{i}": True}} for i in range(13)]
+    with pytest.raises(LimitExceededError) as caught:
+        compiler.compile_json_schema({"anyOf": branches, "unevaluatedProperties": False})
+    assert caught.value.limit == "4096"
