@@ -21,7 +21,7 @@ from grammar_engine.compiler.errors import (
 )
 
 from schema_fuzzing.engine import DeadEndError, OurEngine, keeps_layout, repeated_names
-from schema_fuzzing.instances import Instances
+from schema_fuzzing.instances import Instances, as_given
 from schema_fuzzing.numbers import holds_infinity, plain_text
 from schema_fuzzing.oracles import Oracles
 from schema_fuzzing.schemas import (
@@ -209,6 +209,9 @@ class Campaign:
             respelled = plain_text(value)
             if respelled != text and self._accepts(schema, respelled):
                 return "spelling: 1.0 for 1, an exponent, or an escape in a name"
+            respelled = plain_text(as_given(value, schema))
+            if respelled != text and self._accepts(schema, respelled):
+                return "spelling: members of a given object in another order"
         if why is None and ours and repeated_names(text):
             return "repeated additional names"
         return why

@@ -260,3 +260,28 @@ def _suggested(schema: Mapping[str, Any], rng: random.Random) -> list[str]:
     if found and rng.random() < 0.85:
         return found
     return ["null", "boolean", "integer", "number", "string", "array", "object"]
+
+
+def as_given(value: Any, schema: Any) -> Any:
+    """The value, its objects with their members in the order in which ``enum`` or ``const`` lists an equal object."""
+    given: list[dict[str, Any]] = []
+    todo: list[Any] = []
+    for part in subschemas(schema):
+        todo += [part.get("const"), part.get("enum", [])]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, dict):
+            given.append(one)
+            todo += one.values()
+        elif isinstance(one, list):
+            todo += one
+
+    def ordered(part: Any) -> Any:
+        if isinstance(part, list):
+            return [ordered(item) for item in part]
+        if not isinstance(part, dict):
+            return part
+        same = next((other for other in given if other == part), part)
+        return {name: ordered(part[name]) for name in same}
+
+    return ordered(value)

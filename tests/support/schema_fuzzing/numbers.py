@@ -42,7 +42,8 @@ def plain_text(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(plain_text, value)) + "]"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
+        exact = Decimal(repr(value))
+        return str(int(exact)) if value.is_integer() else format(exact, "f")
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -6,6 +6,7 @@ A verdict is compared with both validators as they come. Only where the three ar
     python numbers        jsonschema divides and compares floats: 0.3 is no multiple of 0.1 there
     regex                 jsonschema matches with ``re``: ``\\d`` is Unicode, ``$`` also stands before a last line feed;
                           in jsonschema-rs the dot stands for line separators
+    draft 4 integers      1.0 is no integer in draft 4; here it is one in every draft, as in those that followed
     format NAME           a validator deviates from a labelled example; jsonschema does not know the format in this
                           draft, or checks it superficially (an email is any text with an @), and jsonschema-rs does not
     more digits than a double   jsonschema-rs compares doubles; jsonschema, given the exact number, agrees with us
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import lru_cache
 from typing import Any, cast
 
@@ -90,7 +91,9 @@ class Oracles:
     def explanation(self, value: Any, text: str, ours: bool) -> str | None:
         """The repairs with which both validators say what we say; None if there are none."""
         for name in (*self._repairs, "all"):
-            if self._with(name)[0](value) == ours and self._with(name)[1](value) == ours:
+            python, rust = self._with(name)
+            rust_knows = "draft 4 integers" not in (name, *(self._repairs if name == "all" else ()))
+            if python(value) == ours and (not rust_knows or rust(value) == ours):
                 return name if name != "all" else " + ".join(self._repairs)
         if (has_many_digits(text) or has_many_digits(json.dumps(self._schema))) and self._with("all")[0](
             exact_value(text)
@@ -102,6 +105,8 @@ class Oracles:
         parts = subschemas(self._schema)
         if any(not part.keys().isdisjoint(EXACT_KEYWORDS) for part in parts):
             yield "python numbers"
+        if self._draft.name == "4" and any("integer" in part.get("type", ()) for part in parts):
+            yield "draft 4 integers"
         if any("pattern" in part or "patternProperties" in part for part in parts):
             yield "regex"
         names = sorted({part["format"] for part in parts if "format" in part})
@@ -116,18 +121,20 @@ class Oracles:
             schemas = [self._schema, self._schema]
             if "regex" in chosen:
                 schemas = [_translated(self._schema, patterns) for patterns in (PYTHON_PATTERNS, RUST_PATTERNS)]
-            python = self._with_python(schemas[0], checks, numbers="python numbers" in chosen)
+            python = self._with_python(schemas[0], checks, chosen)
             found = self._repaired[repair] = (python, self._with_rust(schemas[1], checks))
         return found
 
-    def _with_python(self, schema: Any, checks: Mapping[str, IsValid], *, numbers: bool = False) -> IsValid:
+    def _with_python(self, schema: Any, checks: Mapping[str, IsValid], chosen: Set[str] = frozenset()) -> IsValid:
         kind = _PYTHON[self._draft.name]
         checker = kind.FORMAT_CHECKER
         if checks:
             plain = checker
             checker = jsonschema.FormatChecker(())
             checker.checkers = {**plain.checkers, **{name: (check, ()) for name, check in checks.items()}}
-        if numbers:
+        if "draft 4 integers" in chosen:
+            kind = jsonschema.validators.extend(kind, type_checker=jsonschema.draft6_type_checker)
+        if "python numbers" in chosen:
             kind = jsonschema.validators.extend(kind, EXACT_KEYWORDS)
         return cast("IsValid", kind(schema, format_checker=checker).is_valid)
 
