@@ -7,6 +7,7 @@ A verdict is compared with both validators as they come. Only where the three ar
     regex                 jsonschema matches with ``re``: ``\\d`` is Unicode, ``$`` also stands before a last line feed;
                           in jsonschema-rs the dot stands for line separators
     draft 4 integers      1.0 is no integer in draft 4; here it is one in every draft, as in those that followed
+    python unevaluated    jsonschema overlooks what some keywords evaluate; jsonschema-rs does not
     format NAME           a validator deviates from a labelled example; jsonschema does not know the format in this
                           draft, or checks it superficially (an email is any text with an @), and jsonschema-rs does not
     more digits than a double   jsonschema-rs compares doubles; jsonschema, given the exact number, agrees with us
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -82,6 +83,7 @@ class Oracles:
         self._python = self._with_python(schema, {})
         self._rust = self._with_rust(schema, {})
         self._repaired: dict[str, tuple[IsValid, IsValid]] = {}
+        self._unevaluated = any("unevaluated" in keyword for part in subschemas(schema) for keyword in part)
         self._repairs = list(self._possible_repairs())
 
     def verdicts(self, value: Any) -> tuple[bool, bool]:
@@ -95,6 +97,8 @@ class Oracles:
             rust_knows = "draft 4 integers" not in (name, *(self._repairs if name == "all" else ()))
             if python(value) == ours and (not rust_knows or rust(value) == ours):
                 return name if name != "all" else " + ".join(self._repairs)
+        if self._unevaluated and self._with("all")[1](value) == ours:
+            return "python unevaluated"
         if (has_many_digits(text) or has_many_digits(json.dumps(self._schema))) and self._with("all")[0](
             exact_value(text)
         ) == ours:
@@ -125,7 +129,7 @@ class Oracles:
             found = self._repaired[repair] = (python, self._with_rust(schemas[1], checks))
         return found
 
-    def _with_python(self, schema: Any, checks: Mapping[str, IsValid], chosen: Set[str] = frozenset()) -> IsValid:
+    def _with_python(self, schema: Any, checks: Mapping[str, IsValid], chosen: Collection[str] = ()) -> IsValid:
         kind = _PYTHON[self._draft.name]
         checker = kind.FORMAT_CHECKER
         if checks:
@@ -133,7 +137,7 @@ class Oracles:
             checker = jsonschema.FormatChecker(())
             checker.checkers = {**plain.checkers, **{name: (check, ()) for name, check in checks.items()}}
         if "draft 4 integers" in chosen:
-            kind = jsonschema.validators.extend(kind, type_checker=jsonschema.draft6_type_checker)
+            kind = jsonschema.validators.extend(kind, type_checker=jsonschema.Draft6Validator.TYPE_CHECKER)
         if "python numbers" in chosen:
             kind = jsonschema.validators.extend(kind, EXACT_KEYWORDS)
         return cast("IsValid", kind(schema, format_checker=checker).is_valid)
