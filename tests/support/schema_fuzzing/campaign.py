@@ -248,14 +248,14 @@ class Campaign:
         """Does a smaller schema (which may be no schema at all) still show the difference?"""
         if not isinstance(schema, dict | bool):
             return False
-        if not set(patterns_of(schema)) <= PYTHON_PATTERNS.keys():
-            return False
         given = schema.get("$schema", DRAFTS[-1].uri) if isinstance(schema, dict) else DRAFTS[-1].uri
         if given != draft.uri:
             return False
         try:
-            return self._accepts(schema, text) == ours and (
-                self._judge(text, ours, Oracles(schema, draft), schema) is None
+            return (
+                set(patterns_of(schema)) <= PYTHON_PATTERNS.keys()
+                and self._accepts(schema, text) == ours
+                and self._judge(text, ours, Oracles(schema, draft), schema) is None
             )
         except (GrammarEngineError, *BUGS):
             return False

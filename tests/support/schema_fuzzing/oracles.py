@@ -8,6 +8,7 @@ A verdict is compared with both validators as they come. Only where the three ar
                           in jsonschema-rs the dot stands for line separators
     draft 4 integers      1.0 is no integer in draft 4; here it is one in every draft, as in those that followed
     python unevaluated    jsonschema overlooks what some keywords evaluate; jsonschema-rs does not
+    python fails          jsonschema raises a TypeError for ``items: true`` beside some keywords
     format NAME           a validator deviates from a labelled example; jsonschema does not know the format in this
                           draft, or checks it superficially (an email is any text with an @), and jsonschema-rs does not
     more digits than a double   jsonschema-rs compares doubles; jsonschema, given the exact number, agrees with us
@@ -46,7 +47,7 @@ _RUST = {
     "2020-12": jsonschema_rs.Draft202012Validator,
 }
 
-IsValid = Callable[[Any], bool]
+IsValid = Callable[[Any], bool | None]
 
 
 @lru_cache
@@ -86,12 +87,14 @@ class Oracles:
         self._unevaluated = any("unevaluated" in keyword for part in subschemas(schema) for keyword in part)
         self._repairs = list(self._possible_repairs())
 
-    def verdicts(self, value: Any) -> tuple[bool, bool]:
-        """What jsonschema and jsonschema-rs say."""
+    def verdicts(self, value: Any) -> tuple[bool | None, bool]:
+        """What jsonschema and jsonschema-rs say; None where jsonschema fails."""
         return self._python(value), self._rust(value)
 
     def explanation(self, value: Any, text: str, ours: bool) -> str | None:
         """The repairs with which both validators say what we say; None if there are none."""
+        if self._python(value) is None and self._with("all")[1](value) == ours:
+            return "python fails"
         for name in (*self._repairs, "all"):
             python, rust = self._with(name)
             rust_knows = "draft 4 integers" not in (name, *(self._repairs if name == "all" else ()))
@@ -140,7 +143,15 @@ class Oracles:
             kind = jsonschema.validators.extend(kind, type_checker=jsonschema.Draft6Validator.TYPE_CHECKER)
         if "python numbers" in chosen:
             kind = jsonschema.validators.extend(kind, EXACT_KEYWORDS)
-        return cast("IsValid", kind(schema, format_checker=checker).is_valid)
+        validator = kind(schema, format_checker=checker)
+
+        def verdict(value: Any) -> bool | None:
+            try:
+                return bool(validator.is_valid(value))
+            except TypeError:  # it takes the length of ``items: true``
+                return None
+
+        return verdict
 
     def _with_rust(self, schema: Any, checks: Mapping[str, IsValid]) -> IsValid:
         kind = _RUST[self._draft.name]

@@ -189,8 +189,6 @@ class SchemaGenerator:
         if keyword in ("exclusiveMinimum", "exclusiveMaximum") and self._draft.name == "4":
             schema[keyword] = self._rng.random() < 0.8
             schema.setdefault(keyword.replace("exclusiveM", "m"), self._number())
-        if "additionalItems" in schema and isinstance(schema.get("items"), bool):
-            schema["items"] = {}  # jsonschema takes the length of a boolean there
         companion = COMPANIONS.get(keyword)
         if companion is not None and companion not in schema and self._rng.random() < 0.85:
             if keyword == "additionalItems":
