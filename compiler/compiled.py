@@ -14,7 +14,7 @@ import json
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,12 +91,14 @@ class GrammarCompiler:
         separators: tuple[str, str] | None = None,
         property_order: str = "declared",
         max_whitespace: int | None = None,
+        documents: Mapping[str, object] | None = None,
     ) -> CompiledGrammar:
         """A JSON Schema (dict, bool or JSON text); texts are JSON values that validate against it.
 
         any_whitespace: JSON whitespace is allowed between tokens, at most ``max_whitespace`` characters per gap; else
         the text is laid out exactly as ``json.dumps`` would with ``indent`` and ``separators`` (giving either turns
-        any_whitespace off). property_order: "declared" (additional properties last) or "any". See docs/json_schema.md.
+        any_whitespace off). property_order: "declared" (additional properties last) or "any". documents: URI → document
+        (JSON data) that a ``$ref`` or ``$schema`` may name; nothing is ever fetched. See docs/json_schema.md.
 
         Raises InvalidSchemaError, UnsupportedSchemaError, UnsatisfiableGrammarError or LimitExceededError; ValueError
         for options that make no sense.
@@ -110,7 +112,10 @@ class GrammarCompiler:
             chosen["max_whitespace"] = max_whitespace
         options = JsonSchemaOptions(**chosen)
         text, data = _json_copy(schema)
-        return self._compile(("json_schema", text, options), lambda: json_schema_grammar(data, options))
+        copies = {uri: _json_copy(document, "a document") for uri, document in (documents or {}).items()}
+        key = ("json_schema", text, options, *sorted((uri, copy[0]) for uri, copy in copies.items()))
+        further = {uri: copy[1] for uri, copy in copies.items()}
+        return self._compile(key, lambda: json_schema_grammar(data, options, further))
 
     def compile_regex(self, pattern: str, *, flags: int = 0) -> CompiledGrammar:
         """A regular expression in Python's `re` syntax; the whole text must match, as with ``re.fullmatch``.
@@ -188,18 +193,18 @@ class GrammarCompiler:
         return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids)
 
 
-def _json_copy(schema: object) -> tuple[str, Any]:
+def _json_copy(schema: object, what: str = "the schema") -> tuple[str, Any]:
     """A schema's JSON text, and data of our own: rules are expanded later, when the caller may have changed theirs."""
     try:
         text = schema if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
         return text, json.loads(text, parse_float=_finite, parse_constant=_finite)
     except json.JSONDecodeError as error:
-        raise InvalidSchemaError(f"the schema is not JSON: {error}") from error
+        raise InvalidSchemaError(f"{what} is not JSON: {error}") from error
     except (TypeError, ValueError) as error:
-        raise InvalidSchemaError(f"the schema is not JSON data: {error}") from error
+        raise InvalidSchemaError(f"{what} is not JSON data: {error}") from error
     except RecursionError as error:
         raise LimitExceededError(
-            "the schema is nested too deeply", limit="Python's recursion limit", given="more"
+            f"{what} is nested too deeply", limit="Python's recursion limit", given="more"
         ) from error
 
 

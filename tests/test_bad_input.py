@@ -172,7 +172,6 @@ def test_schemas_that_nothing_satisfies(compiler: GrammarCompiler, healthy: Matc
 @pytest.mark.parametrize(
     ("schema", "keyword", "pointer"),
     [
-        ({"items": {"$dynamicRef": "#a"}}, "$dynamicRef", "/items/$dynamicRef"),
         ({"$ref": "https://example.com/a.json"}, "$ref", "/$ref"),
         ({"$schema": "https://example.com/draft"}, "$schema", "/$schema"),
         ({"properties": {"a": {"pattern": r"(a)\1"}}}, "pattern", "/properties/a/pattern"),

@@ -15,7 +15,7 @@ without fraction and exponent; two additional properties may have the same name,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.errors import InvalidSchemaError, LimitExceededError, UnsatisfiableGrammarError
@@ -33,7 +33,7 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
     Formula,
     Formulas,
 )
-from grammar_engine.compiler.frontends.json_schema.dialects import dialect_of
+from grammar_engine.compiler.frontends.json_schema.dialects import Dialects
 from grammar_engine.compiler.frontends.json_schema.layout import Layout
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.literals import is_scalar, spellings, trie
@@ -42,8 +42,10 @@ from grammar_engine.compiler.frontends.json_schema.objects import ObjectWriter
 from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
 from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan, ObjectPlan
 from grammar_engine.compiler.frontends.json_schema.productivity import Productivity
+from grammar_engine.compiler.frontends.json_schema.references import References
 from grammar_engine.compiler.frontends.json_schema.scalars import number_key, string_key
 from grammar_engine.compiler.frontends.json_schema.scan import Scan
+from grammar_engine.compiler.frontends.json_schema.specialize import specialize
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Grammar, Production, Symbol, Terminal
 from grammar_engine.compiler.spelling import to_json_string
@@ -54,10 +56,15 @@ _CONSTANTS = ((NULL, b"null"), (TRUE, b"true"), (FALSE, b"false"))
 class JsonSchemaGrammar(Grammar):
     """The texts of the values that a schema allows. Build it with ``json_schema_grammar``."""
 
-    def __init__(self, schema: object, options: JsonSchemaOptions) -> None:
-        dialect = dialect_of(schema)
+    def __init__(self, schema: object, options: JsonSchemaOptions, documents: Mapping[str, object]) -> None:
         self.lexical = Lexical()
-        scan = Scan(schema, dialect, self.lexical)
+        scan = Scan(References(schema, Dialects(documents), documents), self.lexical)
+        if scan.needs_rewriting:
+            rewritten = specialize(scan)
+            schema = rewritten.root
+            scan = Scan(References(schema, Dialects({}), {}), self.lexical, rewritten)
+        scan.finish()
+        dialect = scan.dialect
         self._formulas = Formulas(dialect, scan.targets, scan.overlaps, scan.disjoint.exclude, self.lexical.matches)
         for holder, keyword in scan.unevaluated:
             self._formulas.unevaluated.cases(holder, keyword)  # so that their limit is met here
@@ -184,10 +191,13 @@ _TERMINALS: dict[str, tuple[str | None, _Build]] = {
 }
 
 
-def json_schema_grammar(schema: object, options: JsonSchemaOptions | None = None) -> Grammar:
+def json_schema_grammar(
+    schema: object, options: JsonSchemaOptions | None = None, documents: Mapping[str, object] | None = None
+) -> Grammar:
     """The grammar of the JSON texts whose value satisfies ``schema``.
 
-    schema: a dict, True or False, or JSON text. Must not be changed while the grammar is in use.
+    schema: a dict, True or False, or JSON text. documents: what references to other documents may name, by URI. Neither
+    must be changed while the grammar is in use.
 
     Raises InvalidSchemaError (malformed), UnsupportedSchemaError (a keyword that would not be enforced),
     UnsatisfiableGrammarError (no value satisfies it), LimitExceededError (nested too deeply).
@@ -198,7 +208,7 @@ def json_schema_grammar(schema: object, options: JsonSchemaOptions | None = None
         except ValueError as error:
             raise InvalidSchemaError(f"the schema is not JSON: {error}") from error
     try:
-        return JsonSchemaGrammar(schema, options or JsonSchemaOptions())
+        return JsonSchemaGrammar(schema, options or JsonSchemaOptions(), documents or {})
     except RecursionError as error:
         raise LimitExceededError(
             "the schema is nested too deeply", limit="Python's recursion limit", given="more"

@@ -10,12 +10,13 @@ keyword may be enforceable while its negation is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import combinations
+from typing import NamedTuple
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
-from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.dialects import Dialect, unknown_dialect
 from grammar_engine.compiler.frontends.json_schema.disjoint import Disjoint
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.references import References, Resource, Schema
@@ -40,29 +41,51 @@ def last(path: Path) -> str:
     return str(path[1]) if path else ""
 
 
+class Rewritten(NamedTuple):
+    """A document rewritten by ``specialize.py``. targets: of each ``$ref``; origins: where a schema came from."""
+
+    root: Schema
+    targets: dict[int, Schema]
+    origins: dict[int, Path]
+
+
 class Scan:
     """The pass, and what it leaves behind: the target of every reference, by identity of the schema that holds it."""
 
-    def __init__(self, root: object, dialect: Dialect, lexical: Lexical) -> None:
-        self.dialect = dialect
-        self.references = References(root, dialect)
+    def __init__(self, references: References, lexical: Lexical, rewritten: Rewritten | None = None) -> None:
+        """rewritten: what ``specialize.py`` made; its references are resolved already, and it knows their places."""
+        self._resource = references.resource
+        self.root = self._resource.root
+        self.dialect = self._resource.dialect
+        self.references = references
         self.targets: dict[int, Schema] = {}
         self.lexical = lexical
-        self._checks = {name: check for name, check in _CHECKS.items() if name in dialect.keywords}
+        self.needs_rewriting = self.dialect.partial  # several dialects, or references bound by the dynamic scope
+        self._rewritten = rewritten
+        self._origins: Mapping[int, Path] = {} if rewritten is None else rewritten.origins
+        self._checks = _checks_of(self.dialect)
         self._seen: set[int] = set()
-        self._resource = self.references.resource
-        self._todo: list[tuple[object, Path, Resource]] = [(root, (), self._resource)]
+        self._todo: list[tuple[object, Path, Resource]] = []
         self._places: dict[int, list[tuple[object, Path]]] = {}  # what is applied to the same value
         self._negated: list[tuple[object, Path]] = []
         self._one_of: list[tuple[dict[str, object], Path]] = []
         self._unique: list[tuple[dict[str, object], Path]] = []
         self.unevaluated: list[tuple[dict[str, object], str]] = []  # schemas that hold such a keyword, and which one
-        while self._todo:
-            schema, path, self._resource = self._todo.pop()
-            self.visit(schema, path)
-        self._refuse_loops()
         self.overlaps: dict[int, list[list[int]]] = {}
-        self.disjoint = disjoint = Disjoint(dialect, self.targets)
+        self.explore(self.root, (), self._resource)
+
+    def explore(self, schema: object, path: Path, resource: Resource) -> None:
+        """Check a schema and everything that it can reach. ``resource``: what it lies in."""
+        self._todo.append((schema, path, resource))
+        while self._todo:
+            schema, path, resource = self._todo.pop()
+            self._switch(resource, path)
+            self.visit(schema, path)
+
+    def finish(self) -> None:
+        """What takes all references to be known: loops, branches that exclude each other, negations."""
+        self._refuse_loops()
+        self.disjoint = disjoint = Disjoint(self.dialect, self.targets)
         for holder, path in self._one_of:
             self._compare_branches(disjoint, holder, path)
         self._refuse_negations()
@@ -79,8 +102,10 @@ class Scan:
             return
         self._seen.add(id(schema))
         outer = self._resource
-        if self.dialect.id_keyword in schema:
-            self._resource = self.references.enter(schema, outer)
+        if self._origins:
+            path = self._origins.get(id(schema), path)
+        if self.dialect.id_keyword in schema or "$schema" in schema:
+            self._switch(self.references.enter(schema, outer), path)
         if "$ref" in schema and self.dialect.ref_overrides:
             self._reference(schema, path)
         else:
@@ -97,7 +122,18 @@ class Scan:
                             self._note_in_place(schema, value, here)
                         if keyword in _WITH_SIBLINGS:
                             _WITH_SIBLINGS[keyword](self, schema, here)
-        self._resource = outer
+        if self._resource is not outer:
+            self._switch(outer, path)
+
+    def _switch(self, resource: Resource, path: Path) -> None:
+        """Go on in a resource, and in its dialect."""
+        if resource.unknown:
+            raise unknown_dialect(resource.unknown, pointer_of((path, "$schema")))
+        self._resource = resource
+        if resource.dialect is not self.dialect:
+            self.needs_rewriting = True
+            self.dialect = resource.dialect
+            self._checks = _checks_of(self.dialect)
 
     def invalid(self, message: str, path: Path) -> InvalidSchemaError:
         """The error of a malformed schema."""
@@ -108,7 +144,11 @@ class Scan:
         reference = schema["$ref"]
         if not isinstance(reference, str):
             raise self.invalid("$ref is a string", here)
-        target, resource = self.references.resolve(reference, self._resource, partial(pointer_of, here))
+        if self._rewritten is not None:
+            target: object = self._rewritten.targets[id(schema)]
+            resource = self._resource
+        else:
+            target, resource = self.references.resolve(reference, self._resource, partial(pointer_of, here))
         if not isinstance(target, dict | bool):
             raise self.invalid(f"$ref {reference!r} points to something that is no schema", here)
         self.targets[id(schema)] = target
@@ -385,10 +425,15 @@ def _counted_names(_scan: Scan, schema: dict[str, object], path: Path) -> None:
         )
 
 
-def _unsupported(_scan: Scan, _value: object, path: Path) -> None:
-    raise UnsupportedSchemaError(
-        last(path), pointer=pointer_of(path), advice="Leave it out, or say the same with other keywords."
-    )
+def _dynamic_reference(scan: Scan, value: object, path: Path) -> None:
+    _text(scan, value, path)
+    scan.needs_rewriting = True
+
+
+def _recursive_reference(scan: Scan, value: object, path: Path) -> None:
+    if value != "#":
+        raise scan.invalid("$recursiveRef is always #", path)
+    scan.needs_rewriting = True
 
 
 _IN_PLACE = frozenset(("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependencies", "dependentSchemas"))
@@ -462,6 +507,10 @@ _CHECKS: dict[str, Check] = {
     "then": _schema,
     "else": _schema,
     "$ref": _text,
-    "$dynamicRef": _unsupported,
-    "$recursiveRef": _unsupported,
+    "$dynamicRef": _dynamic_reference,
+    "$recursiveRef": _recursive_reference,
 }
+
+
+def _checks_of(dialect: Dialect) -> dict[str, Check]:
+    return {name: check for name, check in _CHECKS.items() if name in dialect.keywords}
