@@ -9,16 +9,17 @@ that the vocabulary already knows, grow. Each happens once per new thing, never 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.ir import Grammar, Lexing
 from grammar_engine.compiler.limits import Limits
-from grammar_engine.compiler.mask_store import MaskStore
+from grammar_engine.compiler.mask_store import MaskStore, RowPool
+from grammar_engine.compiler.prelude import Prelude, Snapshot, take_snapshot
 from grammar_engine.compiler.row_loader import RowLoader
-from grammar_engine.compiler.terminal_writer import TerminalWriter
+from grammar_engine.compiler.terminal_writer import KeyedAutomaton, TerminalWriter
 from grammar_engine.compiler.token_trie import TokenTrie
 from grammar_engine.kernels import arena, lexer, masks, parser, positions, scratch
 from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START, run
@@ -26,7 +27,9 @@ from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START, run
 Int32Array = npt.NDArray[np.int32]
 Uint32Array = npt.NDArray[np.uint32]
 
-INITIAL_ARENA = 1 << 21  # ints; not zeroed, so only what is used is ever touched
+INITIAL_ARENA = (
+    1 << 19
+)  # ints; not zeroed, so only what is used is ever touched. (From 4 MB on numpy asks for huge pages: slow)
 INITIAL_TABLE = 1 << 9
 INITIAL_ROWS = 8
 SPARE_ARENAS = 4  # kept of grammars that are gone
@@ -44,8 +47,10 @@ class EngineContext:
         self.vocabulary_size = vocabulary_size
         self.words = (vocabulary_size + 31) // 32
         self.store = store
+        self.pool = RowPool(self.words)
         self._local = threading.local()
-        self._empty_arena = _empty_arena()
+        self.empty_arena = _empty_arena()
+        self._snapshots: dict[Hashable, Snapshot] = {}
         self._spare: list[tuple[Int32Array, Uint32Array]] = []
 
     @property
@@ -57,17 +62,24 @@ class EngineContext:
             self._local.scratch = found
         return found
 
-    def take_memory(self) -> tuple[Int32Array, Uint32Array]:
-        """An empty arena and a pool of rows: those of a grammar that is gone if there are any.
+    def snapshot(self, prelude: Prelude) -> Snapshot:
+        """What grammars with a prelude start from; built when first asked for."""
+        found = self._snapshots.get(prelude.key)
+        if found is None:
+            found = self._snapshots[prelude.key] = take_snapshot(prelude, self)
+        return found
+
+    def take_memory(self, beginning: Int32Array) -> tuple[Int32Array, Uint32Array]:
+        """An arena that begins with what is given, and a pool of rows: those of a grammar that is gone if any.
 
         The system maps a page of fresh memory when it is first touched, which costs more than what is written to it.
         """
         try:
             mem, rows = self._spare.pop()
         except IndexError:
-            mem = np.empty(INITIAL_ARENA, np.int32)
+            mem = np.empty(max(INITIAL_ARENA, 4 * len(beginning)), np.int32)
             rows = np.empty((INITIAL_ROWS, self.words), np.uint32)
-        mem[: len(self._empty_arena)] = self._empty_arena
+        mem[: len(beginning)] = beginning
         return mem, rows
 
     def give_memory(self, mem: Int32Array, rows: Uint32Array) -> None:
@@ -94,14 +106,16 @@ class Engine:
         self.context = context
         self.limits = limits or Limits()
         self._lock = threading.RLock()
-        self.mem, self.rows = context.take_memory()
-        self._terminals: dict[int, int] = {}
-        self._nonterminals: dict[int, int] = {}
-        self._terminal_ids: dict[int, int] = {}
-        self._nonterminal_ids: dict[int, int] = {}
+        prelude = grammar.prelude
+        snapshot = None if prelude is None else context.snapshot(prelude)
+        self.mem, self.rows = context.take_memory(context.empty_arena if snapshot is None else snapshot.mem)
+        self._terminals: dict[int, int] = {} if snapshot is None else snapshot.terminals.copy()
+        self._nonterminals: dict[int, int] = {} if snapshot is None else snapshot.nonterminals.copy()
+        self._terminal_ids = {address: number for number, address in self._terminals.items()}
+        self._nonterminal_ids = {address: number for number, address in self._nonterminals.items()}
         self.expansions = 0
         self.evictions = 0
-        self._writer = TerminalWriter(self)
+        self._writer = TerminalWriter(self, [] if snapshot is None else snapshot.keyed)
         self._row_loader = RowLoader(self, self._writer)
         self._initialize()
 
@@ -134,7 +148,9 @@ class Engine:
         live = np.zeros(256, bool)
         for pair in self._pairs(position):
             state = int(mem[pair + masks.Q_FIELDS])
-            live |= mem[state + lexer.L_NEXT : state + lexer.L_NEXT + 256] != 0
+            first = state + lexer.L_LIST
+            for thread in mem[first : first + 2 * int(mem[state + lexer.L_THREADS]) : 2].tolist():
+                live[mem[thread + lexer.P_LOW] : mem[thread + lexer.P_HIGH] + 1] = True
         return [int(byte) for byte in np.flatnonzero(live)]
 
     @property
@@ -157,6 +173,16 @@ class Engine:
             "mask_bytes": self.rows.nbytes,
         }
 
+    @property
+    def symbol_addresses(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Where terminals and nonterminals lie, by number."""
+        return self._terminals, self._nonterminals
+
+    @property
+    def keyed_automata(self) -> list[KeyedAutomaton]:
+        """The shared automata in the arena."""
+        return self._writer.keyed
+
     # -- serving the kernels --------------------------------------------------------------------------------------
 
     def call(
@@ -175,7 +201,7 @@ class Engine:
             while True:
                 result: int = run(
                     operation, self.mem, self.context.scratch, trie.info, trie.end, trie.first, trie.runs,
-                    trie.token_ids, self.rows, bitmask, data, a, b, c,
+                    trie.token_ids, self.context.pool.rows, self.rows, bitmask, data, a, b, c,
                 )  # fmt: skip
                 if result >= 0:
                     return result
@@ -208,7 +234,7 @@ class Engine:
         for table in (*arena.INTERN_TABLES, *arena.MEMO_TABLES):
             is_memo = table in arena.MEMO_TABLES
             if int(mem[table + 2]) * 2 > int(mem[table + 1]):
-                capacity = 4 * (int(mem[table + 1]) + 1)
+                capacity = 2 * (int(mem[table + 1]) + 1)
                 mem = self._reserve(capacity * (3 if is_memo else 1))
                 arena.grow_table(mem, table, is_memo, capacity)
                 grown = True

@@ -17,8 +17,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from grammar_engine.compiler.automaton import ByteAutomaton
+
+if TYPE_CHECKING:
+    from grammar_engine.compiler.prelude import Prelude
 
 Symbol = int
 Production = tuple[Symbol, ...]
@@ -62,12 +66,14 @@ class Grammar(ABC):
     lexing: see ``Lexing``.
     accepts_empty: the empty text is in the language.
     ignored: ids of terminals that may stand anywhere between lexemes, leading and trailing (Lark's %ignore).
+    prelude: a smaller grammar whose symbols this one begins with (see ``compiler.prelude``).
     """
 
     start: int
     lexing: Lexing = Lexing.UNORDERED
     accepts_empty: bool = False
     ignored: tuple[int, ...] = ()
+    prelude: Prelude | None = None
 
     @abstractmethod
     def productions(self, nonterminal: int) -> Sequence[Production]:

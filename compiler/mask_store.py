@@ -81,6 +81,29 @@ def bitmask_of(tokens: npt.NDArray[np.int32], words: int) -> npt.NDArray[np.uint
     return row
 
 
+class RowPool:
+    """Rows that all grammars of a vocabulary read in place, named by numbers; never changed, never removed.
+
+    Memory is reserved at once and touched row by row. Thread-safe.
+    """
+
+    def __init__(self, words: int, *, budget_bytes: int = 64 << 20) -> None:
+        self.rows = np.empty((max(1, budget_bytes // (4 * words)), words), np.uint32)
+        self._numbers: dict[object, int] = {}
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def number(self, name: object, row: npt.NDArray[np.uint32]) -> int | None:
+        """The number of the row of this name, put there if it is new; None if there is no room."""
+        with self._lock:
+            found = self._numbers.get(name)
+            if found is None and self._used < len(self.rows):
+                found = self._numbers[name] = self._used
+                self.rows[found] = row
+                self._used += 1
+            return found
+
+
 Walk = TypeVar("Walk", StoredWalk, CountedWalk)
 
 

@@ -9,13 +9,14 @@ Two ways of sharing:
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.mask_store import CountedWalk, StoredWalk
 from grammar_engine.kernels import arena, lexer, walks
-from grammar_engine.kernels.engine import OP_COUNTED_WALK, OP_FREE_STATE, OP_STEP, OP_WALK
+from grammar_engine.kernels.engine import OP_COUNTED_WALK, OP_EXIT, OP_FREE_STATE, OP_STEP, OP_WALK
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
@@ -29,7 +30,9 @@ class RowLoader:
     """Serves MISS_ROW for one engine."""
 
     def __init__(self, engine: Engine, writer: TerminalWriter) -> None:
-        self._engine = engine
+        self._engine: Engine = weakref.proxy(
+            engine
+        )  # the engine owns this: no cycle, so that its memory comes back at once
         self._writer = writer
         self._rows: dict[tuple[Signature, int], int] = {}
 
@@ -78,7 +81,8 @@ class RowLoader:
         store = self._engine.context.store.walks
         stored = store.get(signature)
         if stored is None:
-            store.put(signature, self._export(self._walk_here(state)))
+            stored = self._export(self._walk_here(state))
+            store.put(signature, stored)
         else:
             self._import(state, signature, stored)
 
@@ -102,7 +106,8 @@ class RowLoader:
         row = -1 if stored.row is None else self._row(signature, -1, stored.row)
         parts = [np.array([row, len(stored.tokens), len(stored.exits)], np.int32), stored.tokens]
         for witness, nodes in stored.exits:
-            parts += [np.array([self._after(state, witness), len(nodes)], np.int32), nodes]
+            end = self._engine.call(OP_EXIT, self._after(state, witness))
+            parts += [np.array([end, len(nodes)], np.int32), nodes]
         self._remember(state, self._engine.append(np.concatenate(parts)))
 
     # -- counted --------------------------------------------------------------------------------------------------
@@ -167,8 +172,12 @@ class RowLoader:
     # -- shared ---------------------------------------------------------------------------------------------------
 
     def _row(self, signature: Signature, rounds: int, row: npt.NDArray[np.uint32]) -> int:
-        """The number of a row in this grammar's pool; copied there once."""
-        found = self._rows.get((signature, rounds))
+        """The number of a row: in the vocabulary's pool, or, if that is full, copied to this grammar's own once."""
+        name = (signature, rounds)
+        common = self._engine.context.pool.number(name, row)
+        if common is not None:
+            return arena.SHARED + common
+        found = self._rows.get(name)
         if found is None:
             engine = self._engine
             if int(engine.mem[arena.H_ROWS_USED]) >= len(engine.rows):
@@ -176,7 +185,7 @@ class RowLoader:
             found = int(engine.mem[arena.H_ROWS_USED])
             engine.rows[found] = row
             engine.mem[arena.H_ROWS_USED] = found + 1
-            self._rows[signature, rounds] = found
+            self._rows[name] = found
         return found
 
     def _after(self, state: int, data: bytes) -> int:

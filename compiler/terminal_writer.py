@@ -7,6 +7,8 @@ known automaton (every JSON Schema's strings, numbers and punctuation) pays for 
 from __future__ import annotations
 
 import hashlib
+import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -123,9 +125,12 @@ def _loop_of(automaton: ByteAutomaton) -> Loop | None:
 class TerminalWriter:
     """Loads terminals into one engine's arena, and remembers which addresses belong to shared automata."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.keyed: list[KeyedAutomaton] = []
+    def __init__(self, engine: Engine, keyed: Sequence[KeyedAutomaton]) -> None:
+        """keyed: automata that are in the arena already."""
+        self._engine: Engine = weakref.proxy(
+            engine
+        )  # the engine owns this: no cycle, so that its memory comes back at once
+        self.keyed = list(keyed)
 
     def load(self, address: int, terminal: Terminal) -> None:
         """Write the automaton of the terminal at ``address``, its shadow and what it is excluded by."""

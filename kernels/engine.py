@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 from grammar_engine.kernels.arena import LIMIT, MEMORY, ROWS, TRIE, UNKNOWN, kernel
-from grammar_engine.kernels.lexer import free_state, lexer_step
+from grammar_engine.kernels.lexer import exit_of, free_state, lexer_step
 from grammar_engine.kernels.masks import K_COUNT, K_LIST, K_ROW, mask_of_pair
 from grammar_engine.kernels.parser import starts_of
 from grammar_engine.kernels.positions import O_ACCEPTING, O_FIELDS, add_pair, intern_position, position_step
 from grammar_engine.kernels.steps import mask_by_steps
-from grammar_engine.kernels.walks import counted_walk, walk
+from grammar_engine.kernels.walks import add_row, copy_row, counted_walk, walk
 
 OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible
 OP_FILL = 1  # bitmask[b] := mask of position a (stop ids in data iff accepting)
@@ -22,10 +22,13 @@ OP_WALK = 3  # the walk of lexer state a
 OP_STEP = 4  # the lexer state a after byte b
 OP_COUNTED_WALK = 5  # walks.counted_walk of lexer state a
 OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start free counting
+OP_EXIT = 7  # lexer.exit_of of lexer state a
 
 
 @kernel(f"int64(int64, {MEMORY}, {TRIE}, {ROWS}, {ROWS}, int32[::1], int64, int64, int64)", entry=True)
-def run(operation, mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, bitmask, data, a, b, c):
+def run(
+    operation, mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, bitmask, data, a, b, c
+):
     """One operation of the engine: an address, 0, or a code (see kernels.arena)."""
     if operation == OP_ADVANCE:
         position = np.int64(a)
@@ -37,29 +40,35 @@ def run(operation, mem, scratch, node_info, node_end, node_token, node_runs, tok
     if operation == OP_FILL:
         pairs = mem[a + 1]
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            code = mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[i])
+            code = mask_of_pair(
+                mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, mem[i]
+            )
             if code == LIMIT:
-                code = mask_by_steps(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[i])
+                code = mask_by_steps(
+                    mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, mem[i]
+                )
             if code < 0:
                 return np.int64(code)
         words = bitmask.shape[1]
         empty = True
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            mask = mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[i])
+            mask = mask_of_pair(
+                mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, mem[i]
+            )
             row = mem[mask + K_ROW]
             if row >= 0:
                 if empty:
-                    for w in range(words):
-                        bitmask[b, w] = rows[row, w]
+                    copy_row(bitmask, b, shared, rows, row)
                     empty = False
                 else:
-                    for w in range(words):
-                        bitmask[b, w] |= rows[row, w]
+                    add_row(bitmask, b, shared, rows, row)
         if empty:
             for w in range(words):
                 bitmask[b, w] = 0
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            mask = mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[i])
+            mask = mask_of_pair(
+                mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, mem[i]
+            )
             for k in range(mask + K_LIST, mask + K_LIST + mem[mask + K_COUNT]):
                 token = mem[k]
                 bitmask[b, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
@@ -79,11 +88,13 @@ def run(operation, mem, scratch, node_info, node_end, node_token, node_runs, tok
                 return np.int64(count)
         return np.int64(intern_position(mem, scratch, count))
     if operation == OP_WALK:
-        return np.int64(walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, a))
+        return np.int64(walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, a))
     if operation == OP_STEP:
         return np.int64(lexer_step(mem, a, b))
     if operation == OP_COUNTED_WALK:
-        return np.int64(counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, a))
+        return np.int64(counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, a))
     if operation == OP_FREE_STATE:
         return np.int64(free_state(mem, a))
+    if operation == OP_EXIT:
+        return np.int64(exit_of(mem, a))
     return np.int64(UNKNOWN)

@@ -24,6 +24,7 @@ A state in which only shadows are left is dead.
 
 from __future__ import annotations
 
+import numpy as np
 from grammar_engine.compiler.automaton import AGAIN, ENTER
 from grammar_engine.kernels.arena import (
     FULL,
@@ -58,8 +59,11 @@ X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, 
 )
 # Lexer state: fields, then payload: is_start, numbers of threads, monitors and matches, then those: (position, counter)
 # of each thread and monitor, (terminal, counter) of each match.
-L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_NEXT, L_FIELDS = 2, 3, 4, 5, 6, 7, 7 + 256
+# L_TABLE: address of the 256 states behind each byte (0: none, UNKNOWN), or 0 as long as few steps were asked for.
+L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_FIELDS = 2, 3, 4, 5, 6, 7, 8, 9, 10
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
+
+STEPS_WITHOUT_TABLE = 24
 
 CLOSED = -(1 << 30)  # no counter: the entry may not be taken
 FREE = -(1 << 20)  # where free counting starts
@@ -111,19 +115,15 @@ def add_thread(mem, base, count, position, c, ordered):
 
 @kernel("int64(int32[::1], int64)", entry=True)
 def intern_lexer_state(mem, length):
-    """Intern the payload of ``length`` ints at TOP + L_FIELDS; a new state knows which bytes are dead for it."""
+    """Intern the payload of ``length`` ints at TOP + L_FIELDS."""
     top = mem[H_TOP]
     state = intern(mem, T_LEXER, L_FIELDS, length)
     if state == top:
-        for i in range(state + L_NEXT, state + L_NEXT + 256):
-            mem[i] = 0
         shared = 1
         shadowed = 0
         at = state + L_LIST
         for i in range(at, at + 2 * mem[state + L_THREADS], 2):
             position = mem[i]
-            for b in range(mem[position + P_LOW], mem[position + P_HIGH] + 1):
-                mem[state + L_NEXT + b] = UNKNOWN
             if mem[position + P_KEY] == 0:
                 shared = 0
             if mem[position + P_SHADOW] != 0:
@@ -134,15 +134,48 @@ def intern_lexer_state(mem, length):
         mem[state + L_SHADOWED] = shadowed
         mem[state + L_RUNS] = UNKNOWN
         mem[state + L_MARK] = 0
+        mem[state + L_EXIT] = 0
+        mem[state + L_TABLE] = 0
+        mem[state + L_STEPS] = 0
     return state
+
+
+@kernel("int64(int32[::1], int64)")
+def table_of(mem, state):
+    """The 256 states behind each byte: 0 where no thread reads it, UNKNOWN where nobody asked; their address, or FULL.
+
+    Most states are stepped from a few times at most, and a table is twenty times the size of what else they are.
+    """
+    table = mem[state + L_TABLE]
+    if table == 0:
+        if must_grow(mem):
+            return FULL
+        table = mem[H_TOP]
+        mem[H_TOP] = table + 256
+        for i in range(table, table + 256):
+            mem[i] = 0
+        for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
+            position = mem[i]
+            for b in range(mem[position + P_LOW], mem[position + P_HIGH] + 1):
+                mem[table + b] = UNKNOWN
+        mem[state + L_TABLE] = table
+    return table
 
 
 @kernel("int64(int32[::1], int64, int64)")
 def lexer_step(mem, state, byte):
     """The lexer state after ``byte``: an address, 0 if no thread survives and nothing matched, or FULL."""
-    known = mem[state + L_NEXT + byte]
-    if known != UNKNOWN:
-        return known
+    table = np.int64(mem[state + L_TABLE])
+    if table == 0:
+        mem[state + L_STEPS] += 1
+        if mem[state + L_STEPS] > STEPS_WITHOUT_TABLE:
+            table = np.int64(table_of(mem, state))
+            if table < 0:
+                return table
+    if table != 0:
+        known = mem[table + byte]
+        if known != UNKNOWN:
+            return known
     if must_grow(mem):
         return FULL
     ordered = mem[H_ORDERED]
@@ -197,7 +230,8 @@ def lexer_step(mem, state, byte):
     if not alive:
         threads = 0
     if threads == 0 and matched == 0:
-        mem[state + L_NEXT + byte] = 0
+        if table != 0:
+            mem[table + byte] = 0
         return 0
     # Monitors of this state move on; one that matches kills everything.
     monitors = 0
@@ -216,7 +250,8 @@ def lexer_step(mem, state, byte):
                 continue
             if target < 0:
                 if mem[-target + X_SHADOW_OF] == 0:
-                    mem[state + L_NEXT + byte] = 0
+                    if table != 0:
+                        mem[table + byte] = 0
                     return 0
             else:
                 if at_monitors + 2 * monitors + 64 > limit:
@@ -252,7 +287,8 @@ def lexer_step(mem, state, byte):
                         return FULL
                     matches = add_thread(mem, at_matches, matches, -target, min(c2, 0), 0)
             if matches == 0 and threads == 0:
-                mem[state + L_NEXT + byte] = 0
+                if table != 0:
+                    mem[table + byte] = 0
                 return 0
     head = top + L_FIELDS
     mem[head] = 0
@@ -260,7 +296,8 @@ def lexer_step(mem, state, byte):
     mem[head + 2] = monitors
     mem[head + 3] = matches
     result = intern_lexer_state(mem, 4 + 2 * (threads + monitors + matches))
-    mem[state + L_NEXT + byte] = result
+    if table != 0:
+        mem[table + byte] = result
     return result
 
 
@@ -381,6 +418,36 @@ def free_state(mem, state):
     mem[head + 2] = 0
     mem[head + 3] = 0
     return intern_lexer_state(mem, 4 + 2 * threads)
+
+
+@kernel("int64(int32[::1], int64)")
+def exit_of(mem, state):
+    """A lexer state that matches, as the end of a lexeme: the same matches without threads, or FULL.
+
+    Unordered lexing asks nothing more of it, and so the many states in which, say, a gap of some number of spaces may
+    end are one. (Leftmost-first lexing asks which threads live on: there it is the state itself.)
+    """
+    known = mem[state + L_EXIT]
+    if known != 0:
+        return known
+    result = state
+    if mem[H_ORDERED] == 0 and mem[state + L_THREADS] != 0:
+        if must_grow(mem):
+            return FULL
+        head = mem[H_TOP] + L_FIELDS
+        matches = mem[state + L_MATCHES]
+        if head + 2 * matches + 64 > mem.size:
+            return FULL
+        mem[head] = 0
+        mem[head + 1] = 0
+        mem[head + 2] = 0
+        mem[head + 3] = matches
+        source = state + L_LIST + 2 * (mem[state + L_THREADS] + mem[state + L_MONITORS])
+        for i in range(2 * matches):
+            mem[head + 4 + i] = mem[source + i]
+        result = intern_lexer_state(mem, 4 + 2 * matches)
+    mem[state + L_EXIT] = result
+    return result
 
 
 @kernel("int64(int32[::1], int64)")

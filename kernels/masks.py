@@ -40,7 +40,18 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_WORK_SIZE,
     VISITED_SLOTS,
 )
-from grammar_engine.kernels.walks import MANY, W_GROUPS, W_LIST, W_ROW, W_TOKENS, new_row, walk, walk_behind
+from grammar_engine.kernels.walks import (
+    MANY,
+    W_GROUPS,
+    W_LIST,
+    W_ROW,
+    W_TOKENS,
+    add_row,
+    copy_row,
+    new_row,
+    walk,
+    walk_behind,
+)
 
 # Mask: [row or -1, number of ids, ids...].
 K_ROW, K_COUNT, K_LIST = 0, 1, 2
@@ -95,16 +106,15 @@ def targets_of(mem, scratch, configuration, exit_state):
     return count
 
 
-@kernel(f"int64({MEMORY}, {ROWS}, int64, int64, int64)")
-def spill(mem, scratch, rows, base, own, ids):
+@kernel(f"int64({MEMORY}, {ROWS}, {ROWS}, int64, int64, int64)")
+def spill(mem, scratch, shared, rows, base, own, ids):
     """Put the ids in scratch into the mask's own row, made of row ``base`` if ``own`` is -1; the row, or a code."""
     if own < 0:
         own = new_row(mem, rows)
         if own < 0:
             return own
         if base >= 0:
-            for w in range(rows.shape[1]):
-                rows[own, w] = rows[base, w]
+            copy_row(rows, own, shared, rows, base)
     for k in range(SCRATCH_IDS, SCRATCH_IDS + ids):
         token = scratch[k]
         rows[own, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
@@ -112,7 +122,7 @@ def spill(mem, scratch, rows, base, own, ids):
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, pair):
+def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, pair):
     """The mask of (lexer state, configuration): its address, or a code."""
     known = mem[pair + Q_MASK]
     if known != 0:
@@ -121,7 +131,9 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
         return FULL
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
-    found = walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, mem[pair + Q_FIELDS])
+    found = walk(
+        mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, mem[pair + Q_FIELDS]
+    )
     if found < 0:
         return found
     scratch[SCRATCH_WORK] = found
@@ -140,15 +152,14 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
                 base = row
             elif base != row:
                 if own < 0:
-                    own = spill(mem, scratch, rows, base, own, 0)
+                    own = spill(mem, scratch, shared, rows, base, own, 0)
                     if own < 0:
                         code = own
                         break
                     base = own
-                for w in range(rows.shape[1]):
-                    rows[own, w] |= rows[row, w]
+                add_row(rows, own, shared, rows, row)
         if ids + mem[found + W_TOKENS] > SCRATCH_IDS_SIZE:
-            own = spill(mem, scratch, rows, base, own, ids)
+            own = spill(mem, scratch, shared, rows, base, own, ids)
             if own < 0:
                 code = own
                 break
@@ -172,7 +183,7 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
                 if t >= 0:
                     start, after = scratch[SCRATCH_TARGETS + 2 * t], scratch[SCRATCH_TARGETS + 2 * t + 1]
                 behind = walk_behind(
-                    mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, group, start
+                    mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, group, start
                 )
                 if behind < 0:
                     code = behind
@@ -190,7 +201,7 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, token
             if code < 0:
                 break
     if code >= 0 and (own >= 0 or ids > MANY):
-        own = spill(mem, scratch, rows, base, own, ids)
+        own = spill(mem, scratch, shared, rows, base, own, ids)
         if own < 0:
             return own
         ids = 0

@@ -29,6 +29,7 @@ from grammar_engine.kernels.arena import (
     MEMORY,
     MISS_ROW,
     ROWS,
+    SHARED,
     SLACK,
     TRIE,
     UNKNOWN,
@@ -48,17 +49,19 @@ from grammar_engine.kernels.lexer import (
     L_MARK,
     L_MATCHES,
     L_MONITORS,
-    L_NEXT,
     L_SHADOWED,
     L_SHARED,
+    L_TABLE,
     L_THREADS,
     P_HIGH,
     P_KEY,
     P_LOW,
     P_SHADOW,
+    exit_of,
     free_state,
     lexer_step,
     runs_of,
+    table_of,
     without_shadows,
 )
 from grammar_engine.kernels.scratch import SCRATCH_EXITS, SCRATCH_ROUND, SCRATCH_SEEN, SCRATCH_WALK, SEEN_SLOTS
@@ -86,6 +89,28 @@ def new_row(mem, rows):
     rows[row, :] = 0
     mem[H_ROWS_USED] = row + 1
     return row
+
+
+@kernel(f"void({ROWS}, int64, {ROWS}, {ROWS}, int64)")
+def copy_row(target, index, shared, rows, row):
+    """target[index] := a row, of the vocabulary's pool or of the grammar's own."""
+    if row >= SHARED:
+        for w in range(target.shape[1]):
+            target[index, w] = shared[row - SHARED, w]
+    else:
+        for w in range(target.shape[1]):
+            target[index, w] = rows[row, w]
+
+
+@kernel(f"void({ROWS}, int64, {ROWS}, {ROWS}, int64)")
+def add_row(target, index, shared, rows, row):
+    """target[index] := its union with a row, of the vocabulary's pool or of the grammar's own."""
+    if row >= SHARED:
+        for w in range(target.shape[1]):
+            target[index, w] |= shared[row - SHARED, w]
+    else:
+        for w in range(target.shape[1]):
+            target[index, w] |= rows[row, w]
 
 
 @kernel(f"int64({MEMORY}, int64, int64, int64)")
@@ -170,7 +195,7 @@ def first_exit(scratch, epoch, node, state):
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64, int64)")
-def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, nodes, count):
+def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state, nodes, count):
     """The walk of a lexer state below each of the trie nodes mem[nodes:nodes + count]: its record, or a code.
 
     LIMIT if there are more exits or tokens than scratch can hold (the same ones, found again below nested nodes).
@@ -196,7 +221,8 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_i
             depth = ((info >> NODE_DEPTH) & 0xFFF) - depth0
             above = scratch[SCRATCH_WALK + depth - 1]
             byte = info & 0xFF
-            after = mem[above + L_NEXT + byte]
+            table = mem[above + L_TABLE]
+            after = mem[table + byte] if table != 0 else UNKNOWN
             if after == UNKNOWN:
                 after = lexer_step(mem, above, byte)
                 if after < 0:
@@ -235,8 +261,11 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_i
                 if new < 0 or exits == most_exits:
                     return LIMIT
                 if new:
+                    end_state = exit_of(mem, after)
+                    if end_state < 0:
+                        return end_state
                     scratch[exits_at + 2 * exits] = i
-                    scratch[exits_at + 2 * exits + 1] = after
+                    scratch[exits_at + 2 * exits + 1] = end_state
                     exits += 1
             if alive:
                 scratch[SCRATCH_WALK + depth] = after
@@ -248,7 +277,7 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_i
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
-def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, group, start):
+def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, group, start):
     """The walk of lexemes that begin in ``start`` at the exits of a group: its record, or a code.
 
     It depends on the group and the start alone, so it is done once, not for every configuration. Most exits lead
@@ -274,17 +303,21 @@ def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, token_
         nodes = mem[H_TOP]
         viable = 0
         if mem[start + L_THREADS] != 0:
+            table = np.int64(table_of(mem, start))
+            if table < 0:
+                return table
+            nodes = mem[H_TOP]
             for k in range(group + 2, group + 2 + count):
                 child = mem[k] + 1
                 end = node_end[mem[k]]
-                while child < end and mem[start + L_NEXT + (node_info[child] & 0xFF)] == 0:
+                while child < end and mem[table + (node_info[child] & 0xFF)] == 0:
                     child = node_end[child]
                 if child < end:
                     mem[nodes + viable] = mem[k]
                     viable += 1
         mem[H_TOP] = nodes + viable
         record = walk_below(
-            mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, start, nodes, viable
+            mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, start, nodes, viable
         )
         if record < 0 and mem[H_TOP] == nodes + viable:
             mem[H_TOP] = nodes
@@ -294,7 +327,7 @@ def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, token_
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, int64)")
-def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, state):
+def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, state):
     """A walk from the root in free counting (see lexer.counter_after), for lexer states inside one counted loop.
 
     Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
@@ -427,7 +460,7 @@ def shadow_reads(mem, state, byte):
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state):
+def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state):
     """A walk of a state without shadows: remembered, or put together from what the vocabulary knows, or done."""
     known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
@@ -439,7 +472,7 @@ def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, to
         mem[H_MISS] = state
         return MISS_ROW
     record = walk_below(
-        mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state, H_ROOT_NODE, 1
+        mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state, H_ROOT_NODE, 1
     )
     if record > 0:
         memo_put(mem, M_WALK, state, 0, record)
@@ -447,7 +480,7 @@ def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, to
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state):
+def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state):
     """The walk of a state with shadows (unordered lexing): that of the state without them, less the exits they forbid.
 
     Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
@@ -455,10 +488,10 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
     plain = without_shadows(mem, state)
     if plain < 0:
         return plain
-    found = unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, plain)
+    found = unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, plain)
     if found < 0:
         return found
-    # Where the shadows are alive, note nodes and what the state really is there: (node, state) in trie order.
+    # Where the shadows are alive, note nodes and what really matches there: (node, exit or 0) in trie order.
     exits_at = SCRATCH_EXITS
     noted = 0
     scratch[SCRATCH_WALK] = state
@@ -477,8 +510,13 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
         after = lexer_step(mem, above, byte)
         if after < 0:
             return after
+        end_state = np.int64(0)
+        if after != 0 and mem[after + L_MATCHES] != 0:
+            end_state = np.int64(exit_of(mem, after))
+            if end_state < 0:
+                return end_state
         scratch[exits_at + 2 * noted] = i
-        scratch[exits_at + 2 * noted + 1] = after
+        scratch[exits_at + 2 * noted + 1] = end_state
         noted += 1
         if after != 0 and mem[after + L_SHADOWED] != 0:
             scratch[SCRATCH_WALK + depth] = after
@@ -500,7 +538,7 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
             after = mem[at]
             if n < noted and scratch[exits_at + 2 * n] == mem[k]:
                 after = scratch[exits_at + 2 * n + 1]
-                if after == 0 or mem[after + L_MATCHES] == 0:
+                if after == 0:
                     continue
             scratch[merged_at + 2 * kept] = mem[k]
             scratch[merged_at + 2 * kept + 1] = after
@@ -519,11 +557,11 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state):
+def walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state):
     """The walk of a lexer state from the root of the trie: its record, or a code."""
     if mem[state + L_SHADOWED] == 0 or mem[H_ORDERED] != 0:
-        return unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state)
+        return unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state)
     known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
         return known
-    return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, rows, state)
+    return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state)

@@ -12,6 +12,7 @@ from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.regex import regex_grammar
 from grammar_engine.compiler.ir import EagerGrammar, Terminal
 from grammar_engine.compiler.limits import Limits
+from grammar_engine.compiler.mask_store import RowPool
 from grammar_engine.compiler.spelling import to_utf8
 from grammar_engine.compiler.vocabulary import Vocabulary
 from hypothesis import settings
@@ -122,7 +123,9 @@ def test_jump_forward_is_the_longest_forced_text() -> None:
 
 
 def test_a_mask_that_never_fits_the_pool_is_an_error() -> None:
-    """Sixty wide terminals at one place need sixty rows at once, and the smallest pool has 32."""
+    """Sixty wide terminals at one place need sixty rows at once; the smallest pool of a grammar has 32, and here the
+    vocabulary's has one.
+    """
     tokens: list[bytes | None] = [bytes([b]) for b in range(256)]
     tokens += [bytes([first, second]) for first in range(97, 123) for second in range(97, 123)]
     vocabulary = Vocabulary([*tokens, None], stop_token_ids=[len(tokens)])
@@ -133,7 +136,10 @@ def test_a_mask_that_never_fits_the_pool_is_an_error() -> None:
     grammar = EagerGrammar(start=0, rules=[[(n,) for n in range(60)]], terminals=terminals)
     large = Matcher(GrammarCompiler(vocabulary, cache_dir="").compile_grammar(grammar))
     assert len(large.allowed_token_ids()) > 700
-    small = Matcher(GrammarCompiler(vocabulary, limits=Limits(mask_bytes=0), cache_dir="").compile_grammar(grammar))
+    compiler = GrammarCompiler(vocabulary, limits=Limits(mask_bytes=0), cache_dir="")
+    small_compiled = compiler.compile_grammar(grammar)
+    small_compiled.engine.context.pool = RowPool(small_compiled.engine.context.words, budget_bytes=0)
+    small = Matcher(small_compiled)
     with pytest.raises(LimitExceededError, match="more rows than the pool has"):
         small.allowed_token_ids()
     assert small.accept_bytes(b"ab#59#")

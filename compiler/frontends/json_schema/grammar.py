@@ -15,12 +15,16 @@ without fraction and exponent; two additional properties may have the same name,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.errors import InvalidSchemaError, LimitExceededError, UnsatisfiableGrammarError
+from grammar_engine.compiler.frontends.json_schema import free_json
 from grammar_engine.compiler.frontends.json_schema.arrays import ArrayWriter
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
+    ANYTHING,
     ARRAY,
     FALSE,
     FRACTION,
@@ -48,6 +52,7 @@ from grammar_engine.compiler.frontends.json_schema.scan import Scan
 from grammar_engine.compiler.frontends.json_schema.specialize import specialize
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Grammar, Production, Symbol, Terminal
+from grammar_engine.compiler.prelude import Prelude
 from grammar_engine.compiler.spelling import to_json_string
 
 _CONSTANTS = ((NULL, b"null"), (TRUE, b"true"), (FALSE, b"false"))
@@ -72,7 +77,11 @@ class JsonSchemaGrammar(Grammar):
             self._formulas, dialect, self.lexical, any_order=options.property_order == "any"
         )
         self.layout = Layout(options)
-        self._symbols = Symbols(int(self.layout.depth_matters))
+        if self.layout.depth_matters:
+            self._symbols = Symbols(1)
+        else:
+            self._symbols = Symbols(0, terminals=free_json.TERMINAL_KEYS, rules=free_json.RULES)
+            self.prelude = _prelude(options)
         self._objects: dict[ObjectPlan, ObjectWriter] = {}
         self._arrays: dict[ArrayPlan, ArrayWriter] = {}
         root = self._formulas.of((schema,))  # type: ignore[arg-type]
@@ -88,16 +97,16 @@ class JsonSchemaGrammar(Grammar):
 
     def terminal(self, terminal: int) -> Terminal:
         """The lexical rule of a terminal."""
-        kind, *arguments = self._symbols.terminal_keys[terminal]
-        if kind == "name":
-            return other_names(arguments[0])  # type: ignore[arg-type]
-        name, build = _TERMINALS[str(kind)]
-        automaton = build(self, *arguments)
-        return Terminal(name=name or str(arguments[0]), automaton=automaton)
+        key = self._symbols.terminal_keys[terminal]
+        if key[0] == "names":
+            return Terminal(name="property name", automaton=self.names(key[1]))  # type: ignore[arg-type]
+        return _terminal(key, self.layout, self.lexical)
 
     # -- values -------------------------------------------------------------------------------------------------------
 
     def _value(self, formula: Formula, depth: int) -> Symbol:
+        if formula == ANYTHING and self.prelude is not None:
+            return ~free_json.VALUE
         return self._symbols.nonterminal(self._value_rule, formula, depth)
 
     def _value_rule(self, formula: Formula, depth: int) -> list[Production]:
@@ -178,17 +187,27 @@ class JsonSchemaGrammar(Grammar):
         return to_json_string(self._productivity.objects.classes.automaton(key))
 
 
-_Build = Callable[..., bytes | ByteAutomaton]
+def _terminal(key: tuple[Any, ...], layout: Layout, lexical: Lexical) -> Terminal:
+    """The lexical rule of a key; of every kind but "names", which only its grammar knows."""
+    kind, detail = key[:2]
+    if kind == "text":
+        return Terminal(name=str(detail), automaton=detail)
+    if kind == "mark":
+        return Terminal(name=detail, automaton=layout.automaton(detail, key[2]))
+    if kind == "name":
+        return other_names(detail)
+    if kind == "string":
+        return Terminal(name="string", automaton=lexical.string_automaton(detail))
+    if kind == "number":
+        return Terminal(name="number", automaton=lexical.number_automaton(detail))
+    return Terminal(name="value", automaton=trie(detail))
 
-# Kind of a terminal's key → its name (None: the text itself) and how its automaton is built from the rest of the key.
-_TERMINALS: dict[str, tuple[str | None, _Build]] = {
-    "text": (None, lambda _grammar, text: text),
-    "mark": (None, lambda grammar, mark, depth: grammar.layout.automaton(mark, depth)),
-    "string": ("string", lambda grammar, key: grammar.lexical.string_automaton(key)),
-    "number": ("number", lambda grammar, key: grammar.lexical.number_automaton(key)),
-    "names": ("property name", lambda grammar, key: grammar.names(key)),
-    "values": ("value", lambda _grammar, texts: trie(texts)),
-}
+
+@lru_cache(maxsize=32)
+def _prelude(options: JsonSchemaOptions) -> Prelude:
+    """What all grammars of a layout begin with."""
+    layout, lexical = Layout(options), Lexical()
+    return free_json.free_json_prelude(options, lambda key: _terminal(key, layout, lexical))
 
 
 def json_schema_grammar(

@@ -12,13 +12,18 @@ Rule = Callable[..., list[Production]]
 class Symbols:
     """The symbol tables of one grammar. A nonterminal is a rule with arguments, applied when it is expanded."""
 
-    def __init__(self, step: int) -> None:
-        """step: 1 if the layout depends on the depth, else 0; see ``deeper``."""
+    def __init__(
+        self, step: int, *, terminals: Sequence[tuple[object, ...]] = (), rules: Sequence[Sequence[Production]] = ()
+    ) -> None:
+        """step: 1 if the layout depends on the depth, else 0; see ``deeper``.
+
+        terminals, rules: keys of the first terminals, and the productions of the first nonterminals, by number.
+        """
         self._step = step
         self._nonterminals: dict[tuple[object, ...], int] = {}
-        self._rules: list[tuple[Rule, tuple[object, ...]]] = []
-        self._terminals: dict[tuple[object, ...], int] = {}
-        self.terminal_keys: list[tuple[object, ...]] = []
+        self._rules: list[tuple[Rule, tuple[object, ...]]] = [(list, (productions,)) for productions in rules]
+        self._terminals = {key: number for number, key in enumerate(terminals)}
+        self.terminal_keys = list(terminals)
 
     def deeper(self, depth: int) -> int:
         """The depth inside a container: counted only where it matters, so that nonterminals are shared otherwise."""
