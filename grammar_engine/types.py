@@ -2,11 +2,7 @@
 
 ``schema_of`` takes a pydantic model, a dataclass, a TypedDict, an enum, any type that pydantic's ``TypeAdapter``
 takes, or a JSON Schema (dict, bool, JSON text, path of a .json file). For a type, the schema is the one that pydantic
-validates by, with three differences, so that what the grammar admits is what validation admits:
-
-- properties that the type would drop (``extra="ignore"``) are not offered: they say nothing
-- formats that only pydantic knows become patterns, or are refused by name where no pattern can stand for them
-- a set may repeat an item in the text, because the value does not (unless its length is bounded from below)
+validates by, made as narrow as validation is (``type_schema.py``); docs/types.md lists, type by type, what is offered.
 
 What a custom validator in the type refuses is beyond any schema; ``validate`` raises pydantic's own error then.
 """
@@ -23,41 +19,12 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
-
-if TYPE_CHECKING:
-    from pydantic.json_schema import GenerateJsonSchema
+from grammar_engine.type_patterns import FORMATS
 
 JsonSchema = dict[str, Any] | bool
-
-_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = rf"({_OCTET}\.){{3}}{_OCTET}"
-_HEX = "[0-9a-fA-F]"
-_UUID = f"^{_HEX}{{8}}-{_HEX}{{4}}-%s{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}$"
-_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?"
-_HOST = rf"({_LABEL}\.){{1,3}}[A-Za-z]{{2,12}}"
-_PATH_CHARACTERS = "[A-Za-z0-9._~!$&'()*+,;=:@/-]"
-_PATH = rf"(/{_PATH_CHARACTERS}{{0,1000}})?(\?{_PATH_CHARACTERS}{{0,500}})?(#{_PATH_CHARACTERS}{{0,200}})?"
-
-PATTERNS: Mapping[str, str] = {
-    **{f"uuid{version}": _UUID % version for version in (1, 3, 4, 5, 6, 7, 8)},
-    "ipv4network": rf"^{_IPV4}/32$",
-    "ipv4interface": rf"^{_IPV4}/(3[0-2]|[12]?[0-9])$",
-    "ipvanyaddress": rf"^{_IPV4}$",
-    "ipvanynetwork": rf"^{_IPV4}/32$",
-    "ipvanyinterface": rf"^{_IPV4}/(3[0-2]|[12]?[0-9])$",
-    "base64": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
-    "base64url": "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$",
-    "color": "^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$",
-}
-"""Formats that pydantic emits and the standard does not define: a pattern of texts that pydantic takes (not all that
-it takes: a network's host bits must be zero, so only single hosts are offered)."""
-
-_HELD_BY_PYTHON = frozenset(("date-time", "date", "time"))
-"""Formats of which Python's types hold less than the standard allows (no leap seconds, no year 0000): taken in the
-narrower sense that ``compiler.formats`` keeps under "python-" and the name."""
 
 _FREE = frozenset(("binary", "password", "path"))
 """Formats of pydantic under which every string is valid."""
@@ -65,10 +32,7 @@ _FREE = frozenset(("binary", "password", "path"))
 _REFUSED: Mapping[str, str] = {
     "file-path": "It depends on the file system.",
     "directory-path": "It depends on the file system.",
-    "multi-host-uri": "Use a str with a pattern.",
     "name-email": "Use EmailStr.",
-    "ipv6network": "Use a str with a pattern.",
-    "ipv6interface": "Use a str with a pattern.",
     "phone": "Use a str with a pattern.",
 }
 
@@ -121,9 +85,11 @@ def _schema_of_type(source: Any) -> TypedSchema:
     from pydantic import PydanticUserError, TypeAdapter
     from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
+    from grammar_engine.type_schema import Generator
+
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(_modern(source))
-        schema = adapter.json_schema(by_alias=True, mode="validation", schema_generator=_generator())
+        schema = adapter.json_schema(mode="validation", schema_generator=Generator)
     except (PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
         raise InvalidSchemaError(f"{source!r} has no JSON Schema: {error}") from error
     except (PydanticUserError, TypeError, NameError, RecursionError) as error:
@@ -174,16 +140,18 @@ def _translate(node: object, pointer: str) -> None:
     if "contentSchema" in node:
         raise UnsupportedSchemaError("contentSchema", pointer=pointer, advice="Nest the type instead of Json[...].")
     name = node.get("format")
-    if isinstance(name, str) and node.get("type") == "string":
+    if isinstance(name, str):
         if name in _REFUSED:
             raise UnsupportedSchemaError(f"format {name}", pointer=f"{pointer}/format", advice=_REFUSED[name])
-        if name in _HELD_BY_PYTHON:
-            node["format"] = f"python-{name}"
-        elif name in _FREE:
+        if name in ("base64", "base64url") and ("minLength" in node or "maxLength" in node):
+            raise UnsupportedSchemaError(
+                f"format {name} with a length", pointer=f"{pointer}/format", advice="Check the length in a validator."
+            )
+        if name in _FREE:
             del node["format"]
-        elif name in PATTERNS:
+        elif name in FORMATS:
             del node["format"]
-            pattern = {"pattern": PATTERNS[name]}
+            pattern = {"pattern": FORMATS[name]}
             if "pattern" in node:
                 node.setdefault("allOf", []).append(pattern)
             else:
@@ -194,71 +162,3 @@ def _translate(node: object, pointer: str) -> None:
                 _translate(schema, f"{pointer}/{keyword}/{member}")
         elif keyword not in ("enum", "const", "default", "examples"):
             _translate(value, f"{pointer}/{keyword}")
-
-
-def _generator() -> type[GenerateJsonSchema]:
-    """Pydantic's generator with this module's differences (made here, so that importing this module stays cheap)."""
-    from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-
-    class Generator(GenerateJsonSchema):
-        def model_schema(self, schema: Any) -> JsonSchemaValue:
-            return _close(super().model_schema(schema))
-
-        def dataclass_schema(self, schema: Any) -> JsonSchemaValue:
-            return _close(super().dataclass_schema(schema))
-
-        def typed_dict_schema(self, schema: Any) -> JsonSchemaValue:
-            return _close(super().typed_dict_schema(schema))
-
-        def set_schema(self, schema: Any) -> JsonSchemaValue:
-            return _collapsing(super().set_schema(schema))
-
-        def frozenset_schema(self, schema: Any) -> JsonSchemaValue:
-            return _collapsing(super().frozenset_schema(schema))
-
-        def dict_schema(self, schema: Any) -> JsonSchemaValue:
-            described = super().dict_schema(schema)
-            if schema.get("keys_schema", {}).get("type") == "int" and "propertyNames" not in described:
-                described["propertyNames"] = {"pattern": "^(0|-?[1-9][0-9]{0,17})$"}
-            return described
-
-        def decimal_schema(self, schema: Any) -> JsonSchemaValue:
-            described = super().decimal_schema(schema)
-            number: JsonSchemaValue = next((s for s in described.get("anyOf", ()) if s["type"] == "number"), described)
-            return _counted_digits(number, schema.get("max_digits"), schema.get("decimal_places"))
-
-        def url_schema(self, schema: Any) -> JsonSchemaValue:
-            described = super().url_schema(schema)
-            schemes = schema.get("allowed_schemes")
-            if schemes and set(schemes) <= {"http", "https", "ws", "wss", "ftp"}:
-                for keyword in ("format", "minLength", "maxLength"):
-                    described.pop(keyword, None)  # the pattern is bounded itself
-                described["pattern"] = f"^({'|'.join(schemes)})://{_HOST}(:[1-9][0-9]{{0,3}})?{_PATH}$"
-            return described
-
-    return Generator
-
-
-def _close(schema: dict[str, Any]) -> dict[str, Any]:
-    if schema.get("type") == "object" and "properties" in schema:
-        schema.setdefault("additionalProperties", False)
-    return schema
-
-
-def _counted_digits(number: dict[str, Any], digits: int | None, places: int | None) -> dict[str, Any]:
-    """A decimal is offered as a number; its digits are bounded by a multiple and by two more bounds."""
-    if digits is None and places is None:
-        return number
-    if places is None:
-        places = digits // 2 if digits else 0
-    bounds: list[dict[str, Any]] = [{"multipleOf": 10**-places if places else 1}]
-    if digits is not None:
-        limit = 10 ** (digits - places)
-        bounds.append({"exclusiveMinimum": -limit, "exclusiveMaximum": limit})
-    return {**number, "allOf": bounds}
-
-
-def _collapsing(schema: dict[str, Any]) -> dict[str, Any]:
-    if schema.get("minItems", 0) <= 1:
-        schema.pop("uniqueItems", None)
-    return schema

@@ -18,6 +18,7 @@ from grammar_engine.compiler.automaton_algebra import combine, is_possible
 from grammar_engine.compiler.automaton_product import FALSE, TRUE, All, Formula, Is, Not, operands_of, settle
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import States
+from grammar_engine.compiler.digit_limit import limit_digits
 from grammar_engine.compiler.errors import (
     GrammarSyntaxError,
     InvalidSchemaError,
@@ -145,7 +146,7 @@ class Lexical:
         found = _range_automaton(key)
         if found is None:
             raise UnsatisfiableGrammarError("no number is in the range", place=str(key))
-        return found
+        return found if key.limit is None else limit_digits(found, key.limit)
 
 
 # Automata are pure functions of patterns and keys, and the same ones come again in other schemas: kept for the process.

@@ -6,10 +6,13 @@ Keys intern terminals, so that equal constraints anywhere in a document share on
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple
 
 from grammar_engine.compiler.automaton_product import Formula as TextFormula
+from grammar_engine.compiler.digit_limit import DigitLimit
 from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, INTEGER, Conjunct, Number
 
 _TRIED = 1000  # multiples looked at one by one
@@ -36,7 +39,7 @@ class NumberKey(NamedTuple):
     """A range of values. A bound is (value, exclusive).
 
     types: INTEGER, FRACTION (what is no integer) or both. not_multiples: the number is a multiple of none of them
-    (of 1, for fractions). ``number_key`` makes equal what means the same.
+    (of 1, for fractions). limit: of digits. ``number_key`` makes equal what means the same.
     """
 
     types: int
@@ -44,6 +47,16 @@ class NumberKey(NamedTuple):
     upper: tuple[Number, bool] | None
     multiples: tuple[Number | Fraction, ...] = ()
     not_multiples: tuple[Number | Fraction, ...] = ()
+    limit: DigitLimit | None = None
+
+
+HELD_BY_PYTHON: Mapping[str, DigitLimit] = MappingProxyType(
+    {
+        "python-number": DigitLimit(digits=4_000, exponent=9),
+        "python-finite": DigitLimit(digits=200, exponent=2),
+    }
+)
+"""Formats of numbers, of our own, for schemas made from Python types (``grammar_engine.types``)."""
 
 
 def string_key(conjunct: Conjunct) -> StringKey:
@@ -64,6 +77,9 @@ def number_key(conjunct: Conjunct) -> NumberKey:
     """The number constraints of a conjunct."""
     types = conjunct.types & (INTEGER | FRACTION)
     key = NumberKey(types, conjunct.lower, conjunct.upper, conjunct.multiples)
+    for name in conjunct.formats:
+        if name in HELD_BY_PYTHON:
+            key = key._replace(limit=HELD_BY_PYTHON[name])
     excluded = conjunct.not_multiples
     if types == FRACTION:
         excluded = (*excluded, 1)
