@@ -24,6 +24,8 @@ import numpy.typing as npt
 from grammar_engine.protocols import MatcherLike, token_bits
 
 _CLOSERS = b"}])>\"';.0"
+_DIGITS = b"0123456789"
+_ESCAPE = ord("\\")
 _LATE = b",\\({[<"
 _BLANKS = b"\n \t\r"
 _NEWLINE = 10
@@ -181,10 +183,11 @@ class CompletionSearch:
                 walker.rollback(1)
         return None
 
-    def _choices(self, matcher: MatcherLike) -> Iterator[tuple[int, int]]:
-        """Next bytes to try, best first, as (byte, token id).
+    def _choices(self, matcher: MatcherLike, last: int = 0) -> Iterator[tuple[int, int]]:
+        """Next bytes to try, best first, as (byte, token id). last: the byte before, 0 where it does not matter.
 
         Closers are proposed unseen, since trying one costs less than a mask; the mask is filled once they all failed.
+        Behind a digit the others come last: where digits are counted, a number would be written to its limit.
         ``matcher`` must stand at the same position whenever the iterator is asked.
         """
         spelling = self.spelling
@@ -192,10 +195,16 @@ class CompletionSearch:
         closers = spelling.num_closers
         in_text = all(self._takes(matcher, byte) for byte in _TEXT)
         for index in sorted(range(closers), key=lambda i: values[i] not in _QUOTES) if in_text else range(closers):
-            yield values[index], int(ids[index])
+            if values[index] not in _DIGITS or last not in _DIGITS:
+                yield values[index], int(ids[index])
         matcher.fill_next_token_bitmask(self._row, 0)
-        for index in np.flatnonzero(token_bits(self._row[0], ids[closers:])).tolist():
-            yield values[closers + index], int(ids[closers + index])
+        allowed = np.flatnonzero(token_bits(self._row[0], ids)).tolist()
+        rest = [index for index in allowed if index >= closers]
+        if last in _DIGITS:
+            ends = [i for i in rest if values[i] not in _DIGITS and values[i] != _ESCAPE]
+            rest = ends + [i for i in allowed if values[i] in _DIGITS] + [i for i in rest if values[i] == _ESCAPE]
+        for index in rest:
+            yield values[index], int(ids[index])
 
     def _takes(self, matcher: MatcherLike, byte: int) -> bool:
         token_id = self.spelling.byte_token(byte)
@@ -237,7 +246,7 @@ class CompletionSearch:
             if complete or walker.position in self._steps:
                 self._remember(path, walker.position, complete=complete)
                 return
-            todo.append(self._choices(walker))
+            todo.append(self._choices(walker, byte))
 
     def _ends_with_newline(self, walker: MatcherLike) -> bool:
         token_id = self.spelling.byte_token(_NEWLINE)

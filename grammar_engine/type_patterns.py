@@ -158,13 +158,14 @@ FLOAT = r"^-?(?:0|[1-9][0-9]{0,199})(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,2})?$
 
 
 def decimal(digits: int | None, places: int | None) -> str:
-    """Decimals with at most so many digits, and so many of them behind the point (None: any number), no exponents.
+    """Decimals with at most so many digits, and so many of them behind the point (None: any number).
 
     The digits before the point are at most ``digits`` less ``places`` where both are given, as pydantic counts them;
     a single zero before the point is none.
     """
     if digits is None:
-        return rf"^-?(?:0|[1-9][0-9]{{0,999}}){_places(1000 if places is None else places)}$"
+        exponent = _EXPONENT if places is None else ""
+        return rf"^-?(?:0|[1-9][0-9]{{0,999}}){_places(1000 if places is None else places)}{exponent}$"
     if places is not None:
         whole = _whole(digits - places)
         return rf"^-?{whole}{_places(places)}$"

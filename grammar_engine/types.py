@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
-from grammar_engine.type_patterns import FORMATS
+from grammar_engine.type_patterns import ASCII, FORMATS
 
 JsonSchema = dict[str, Any] | bool
 
@@ -92,7 +92,7 @@ def _schema_of_type(source: Any) -> TypedSchema:
         schema = adapter.json_schema(mode="validation", schema_generator=Generator)
     except (PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUndefinedAnnotation) as error:
         raise InvalidSchemaError(f"{source!r} has no JSON Schema: {error}") from error
-    except (PydanticUserError, TypeError, NameError, RecursionError) as error:
+    except (PydanticUserError, TypeError, NameError, RecursionError, ImportError) as error:
         raise InvalidSchemaError(f"{source!r} is not a type that pydantic understands: {error}") from error
     _translate(schema, "")
     return TypedSchema(schema=schema, validate=adapter.validate_json)
@@ -109,9 +109,10 @@ def _modern(hint: Any) -> Any:
         fields: dict[str, Any] = {}
         presences: tuple[Any, ...] = (typing_extensions.Required, typing_extensions.NotRequired)
         for name, member in typing_extensions.get_type_hints(hint, include_extras=True).items():
-            while typing.get_origin(member) in presences:
+            presence = presences[name not in required]
+            while (written := typing.get_origin(member)) in presences:
+                presence = written  # annotations that were texts are not counted in __required_keys__
                 (member,) = typing.get_args(member)
-            presence = typing_extensions.Required if name in required else typing_extensions.NotRequired
             fields[name] = presence[_modern(member)]
         return typing_extensions.TypedDict(hint.__name__, fields)  # type: ignore[operator]
     arguments = typing.get_args(hint)
@@ -149,6 +150,8 @@ def _translate(node: object, pointer: str) -> None:
             )
         if name in _FREE:
             del node["format"]
+            if name == "password" and "maxLength" in node:
+                node["pattern"] = ASCII  # secret bytes are counted as bytes
         elif name in FORMATS:
             del node["format"]
             pattern = {"pattern": FORMATS[name]}
