@@ -9,9 +9,8 @@ An *outline* is what a schema surely implies, read off its keywords, ``$ref`` an
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
     ARRAY,
@@ -32,18 +31,30 @@ from grammar_engine.compiler.frontends.json_schema.references import Schema
 
 _DEPTH = 3
 _MAX_VALUES = 1000
-_LITERAL = re.compile(r"\^([A-Za-z0-9_ -]*)\$")  # a pattern of one text
 
 
 class Outline:
     """Types as bits, values as identities (None: any), and what is known of objects, strings, arrays and numbers."""
 
-    __slots__ = ("closed", "excluded", "high", "items", "length", "low", "properties", "required", "types", "values")
+    __slots__ = (
+        "closed",
+        "excluded",
+        "high",
+        "items",
+        "length",
+        "low",
+        "patterns",
+        "properties",
+        "required",
+        "types",
+        "values",
+    )
 
     def __init__(self) -> None:
         self.types = EVERY_TYPE
         self.values: dict[object, object] | None = None
         self.excluded: set[object] = set()
+        self.patterns: tuple[str, ...] = ()
         self.required: dict[str, None] = {}
         self.properties: list[tuple[str, Schema]] = []
         self.closed: list[frozenset[str]] = []  # the object has no names but these
@@ -56,11 +67,22 @@ class Outline:
         return self.values is not None or not self.types & ~(NULL | TRUE | FALSE)
 
 
+class Strings(Protocol):
+    """What is asked of ``Lexical``."""
+
+    def matches(self, pattern: str, text: str) -> bool:
+        """Does a pattern match somewhere in the text?"""
+
+    def patterns_exclude(self, patterns: frozenset[str]) -> bool:
+        """Do the patterns surely match no text together?"""
+
+
 class Disjoint:
     """Compares the schemas of one document; outlines are kept."""
 
-    def __init__(self, dialect: Dialect, targets: Mapping[int, Schema]) -> None:
+    def __init__(self, dialect: Dialect, targets: Mapping[int, Schema], strings: Strings) -> None:
         self._dialect = dialect
+        self._strings = strings
         self._targets = targets
         self._outlines: dict[int, Outline] = {}
         # The schemas are kept, so that an identity stays a schema's own.
@@ -88,7 +110,9 @@ class Disjoint:
         return known[0]
 
     def _exclude(self, left: dict[Any, Any], right: dict[Any, Any], depth: int) -> bool:
-        a, b = self.outline(left), self.outline(right)
+        return self._are_apart(self.outline(left), self.outline(right), depth)
+
+    def _are_apart(self, a: Outline, b: Outline, depth: int) -> bool:
         types = a.types & b.types
         values = a.values if b.values is None else b.values if a.values is None else _common(a.values, b.values)
         if values is not None:
@@ -99,7 +123,7 @@ class Disjoint:
             types &= bits
         if types & OBJECT and self._objects(a, b, depth):
             types &= ~OBJECT
-        if types & STRING and _apart(a.length, b.length):
+        if types & STRING and (_apart(a.length, b.length) or (values is None and self._texts_exclude(a, b))):
             types &= ~STRING
         if types & ARRAY and _apart(a.items, b.items):
             types &= ~ARRAY
@@ -107,8 +131,14 @@ class Disjoint:
             types &= ~(INTEGER | FRACTION)
         return not types
 
+    def _texts_exclude(self, a: Outline, b: Outline) -> bool:
+        """Can no string match the patterns of both?"""
+        return bool(a.patterns and b.patterns) and self._strings.patterns_exclude(frozenset(a.patterns + b.patterns))
+
     def _fits(self, value: object, outline: Outline) -> bool:
-        """Might a value satisfy the outline? Looks at objects only, and at their scalar members."""
+        """Might a value satisfy the outline? Looks at patterns, and at the scalar members of objects."""
+        if isinstance(value, str):
+            return all(self._strings.matches(pattern, value) for pattern in outline.patterns)
         if not isinstance(value, dict):
             return True
         if any(name not in value for name in outline.required):
@@ -141,7 +171,17 @@ class Disjoint:
                 return True
             if any(self.exclude(one, two, depth - 1) for one in left for two in right):
                 return True
+            if depth > 1 and len(left) + len(right) > 2 and left and right:
+                if self._are_apart(self._joined(left), self._joined(right), depth - 1):
+                    return True
         return False
+
+    def _joined(self, schemas: Sequence[Schema]) -> Outline:
+        """The outline of all of them together."""
+        joined = Outline()
+        for schema in schemas:
+            self._add(schema, joined)
+        return joined
 
     def _add(self, schema: Schema, out: Outline) -> None:
         if schema is True:
@@ -166,9 +206,8 @@ class Disjoint:
         if values is not None and len(values) <= _MAX_VALUES:
             listed: dict[object, object] = {identity(value): value for value in values}
             out.values = listed if out.values is None else _common(out.values, listed)
-        if s.get("type") == "string" and (word := _LITERAL.fullmatch(s.get("pattern", ""))):
-            only: dict[object, object] = {word[1]: word[1]}
-            out.values = only if out.values is None else _common(out.values, only)
+        if "pattern" in s:
+            out.patterns += (s["pattern"],)
         opposite = s.get("not")
         if isinstance(opposite, dict):
             constant = "const" in opposite and "const" in self._dialect.keywords

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from itertools import combinations
 from typing import Any, cast
 
 from grammar_engine.compiler.automaton import ByteAutomaton
@@ -56,6 +57,8 @@ MAX_STRING_WORK = 50_000
 """States of the product of what is asked of one string, times the number of its operands (about half a second)."""
 MAX_SEARCHED_LENGTH = 32
 """Texts that must be longer than this are counted (``length.py``) rather than searched for."""
+MAX_COMPARED_STATES = 300
+"""States looked at to see that patterns exclude each other, so that branches of ``oneOf`` need not be negated."""
 MAX_MINIMIZED_STATES = 500
 """States up to which an automaton is minimized before it goes into a product."""
 
@@ -126,6 +129,10 @@ class Lexical:
     def pattern_automaton(self, pattern: str) -> CharAutomaton:
         """The strings in which a pattern matches."""
         return _matching(pattern)
+
+    def patterns_exclude(self, patterns: frozenset[str]) -> bool:
+        """Do the patterns surely match no text together? Cheap: what would take long counts as "perhaps"."""
+        return _patterns_exclude(patterns)
 
     # -- numbers ------------------------------------------------------------------------------------------------------
 
@@ -204,6 +211,31 @@ def _intersection(key: StringKey) -> CharAutomaton:
             return counted
         whole = _product(settle(All((formula, Is(("least", low)))), {}))
     return whole if high is None else limit_length(whole, high)
+
+
+@lru_cache(maxsize=4096)
+def _patterns_exclude(patterns: frozenset[str]) -> bool:
+    texts = [text for text in map(_first_characters, patterns) if text]
+    if any(not one.startswith(two) and not two.startswith(one) for one, two in combinations(texts, 2)):
+        return True
+    formula = All(tuple(Is(("pattern", pattern)) for pattern in sorted(patterns)))
+    try:
+        operands = {atom: _small(atom).states for atom in operands_of(formula)}
+        return not is_possible(operands, formula, limit=MAX_COMPARED_STATES)
+    except LimitExceededError:
+        return False
+
+
+@lru_cache(maxsize=2048)
+def _first_characters(pattern: str) -> str:
+    """Characters with which every match of an anchored pattern begins."""
+    body, at_start, _ = _anchored(_node(pattern))
+    text = ""
+    for node in (body.nodes if isinstance(body, Concat) else (body,)) if at_start else ():
+        if not isinstance(node, Chars) or len(node.charset) != 1:
+            break
+        text += chr(next(iter(node.charset)))
+    return text
 
 
 def _product(formula: Formula) -> CharAutomaton:

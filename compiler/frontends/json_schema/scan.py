@@ -85,7 +85,7 @@ class Scan:
     def finish(self) -> None:
         """What takes all references to be known: loops, branches that exclude each other, negations."""
         self._refuse_loops()
-        self.disjoint = disjoint = Disjoint(self.dialect, self.targets)
+        self.disjoint = disjoint = Disjoint(self.dialect, self.targets, self.lexical)
         for holder, path in self._one_of:
             self._compare_branches(disjoint, holder, path)
         self._refuse_negations()
