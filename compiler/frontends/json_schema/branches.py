@@ -98,7 +98,7 @@ class Branches:
                     return False
                 holds = self._holds(c, self._negation.of(value), depth - 1)
             elif keyword == "required":
-                if objects and any(_is_barred(c, name) for name in value):
+                if objects and any(is_barred(c, name) for name in value):
                     return False
                 holds = set(c.required).issuperset(value) or None
             elif keyword == "properties":
@@ -111,15 +111,15 @@ class Branches:
     def _members(self, c: Conjunct, members: Mapping[str, Schema], required: Any, *, objects: bool) -> bool | None:
         certain = True
         for name, schema in members.items():
-            holds = self._member(c, name, schema)
+            holds = self.member(c, name, schema)
             if holds is False and objects and (name in c.required or name in required):
                 return False
             certain = certain and bool(holds)
         return certain or None
 
-    def _member(self, c: Conjunct, name: str, schema: Schema) -> bool | None:
+    def member(self, c: Conjunct, name: str, schema: Schema) -> bool | None:
         """Does the schema hold of whatever may stand under a name?"""
-        if schema is True or _is_barred(c, name):
+        if schema is True or is_barred(c, name):
             return True
         if schema is False:
             return False
@@ -146,7 +146,7 @@ def _type_bits(value: Any) -> int:
     return bits
 
 
-def _is_barred(c: Conjunct, name: str) -> bool:
+def is_barred(c: Conjunct, name: str) -> bool:
     """May no property of this name stand?"""
     for layer in c.object_layers:
         properties = layer.get("properties", {})

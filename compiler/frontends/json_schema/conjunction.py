@@ -10,7 +10,8 @@ sorted by the type it speaks of, so that ``properties`` beside ``type: string`` 
         each choice left over (``choices.py``, ``unevaluated.py``) multiplies: one copy of the conjunct per branch
 
     Branches may overlap: the parser carries both. Before a choice multiplies, branches that the conjunct decides are
-    absorbed (``branches.py``); several choices between strings become one formula instead (``text_choices.py``).
+    absorbed (``branches.py``), and choices about properties are simplified (``clauses.py``); several choices between
+    strings become one formula instead (``text_choices.py``); given values are tried one by one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from grammar_engine.compiler.automaton_product import Formula as TextFormula
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.branches import Branches, Exclude
 from grammar_engine.compiler.frontends.json_schema.choices import Choices
+from grammar_engine.compiler.frontends.json_schema.clauses import Clause, Clauses, iterate
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
 from grammar_engine.compiler.frontends.json_schema.negation import Negation, contains_bounds
@@ -46,6 +48,8 @@ TYPE_BITS: Mapping[str, int] = {
 }
 
 MAX_DISJUNCTS = 4096
+MAX_STEPS = 4 * MAX_DISJUNCTS
+"""Conjuncts looked at on the way, those that turn out impossible included."""
 
 Number = int | float
 
@@ -58,6 +62,7 @@ class Conjunct:
     text_choices: formulas that hold of a string (``text_choices.py``).
     lower/upper: (bound, exclusive). multiples: of numbers.
     object_layers, array_layers: schemas whose ``properties`` or ``items`` all apply. required: names, in order.
+    choices: schemas of which some must hold, per choice; in a finished conjunct only where there are given values.
     names: what ``propertyNames`` asks. some_properties, some_items: obligations, see ``internal.py``.
     """
 
@@ -163,6 +168,7 @@ class Formulas:
         self._says_something = frozenset(self._keywords) | {"$ref", "allOf", "not", "contains"} | self._choosing
         self._contains = "contains" in dialect.keywords
         self._branches = Branches(dialect, targets, self._negation, exclude, self._says_something)
+        self._clauses = Clauses(self._branches, targets, self._says_something)
 
     def of(self, schemas: Iterable[Schema]) -> Formula | None:
         """The formula of a conjunction; None if a member is plainly false."""
@@ -223,11 +229,55 @@ class Formulas:
         found = self._normal.get(formula)
         if found is None:
             out: list[Conjunct] = []
-            self._expand(Conjunct(), list(self.schemas(formula)[::-1]), out)
+            self._expand(list(self.schemas(formula)[::-1]), out)
             found = self._normal[formula] = tuple(out)
         return found
 
-    def _expand(self, conjunct: Conjunct, todo: list[Schema], out: list[Conjunct]) -> None:
+    def _expand(self, schemas: list[Schema], out: list[Conjunct]) -> None:
+        """The conjuncts of a conjunction, choices multiplied out depth first (a stack: there may be thousands)."""
+        stack = [(Conjunct(), schemas)]
+        steps = 0
+        while stack:
+            conjunct, todo = stack.pop()
+            if not self._collect(conjunct, todo):
+                continue
+            steps += 1
+            if len(out) >= MAX_DISJUNCTS or steps > MAX_STEPS:
+                raise LimitExceededError(
+                    "alternatives of one value, multiplied out", limit=str(MAX_DISJUNCTS), given="more"
+                )
+            if not conjunct.choices or _is_given(conjunct):
+                out.append(conjunct)
+                continue
+            clauses = self._open(conjunct)
+            if not clauses:
+                conjunct.choices = ()
+                out.append(conjunct)
+            elif len(clauses[0]) == 1:
+                single = [clause[0].schema for clause in clauses if len(clause) == 1]
+                conjunct.choices = tuple([branch.schema for branch in clause] for clause in clauses[len(single) :])
+                stack.append((conjunct, single[::-1]))
+            else:
+                following: list[tuple[Conjunct, list[Schema]]] = []
+                for schema, left in iterate(clauses[0], clauses[1:]):
+                    copy = conjunct.copy()
+                    copy.choices = tuple(left)
+                    following.append((copy, [schema]))
+                stack += following[::-1]
+
+    def _open(self, conjunct: Conjunct) -> list[Clause]:
+        """What is left of a conjunct's choices, as clauses that multiply, the shortest first."""
+        found = (self._branches.open(conjunct, choice) for choice in conjunct.choices)
+        choices = [branches for branches in found if branches is not None]
+        if len(choices) > 1 and conjunct.types == STRING:
+            formula = self._texts.choices(choices)
+            if formula is not None:
+                conjunct.text_choices += (formula,)
+                return []
+        return self._clauses.reduce(conjunct, choices) if choices else []
+
+    def _collect(self, conjunct: Conjunct, todo: list[Schema]) -> bool:
+        """Add schemas, and what they surely apply, to a conjunct; False if nothing can satisfy it any more."""
         keywords = self._keywords
         overrides = self._dialect.ref_overrides
         while todo:
@@ -235,7 +285,7 @@ class Formulas:
             if schema is True:
                 continue
             if schema is False:
-                return
+                return False
             assert isinstance(schema, dict)
             if id(schema) in conjunct.schemas:
                 continue
@@ -259,28 +309,9 @@ class Formulas:
             if not self._choosing.isdisjoint(schema):
                 conjunct.choices += tuple(self._choices(schema))
             if not conjunct.types:
-                return
+                return False
             todo += later[::-1]
-        if conjunct.values is not None and not any(type_bit(value) & conjunct.types for value in conjunct.values):
-            return
-        if conjunct.choices:
-            found = (self._branches.open(conjunct, choice) for choice in conjunct.choices)
-            choices = sorted((branches for branches in found if branches is not None), key=len)
-            if len(choices) > 1 and conjunct.types == STRING:
-                formula = self._texts.choices(choices)
-                if formula is not None:
-                    conjunct.text_choices += (formula,)
-                    choices = []
-            choice, *rest = choices or [[True]]
-            conjunct.choices = tuple(rest)
-            for branch in choice:
-                self._expand(conjunct.copy(), [branch], out)
-        else:
-            if len(out) >= MAX_DISJUNCTS:
-                raise LimitExceededError(
-                    "alternatives of one value, multiplied out", limit=str(MAX_DISJUNCTS), given="more"
-                )
-            out.append(conjunct)
+        return conjunct.values is None or any(type_bit(value) & conjunct.types for value in conjunct.values)
 
     def _choices(self, schema: dict[Any, Any]) -> list[list[Schema]]:
         """The choices that a schema's keywords leave open."""
@@ -446,6 +477,14 @@ def _prefix_and_rest(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
 
 def _some_item(c: Conjunct, value: Any, _schema: dict[Any, Any]) -> None:
     c.some_items += (value,)
+
+
+def _is_given(c: Conjunct) -> bool:
+    """Are there given values, none of them a string? Each is held against the choices (``productivity.py``) then.
+
+    (Strings may be names, of which automata are made.)
+    """
+    return c.values is not None and not any(isinstance(value, str) for value in c.values)
 
 
 def _smaller(left: int | None, right: int) -> int:

@@ -171,9 +171,9 @@ class Disjoint:
                 return True
             if any(self.exclude(one, two, depth - 1) for one in left for two in right):
                 return True
-            if depth > 1 and len(left) + len(right) > 2 and left and right:
-                if self._are_apart(self._joined(left), self._joined(right), depth - 1):
-                    return True
+            joint = depth > 1 and len(left) + len(right) > 2 and left and right
+            if joint and self._are_apart(self._joined(left), self._joined(right), depth - 1):
+                return True
         return False
 
     def _joined(self, schemas: Sequence[Schema]) -> Outline:

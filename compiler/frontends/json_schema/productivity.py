@@ -33,6 +33,7 @@ from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.literals import is_writable
 from grammar_engine.compiler.frontends.json_schema.objects import Objects
+from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.frontends.json_schema.scalars import (
     number_key,
     number_satisfies,
@@ -147,6 +148,8 @@ class Productivity:
         """Does ``value`` satisfy everything in the conjunct but its list of values?"""
         if not type_bit(value) & conjunct.types or not is_writable(value):
             return False
+        if not all(self._some_holds(choice, value) for choice in conjunct.choices):
+            return False
         if isinstance(value, str):
             return self._lexical.string_satisfies(string_key(conjunct), value)
         if isinstance(value, dict):
@@ -156,6 +159,9 @@ class Productivity:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return number_satisfies(number_key(conjunct), value)
         return True
+
+    def _some_holds(self, choice: list[Schema], value: object) -> bool:
+        return any(self.satisfies(self._formulas.of((branch,)), value) for branch in choice)
 
 
 def _among(value: object, values: list[object]) -> bool:

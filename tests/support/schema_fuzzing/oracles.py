@@ -8,6 +8,8 @@ A verdict is compared with both validators as they come. Only where the three ar
                           in jsonschema-rs the dot stands for line separators
     draft 4 integers      1.0 is no integer in draft 4; here it is one in every draft, as in those that followed
     python unevaluated    jsonschema overlooks what some keywords evaluate; jsonschema-rs does not
+    restricted format     regex and hostname are documented as smaller here; one validator agrees with us
+    contains in 2019-09   does not evaluate items for unevaluatedItems there (§9.3.1.3); both validators have it so
     python fails          jsonschema raises a TypeError for ``items: true`` beside some keywords
     format NAME           a validator deviates from a labelled example; jsonschema does not know the format in this
                           draft, or checks it superficially (an email is any text with an @), and jsonschema-rs does not
@@ -85,6 +87,9 @@ class Oracles:
         self._rust = self._with_rust(schema, {})
         self._repaired: dict[str, tuple[IsValid, IsValid]] = {}
         self._unevaluated = any("unevaluated" in keyword for part in subschemas(schema) for keyword in part)
+        self._restricted = any(part.get("format") in ("regex", "hostname") for part in subschemas(schema))
+        keywords = {keyword for part in subschemas(schema) for keyword in part}
+        self._contains_evaluates = draft.name == "2019-09" and {"contains", "unevaluatedItems"} <= keywords
         self._repairs = list(self._possible_repairs())
 
     def verdicts(self, value: Any) -> tuple[bool | None, bool]:
@@ -100,6 +105,10 @@ class Oracles:
             rust_knows = "draft 4 integers" not in (name, *(self._repairs if name == "all" else ()))
             if python(value) == ours and (not rust_knows or rust(value) == ours):
                 return name if name != "all" else " + ".join(self._repairs)
+        if self._restricted and ours in self.verdicts(value):
+            return "restricted format"
+        if self._contains_evaluates and self.verdicts(value) == (True, True):
+            return "contains in 2019-09"
         if self._unevaluated and self._with("all")[1](value) == ours:
             return "python unevaluated"
         if (has_many_digits(text) or has_many_digits(json.dumps(self._schema))) and self._with("all")[0](
