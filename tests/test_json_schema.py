@@ -161,6 +161,17 @@ def test_declared_order_and_exact_layout() -> None:
     assert anyhow.accepts(json.dumps(swapped).encode())
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"separators": (",", ":")}, {"separators": (" , ", " :")}, {"max_whitespace": 0}, {"max_whitespace": 1}],
+)
+def test_every_layout_binds_to_a_vocabulary(compiler: GrammarCompiler, options: dict[str, Any]) -> None:
+    item, key = options.get("separators", (",", ":"))
+    text = json.dumps({"a": [1, {}], "b": "x y"}, separators=(item, key))
+    assert accepts(compiler, {"required": ["a"]}, text, **options)
+    assert not accepts(compiler, {"required": ["a"]}, text.replace("[1", "[  1"), **options)
+
+
 def test_whitespace_is_bounded_and_inside_only() -> None:
     recognizer = ReferenceRecognizer(json_schema_grammar({"type": "array"}, JsonSchemaOptions(max_whitespace=2)))
     assert recognizer.accepts(b"[ \n]")

@@ -118,5 +118,13 @@ def free_json_prelude(options: JsonSchemaOptions, terminal: Callable[[tuple[obje
         grammar=EagerGrammar(start=len(rules), rules=(*rules, begin), terminals=terminals),
         terminals=len(TERMINAL_KEYS),
         nonterminals=NUM_NONTERMINALS,
-        texts=tuple(texts),
+        texts=tuple(_laid_out(text, options) for text in texts),
     )
+
+
+def _laid_out(text: bytes, options: JsonSchemaOptions) -> bytes:
+    """A text of ``json.dumps`` in the layout asked for."""
+    item, key = options.separators or (", ", ": ")
+    if not options.exact and options.max_whitespace == 0:
+        item, key = ",", ":"
+    return text.replace(b", ", item.encode()).replace(b": ", key.encode())
