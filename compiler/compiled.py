@@ -15,6 +15,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import os
 
     from grammar_engine.compiler.engine import Engine
+    from grammar_engine.compiler.guard import Guard
+    from grammar_engine.compiler.guard_tokens import GuardTokens
     from grammar_engine.compiler.vocabulary import Vocabulary
 
 
@@ -37,12 +40,18 @@ class CompiledGrammar:
     """A grammar bound to a vocabulary. Make matchers of it: ``Matcher(compiled)``."""
 
     def __init__(
-        self, grammar: Grammar, vocabulary: Vocabulary, engine: Engine, stop_ids: npt.NDArray[np.int32]
+        self,
+        grammar: Grammar,
+        vocabulary: Vocabulary,
+        engine: Engine,
+        stop_ids: npt.NDArray[np.int32],
+        guard: Guard | None = None,
     ) -> None:
         self.grammar = grammar
         self.vocabulary = vocabulary
         self.engine = engine
         self.stop_ids = stop_ids
+        self.guard = guard
 
     @property
     def statistics(self) -> dict[str, int]:
@@ -190,7 +199,18 @@ class GrammarCompiler:
         from grammar_engine.compiler.engine import Engine
 
         engine = Engine(grammar, self._context, self.limits)
-        return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids)
+        guard = None
+        if grammar.guarding is not None:
+            from grammar_engine.compiler.guard import Guard
+
+            guard = Guard(grammar.guarding, self._guard_tokens, engine)
+        return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids, guard)
+
+    @cached_property
+    def _guard_tokens(self) -> GuardTokens:
+        from grammar_engine.compiler.guard_tokens import GuardTokens
+
+        return GuardTokens(self.vocabulary.tokens, self._context.trie)
 
 
 def _json_copy(schema: object, what: str = "the schema") -> tuple[str, Any]:

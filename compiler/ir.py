@@ -59,6 +59,23 @@ class Terminal:
     excluded: tuple[bytes, ...] = ()
 
 
+@dataclass(kw_only=True, eq=False)
+class Guarding:
+    """What the texts of a grammar of JSON must satisfy beside its rules; see ``guard.py``. A front end sets a flag when
+    it names the first terminal that needs it, so that grammars without one pay nothing.
+
+    names: a property name may stand that some automaton, not a rule of its own, allows: no object has two of one name.
+    thin: the names of such an automaton may run out, or those behind some beginning. fewest: a lower bound of how many
+    names some of them have.
+    counted: more such properties may have to come, because their number counts or what they hold.
+    """
+
+    names: bool = False
+    thin: bool = False
+    fewest: int = 1 << 60
+    counted: bool = False
+
+
 class Grammar(ABC):
     """A context-free grammar over byte terminals, expanded on demand.
 
@@ -67,6 +84,7 @@ class Grammar(ABC):
     accepts_empty: the empty text is in the language.
     ignored: ids of terminals that may stand anywhere between lexemes, leading and trailing (Lark's %ignore).
     prelude: a smaller grammar whose symbols this one begins with (see ``compiler.prelude``).
+    guarding: what must hold of the texts beside the rules, if anything ever may.
     """
 
     start: int
@@ -74,6 +92,7 @@ class Grammar(ABC):
     accepts_empty: bool = False
     ignored: tuple[int, ...] = ()
     prelude: Prelude | None = None
+    guarding: Guarding | None = None
 
     @abstractmethod
     def productions(self, nonterminal: int) -> Sequence[Production]:

@@ -78,6 +78,7 @@ class ReferenceRecognizer:
     """Decides membership, viability and masks for any ``ir.Grammar`` by the definition.
 
     States are values: ``step`` never changes its argument, so callers may keep, compare and resume them.
+    What a grammar asks of its texts beside its rules (``Grammar.guarding``) is not looked at here.
     """
 
     def __init__(self, grammar: Grammar) -> None:

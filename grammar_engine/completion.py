@@ -162,24 +162,26 @@ class CompletionSearch:
             return self.quick(matcher)
         self._searched.add(matcher.position)
         order = itertools.count()
-        todo: list[tuple[int, int, MatcherLike, bytes]] = [(0, next(order), matcher.fork(), b"")]
-        cheapest: dict[Hashable, int] = {matcher.position: 0}
+        start = matcher.position
+        todo: list[tuple[int, int, MatcherLike, Hashable, bytes]] = [(0, next(order), matcher.fork(), start, b"")]
+        cheapest: dict[Hashable, int] = {start: 0}
         for _ in range(self._max_expansions):
             if not todo:
                 return None
-            cost, _, walker, text = heapq.heappop(todo)
+            cost, _, walker, position, text = heapq.heappop(todo)
             if walker.is_accepting():
                 self._remember_text(matcher, text)
                 return text
-            if cost > cheapest[walker.position]:
+            if cost > cheapest[position]:
                 continue
             for byte, token_id in self._choices(walker):
                 if not walker.accept_token(token_id):
                     continue
                 reached = cost + (_BLANK_COST if byte in _BLANKS else 1)
-                if reached < cheapest.get(walker.position, reached + 1):
-                    cheapest[walker.position] = reached
-                    heapq.heappush(todo, (reached, next(order), walker.fork(), text + bytes([byte])))
+                behind = walker.position
+                if reached < cheapest.get(behind, reached + 1):
+                    cheapest[behind] = reached
+                    heapq.heappush(todo, (reached, next(order), walker.fork(), behind, text + bytes([byte])))
                 walker.rollback(1)
         return None
 

@@ -5,7 +5,7 @@ A position is an integer that never changes its meaning, so history is a list, r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,7 @@ class Matcher:
     Not thread-safe itself (a text has one author); any number of matchers may share a compiled grammar between threads.
     """
 
-    __slots__ = ("_bitmask", "_compiled", "_engine", "_history", "_rows", "_terminated", "_trie", "_words")
+    __slots__ = ("_bitmask", "_compiled", "_engine", "_history", "_rows", "_terminated", "_text", "_trie", "_words")
 
     def __init__(self, compiled: CompiledGrammar) -> None:
         self._compiled = compiled
@@ -34,6 +34,7 @@ class Matcher:
         self._words = compiled.engine.context.words
         self._history = [self._engine.start_position]
         self._terminated = False
+        self._text = None if compiled.guard is None else compiled.guard.start()
         self._bitmask: Bitmask = None  # the one that was filled last, and its checked view
         self._rows: npt.NDArray[np.uint32] = np.zeros((0, self._words), np.uint32)
 
@@ -43,9 +44,10 @@ class Matcher:
         return self._compiled
 
     @property
-    def position(self) -> int:
+    def position(self) -> Hashable:
         """The current position; equal positions of one grammar have equal futures."""
-        return self._history[-1]
+        beside = None if self._text is None else self._text.key()
+        return self._history[-1] if beside is None else (self._history[-1], beside)
 
     @property
     def num_tokens(self) -> int:
@@ -70,6 +72,8 @@ class Matcher:
                 rows[index, token >> 5] |= np.uint32(1 << (token & 31))
             return
         self._engine.fill(self._history[-1], rows, index, self._compiled.stop_ids)
+        if self._text is not None:
+            self._text.filter(rows, index, self._history[-1])
 
     def accept_token(self, token_id: int) -> bool:
         """Append a token. False, and nothing changes, if it is not allowed here.
@@ -82,6 +86,10 @@ class Matcher:
         if position < 0:
             self._terminated = True
             position = self._history[-1]
+            if self._text is not None:
+                self._text.end()
+        elif self._text is not None and not self._text.take(token_id, self._history[-1], position):
+            return False
         self._history.append(position)
         return True
 
@@ -90,13 +98,15 @@ class Matcher:
         if self._terminated:
             return not data
         position = self._advance(self._history[-1], data)
-        if position == 0:
+        if position == 0 or (self._text is not None and not self._text.take(data, self._history[-1], position)):
             return False
         self._history.append(position)
         return True
 
     def validate_tokens(self, token_ids: Sequence[int]) -> int:
         """How many of the tokens, from the first on, could be accepted one after the other; nothing changes."""
+        if self._text is not None:
+            return self._validate_guarded(token_ids)
         position, terminated = self._history[-1], self._terminated
         for count, token_id in enumerate(token_ids):
             after = self._after(position, token_id, terminated=terminated)
@@ -108,6 +118,17 @@ class Matcher:
                 position = after
         return len(token_ids)
 
+    def _validate_guarded(self, token_ids: Sequence[int]) -> int:
+        count = 0
+        try:
+            for token_id in token_ids:
+                if not self.accept_token(token_id):
+                    break
+                count += 1
+        finally:
+            self.rollback(count)
+        return count
+
     def rollback(self, num_tokens: int) -> None:
         """Take back the last ``num_tokens`` steps. ValueError if there are not so many."""
         if not 0 <= num_tokens < len(self._history):
@@ -115,18 +136,24 @@ class Matcher:
         if num_tokens:
             del self._history[-num_tokens:]
             self._terminated = False
+            if self._text is not None:
+                self._text.cut(len(self._history) - 1)
 
     def fork(self) -> Matcher:
         """An independent matcher at the same place, with the same history."""
         other = Matcher(self._compiled)
         other._history = self._history.copy()
         other._terminated = self._terminated
+        if self._text is not None:
+            other._text = self._text.copy()
         return other
 
     def reset(self) -> None:
         """Back to the empty text."""
         del self._history[1:]
         self._terminated = False
+        if self._text is not None:
+            self._text.cut(0)
 
     def is_accepting(self) -> bool:
         """Whether the text so far is in the language."""
@@ -142,19 +169,22 @@ class Matcher:
             return b""
         engine = self._engine
         position = self._history[-1]
+        text = None if self._text is None else self._text.copy()
         forced = bytearray()
         while len(forced) < MAX_JUMP_BYTES and not engine.is_accepting(position):
             only = 0
             following = 0
             for byte in engine.candidate_bytes(position):
                 after = engine.step_byte(position, byte)
-                if after:
+                if after and (text is None or text.admits(byte, position, after)):
                     if following:
                         return bytes(forced)
                     only, following = byte, after
             if not following:
                 break
             forced.append(only)
+            if text is not None:
+                text.take(bytes((only,)), position, following)
             position = following
         return bytes(forced)
 

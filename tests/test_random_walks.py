@@ -104,7 +104,13 @@ def _year_0000_as_2000(check: Any) -> Any:
 
 def problems(schema: Any, text: str) -> list[str]:
     """What jsonschema says against a text."""
-    return [error.message for error in oracle(schema).iter_errors(json.loads(text))]
+    value = json.loads(text, object_pairs_hook=_distinct)
+    return [error.message for error in oracle(schema).iter_errors(value)]
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    assert len({name for name, _ in pairs}) == len(pairs), f"a name is repeated: {pairs}"
+    return dict(pairs)
 
 
 SCHEMAS: dict[str, Any] = {

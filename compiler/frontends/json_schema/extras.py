@@ -2,8 +2,8 @@
 
 ``patternProperties``, ``propertyNames`` and their negations split the undeclared names into classes; names of one class
 share the formula of their values. A class is an automaton; an empty class is dropped, and one with only a few names is
-turned into declared names, because those are never written twice. Without patterns there is one class, whose automaton
-``names.py`` builds much faster.
+turned into declared names, which rules of their own keep from being written twice; the other names are guarded
+(``compiler/guard.py``). Without patterns there is one class, whose automaton ``names.py`` builds much faster.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-from grammar_engine.compiler.automaton import MATCH
+from grammar_engine.compiler.automaton import AGAIN, MATCH
 from grammar_engine.compiler.char_automaton import CharAutomaton
+from grammar_engine.compiler.char_states import States
 from grammar_engine.compiler.frontends.json_schema.conjunction import ANYTHING, STRING, Formula, Formulas
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.plans import ObjectPlan
@@ -23,11 +24,16 @@ FEW = 64
 
 
 class NameClass(NamedTuple):
-    """Names, as the key of a terminal, the formula of their values, and which obligations they are selected by."""
+    """Names, as the key of a terminal, the formula of their values, and which obligations they are selected by.
+
+    thin: the names behind some beginning may run out. size: how many there are; None: infinitely many.
+    """
 
     terminal: tuple[object, ...]
     formula: Formula
     selected: int
+    thin: bool = False
+    size: int | None = None
 
 
 class Splitter(NamedTuple):
@@ -47,6 +53,7 @@ class NameClasses:
         self._formulas = formulas
         self._lexical = lexical
         self._automata: dict[Hashable, CharAutomaton] = {}
+        self._sizes: dict[Hashable, tuple[bool, int | None]] = {}
         self._divided: dict[Hashable, list[_Class]] = {}
 
     def automaton(self, key: Hashable) -> CharAutomaton:
@@ -89,7 +96,8 @@ class NameClasses:
             if key not in self._automata:
                 others = names.difference(CharAutomaton.from_strings(inside_names)) if inside_names else names
                 self._automata[key] = others
-            out.append(NameClass(("names", key), formula, self._selected(plan, held)))
+                self._sizes[key] = (is_thin(others), size_of(others))
+            out.append(NameClass(("names", key), formula, self._selected(plan, held), *self._sizes[key]))
         return out
 
     def _classes(self, plan: ObjectPlan, name_formula: Formula, splitters: list[Splitter]) -> list[_Class]:
@@ -167,6 +175,60 @@ def _splitters(plan: ObjectPlan) -> list[Splitter]:
         elif detail is not None:
             out[Splitter("formula", detail)] = None
     return sorted(out, key=repr)  # in an order of their own, so that plans with the same ones share the classes
+
+
+def is_thin(automaton: CharAutomaton) -> bool:
+    """May the texts behind some beginning be finitely many? "Yes" is said too often where states overlap."""
+    return len(_endless(automaton)) < automaton.num_states
+
+
+def size_of(automaton: CharAutomaton) -> int | None:
+    """How many texts the language has; None: infinitely many."""
+    if 0 in _endless(automaton):
+        return None
+    states = automaton.minimize().states
+    counts: dict[int, int] = {MATCH: 1}
+    for state in _bottom_up(states):
+        counts[state] = sum(
+            counts[edge.target] * (1 if edge.target == MATCH else len(edge.label)) for edge in states[state]
+        )
+    return counts[0]
+
+
+def _endless(automaton: CharAutomaton) -> set[int]:
+    """The states behind which there is a loop without a greatest number of rounds."""
+    before: dict[int, set[int]] = {}
+    left: dict[int, int] = {}
+    for state, edges in enumerate(automaton.states):
+        targets = {edge.target for edge in edges if edge.target != MATCH and not (edge.op == AGAIN and edge.bound > 0)}
+        left[state] = len(targets)
+        for target in targets:
+            before.setdefault(target, set()).add(state)
+    ended = [state for state, count in left.items() if not count]
+    endless = set(left) - set(ended)
+    while ended:
+        for state in before.get(ended.pop(), ()):
+            left[state] -= 1
+            if not left[state]:
+                endless.discard(state)
+                ended.append(state)
+    return endless
+
+
+def _bottom_up(states: States) -> list[int]:
+    """States of an automaton without loops, each behind those that it leads to."""
+    order: list[int] = []
+    entered: set[int] = set()
+    todo = [(0, False)]
+    while todo:
+        state, done = todo.pop()
+        if done:
+            order.append(state)
+        elif state not in entered:
+            entered.add(state)
+            todo.append((state, True))
+            todo += [(edge.target, False) for edge in states[state] if edge.target != MATCH]
+    return order
 
 
 def finite_texts(automaton: CharAutomaton, limit: int) -> list[str] | None:

@@ -9,7 +9,8 @@ Nonterminals and terminals are interned under what they mean, so equal subschema
 each at a depth, which is 0 everywhere unless ``indent`` makes the layout depend on it.
 
 Known limits of the texts offered (docs/json_schema.md lists all): names have their plain spelling; integers are written
-without fraction and exponent; two additional properties may have the same name, of which readers keep the last.
+without fraction and exponent. That no two properties of an object have the same name is not in the rules where a name
+is any of many: that is guarded (``ir.Guarding``).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from grammar_engine.compiler.frontends.json_schema.scalars import number_key, st
 from grammar_engine.compiler.frontends.json_schema.scan import Scan
 from grammar_engine.compiler.frontends.json_schema.specialize import specialize
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
-from grammar_engine.compiler.ir import Grammar, Production, Symbol, Terminal
+from grammar_engine.compiler.ir import Grammar, Guarding, Production, Symbol, Terminal
 from grammar_engine.compiler.prelude import Prelude
 from grammar_engine.compiler.spelling import to_json_string
 
@@ -82,6 +83,7 @@ class JsonSchemaGrammar(Grammar):
         else:
             self._symbols = Symbols(0, terminals=free_json.TERMINAL_KEYS, rules=free_json.RULES)
             self.prelude = _prelude(options)
+        self.guarding: Guarding = self._symbols.guarding
         self._objects: dict[ObjectPlan, ObjectWriter] = {}
         self._arrays: dict[ArrayPlan, ArrayWriter] = {}
         root = self._formulas.of((schema,))  # type: ignore[arg-type]
@@ -106,6 +108,7 @@ class JsonSchemaGrammar(Grammar):
 
     def _value(self, formula: Formula, depth: int) -> Symbol:
         if formula == ANYTHING and self.prelude is not None:
+            self.guarding.names = True
             return ~free_json.VALUE
         return self._symbols.nonterminal(self._value_rule, formula, depth)
 

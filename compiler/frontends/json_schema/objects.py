@@ -102,15 +102,7 @@ class Objects:
         found = self._extras.get(plan)
         if found is None:
             found = self._extras[plan] = self.classes.divide(plan)
-        possible = [names for names in found if self.possible(names.formula)]
-        if possible and plan.minimum > max(1, sum(plan.required)):
-            raise UnsupportedSchemaError(
-                f"minProperties {plan.minimum}",
-                pointer="",
-                advice="An open object may repeat a name, which counts once: close it with additionalProperties false, "
-                "or require as many names.",
-            )
-        return possible
+        return [names for names in found if self.possible(names.formula)]
 
     def following(self, plan: ObjectPlan, seen: int) -> Iterator[int]:
         """Indices of declared names that have not stood and may come next."""
@@ -148,17 +140,14 @@ class Objects:
         return out
 
     def extra_options(self, plan: ObjectPlan, names: NameClass, met: int) -> list[tuple[int, Formula]]:
-        """As ``options``, for an undeclared property.
-
-        Its name may come again, and a reader keeps the last value: what was met could be undone, unless every value
-        that may stand there meets it.
-        """
+        """As ``options``, for an undeclared property."""
         out = self.options(plan, names.formula, names.selected, met)
-        if any(meets and stronger != names.formula for meets, stronger in out):
+        if names.size is not None and any(meets for meets, _ in out):
             raise UnsupportedSchemaError(
                 "negated additionalProperties or patternProperties",
                 pointer="",
-                advice="An undeclared property would have to satisfy it, and its name may be repeated: declare it.",
+                advice="A property of finitely many names would have to satisfy it, and those may be used up: declare "
+                "the names.",
             )
         return out
 
@@ -201,10 +190,25 @@ class Objects:
             ]
         most = count if least[met] < _NEVER else -1
         if extras and most >= 0:
-            most = _NEVER
+            most = min(_NEVER, most + self._size(plan, extras))
         if not self._deciding():
             self._ranges[plan, seen, met] = least[met], most
         return least[met], most
+
+    def _size(self, plan: ObjectPlan, extras: Sequence[NameClass]) -> int:
+        """How many undeclared properties there may be."""
+        size = 0
+        for names in extras:
+            if names.size is None:
+                return _NEVER
+            size += names.size
+        if size < plan.minimum <= size + len(plan.names):
+            raise UnsupportedSchemaError(
+                f"minProperties {plan.minimum}",
+                pointer="",
+                advice="Hardly more names match patternProperties or propertyNames: require some names.",
+            )
+        return size
 
     def _least_extras(self, plan: ObjectPlan, extras: Sequence[NameClass], everything: int) -> list[int]:
         """Per set of met obligations: how many undeclared properties meet the others."""
@@ -358,7 +362,8 @@ class ObjectWriter:
         out: list[Production] = []
         more = self._counted(count)
         for names in classes:
-            key = symbols.terminal(*names.terminal)
+            key = self._class_name(names)
+            symbols.guarding.counted |= not settled
             for meets, formula in objects.extra_options(plan, names, met):
                 following = (last, more, met | meets)
                 if objects.can_finish(plan, following):
@@ -368,11 +373,20 @@ class ObjectWriter:
 
     def _list(self, depth: int) -> list[Production]:
         members = [
-            (self._symbols.terminal(*names.terminal), self._colon, self._value(names.formula, depth))
+            (self._class_name(names), self._colon, self._value(names.formula, depth))
             for names in self._objects.extras(self._plan)
         ]
         before = (self._symbols.nonterminal(self._list, depth), self._symbols.mark(",", depth))
         return list(chain(members, (before + member for member in members)))
+
+    def _class_name(self, names: NameClass) -> Symbol:
+        """Any name of a class; that it has not stood is guarded."""
+        guarding = self._symbols.guarding
+        guarding.names = True
+        guarding.thin |= names.thin
+        if names.size is not None:
+            guarding.fewest = min(guarding.fewest, names.size)
+        return self._symbols.terminal(*names.terminal)
 
     def _counted(self, count: int) -> int:
         """The count after one more property; it stops where it no longer matters."""

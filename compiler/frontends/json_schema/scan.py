@@ -219,9 +219,7 @@ class Scan:
                 if keyword not in self._checks:
                     continue
                 here: Path = (path, keyword)
-                # (Not maxProperties n is minProperties n + 1; additional names may repeat and are not counted.)
-                counts_names = keyword == "maxProperties" and value >= 1
-                if counts_names or (keyword in _NO_NEGATION and value is not False):
+                if keyword in _NO_NEGATION and value is not False:
                     raise UnsupportedSchemaError(
                         f"negated {keyword}",
                         pointer=pointer_of(here),
@@ -412,19 +410,6 @@ def _unique_items(scan: Scan, schema: dict[str, object], path: Path) -> None:
         scan.unique(schema, path)
 
 
-def _counted_names(_scan: Scan, schema: dict[str, object], path: Path) -> None:
-    """Two additional properties may come out with the same name, so they cannot be counted."""
-    needed = schema["minProperties"]
-    required = schema.get("required", ())
-    closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
-    if needed > max(1, len(set(required))) and not closed:  # type: ignore[operator, call-overload]
-        raise UnsupportedSchemaError(
-            f"minProperties {needed}",
-            pointer=pointer_of(path),
-            advice="Declare the properties and set additionalProperties to false, or name the required ones.",
-        )
-
-
 def _dynamic_reference(scan: Scan, value: object, path: Path) -> None:
     _text(scan, value, path)
     scan.needs_rewriting = True
@@ -459,7 +444,6 @@ _WITH_SIBLINGS: dict[str, Callable[[Scan, dict[str, object], Path], None]] = {
     "oneOf": _one_of,
     "if": _conditional,
     "contains": _counted_contains,
-    "minProperties": _counted_names,
     "uniqueItems": _unique_items,
     "unevaluatedProperties": _unevaluated,
     "unevaluatedItems": _unevaluated,

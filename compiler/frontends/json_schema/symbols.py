@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from grammar_engine.compiler.ir import Production, Symbol
+from grammar_engine.compiler.ir import Guarding, Production, Symbol
 
 Rule = Callable[..., list[Production]]
 
@@ -20,6 +20,7 @@ class Symbols:
         terminals, rules: keys of the first terminals, and the productions of the first nonterminals, by number.
         """
         self._step = step
+        self.guarding = Guarding()
         self._nonterminals: dict[tuple[object, ...], int] = {}
         self._rules: list[tuple[Rule, tuple[object, ...]]] = [(list, (productions,)) for productions in rules]
         self._terminals = {key: number for number, key in enumerate(terminals)}

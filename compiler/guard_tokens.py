@@ -1,0 +1,236 @@
+"""What the guard of a grammar (``guard.py``) must know of a vocabulary: which tokens end a given string.
+
+Answers are looked up in the sorted tokens, never by a scan: the tokens that begin with a given text are neighbours.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from grammar_engine.compiler.token_trie import TokenTrie
+
+MAX_KNOWN = 8192
+"""Answers kept per vocabulary; then all are forgotten."""
+
+Bits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint32]]
+Clearing = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]
+"""Words of a mask, and what to leave of each."""
+
+_QUOTE = 0x22
+_HEAD = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
+_SHORT = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
+
+
+class GuardTokens:
+    """The tokens of one vocabulary by the quotes in them."""
+
+    def __init__(self, tokens: Sequence[bytes | None], trie: TokenTrie) -> None:
+        self.tokens = tokens
+        self._trie = trie
+        self._known: dict[tuple[bytes, bytes], Clearing | None] = {}
+        self._beginnings: dict[tuple[bytes, bytes], tuple[int, ...]] = {}
+        self.has_quote = bytearray(len(tokens))
+        self.with_quote = self._holding(_QUOTE)
+        """Ids of tokens with a quote, ascending. ``has_quote``: per id, 0, 1 or 2 for two and more."""
+        for token in self.with_quote:
+            self.has_quote[token] = 1
+        whole: dict[bytes, dict[int, None]] = {}
+        ending: dict[bytes, dict[int, None]] = {}
+        heads: dict[int, dict[bytes, None]] = {}
+        twice: list[int] = []
+        for token in self.with_quote:
+            text = tokens[token] or b""
+            head = _head(text)
+            if head is not None:
+                heads.setdefault(head[0] if head else _QUOTE, {})[head] = None
+            pieces = text.split(b'"')
+            if len(pieces) < 3:
+                continue
+            self.has_quote[token] = 2
+            found = [
+                (first, last, b'"'.join(pieces[first:last]))
+                for first, last in itertools.combinations(range(1, len(pieces)), 2)
+            ]
+            values = [(first, last, value) for first, last, raw in found if (value := _value(raw)) is not None]
+            for first, _, value in values:
+                whole.setdefault(value, {})[token] = None
+                if first > 1:
+                    ending.setdefault(value, {})[token] = None
+            if any(a[1] < b[0] and a[2] == b[2] for a in values for b in values):
+                twice.append(token)
+        self.whole = {value: tuple(ids) for value, ids in whole.items()}
+        """Ids of tokens that hold a string between quotes, by its value."""
+        self.ending = [(value, tuple(ids)) for value, ids in ending.items()]
+        """Values and ids of tokens that may end a string and hold the value as another one."""
+        self.twice = tuple(twice)
+        """Ids of tokens that hold a string twice."""
+        self.several = tuple(token for token in self.with_quote if self.has_quote[token] > 1)
+        """Ids of tokens with several quotes."""
+        self._heads = {first: list(values) for first, values in heads.items()}
+        self.quoting = bits_of(self.with_quote)
+        self.opening = bits_of([token for token in self.with_quote if not (tokens[token] or b"").endswith(b'"')])
+        """Tokens with a quote that is not the last byte, for ``set_of``."""
+
+    def _holding(self, byte: int) -> list[int]:
+        at = np.flatnonzero(self._trie.data == byte)
+        owners = np.searchsorted(self._trie.starts, at, side="right") - 1
+        ids: list[int] = np.unique(owners).tolist()
+        return ids
+
+    @cached_property
+    def dividing(self) -> Bits:
+        """Tokens with a comma, for ``set_of``."""
+        return bits_of(self._holding(0x2C))
+
+    @cached_property
+    def _sorted(self) -> list[bytes]:
+        return [self.tokens[token] or b"" for token in self._trie.token_ids.tolist()]
+
+    def heads(self, names: Sequence[bytes], value: bytes) -> list[bytes]:
+        """Those of the sorted names, all of which begin with ``value``, that some token may end behind ``value``.
+
+        For many names: looks for what tokens hold before a quote among the names, and not the other way round.
+        """
+        found: list[bytes] = []
+        for first, heads in self._heads.items():
+            if first == _QUOTE:
+                found += (name for name in names[:1] if name == value)
+                continue
+            begin = value + bytes((first,))
+            at = bisect_left(names, begin)
+            if at < len(names) and names[at].startswith(begin):
+                for head in heads:
+                    name = value + head
+                    at = bisect_left(names, name)
+                    if at < len(names) and names[at] == name:
+                        found.append(name)
+        return found
+
+    def beginnings(self, rest: bytes, tail: bytes) -> tuple[int, ...]:
+        """The tokens with which some spelling of ``rest`` begins; arguments as of ``closing``."""
+        key = (rest, tail)
+        known = self._beginnings.get(key)
+        if known is None:
+            if len(self._beginnings) >= MAX_KNOWN:
+                self._beginnings.clear()
+            found: dict[int, None] = {}
+            self._spelled(rest, tail, found)
+            known = self._beginnings[key] = tuple(found)
+        return known
+
+    def closing(self, rest: bytes, tail: bytes) -> Clearing | None:
+        """The tokens that begin with a spelling of ``rest`` and a quote, as what to clear; None if there are none.
+
+        rest: UTF-8, from within a character perhaps. tail: the first bytes of an escape that have been read already.
+        """
+        key = (rest, tail)
+        try:
+            return self._known[key]
+        except KeyError:
+            pass
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        bits = np.zeros((len(self.tokens) + 31) // 32, np.uint32)
+        for text in self._spelled(rest, tail):
+            begin = text + b'"'
+            first = bisect_left(self._sorted, begin)
+            last = bisect_left(self._sorted, begin[:-1] + b"#", first)
+            ids = self._trie.token_ids[first:last]
+            np.bitwise_or.at(bits, ids >> 5, np.uint32(1) << (ids & 31).astype(np.uint32))
+        words = np.flatnonzero(bits)
+        found = (words, ~bits[words]) if len(words) else None
+        self._known[key] = found
+        return found
+
+    def _spelled(self, rest: bytes, tail: bytes, passed: dict[int, None] | None = None) -> list[bytes]:
+        """The spellings of ``rest`` that some token begins with; ``passed`` collects the tokens met on the way."""
+        at = 0
+        while at < len(rest) and 0x80 <= rest[at] < 0xC0:
+            at += 1
+        found = [rest[:at]]
+        if passed is not None:
+            for end in range(1, at + 1):
+                self._pass(rest[:end], passed)
+        for char in rest[at:].decode():
+            ways = spellings(char)
+            if tail:
+                ways = tuple(way[len(tail) :] for way in ways if way.startswith(tail))
+                tail = b""
+            if passed is not None:
+                for text in found:
+                    for beginning in {way[:end] for way in ways for end in range(1, len(way) + 1)}:
+                        self._pass(text + beginning, passed)
+            found = [text + way for text in found for way in ways if self._begins(text + way)]
+            if not found:
+                break
+        return found
+
+    def _pass(self, text: bytes, passed: dict[int, None]) -> None:
+        """Add the tokens that are exactly this text."""
+        at = bisect_left(self._sorted, text)
+        while at < len(self._sorted) and self._sorted[at] == text:
+            passed[int(self._trie.token_ids[at])] = None
+            at += 1
+
+    def _begins(self, text: bytes) -> bool:
+        at = bisect_left(self._sorted, text)
+        return at < len(self._sorted) and self._sorted[at].startswith(text)
+
+
+def bits_of(ids: Sequence[int]) -> Bits:
+    """Token ids, the words of a mask that hold their bits, and the bits."""
+    array = np.array(ids, np.int64)
+    return array, array >> 5, np.uint32(1) << (array & 31).astype(np.uint32)
+
+
+def set_of(row: npt.NDArray[np.uint32], bits: Bits) -> list[int]:
+    """Those of the tokens that a mask allows."""
+    ids, words, masks = bits
+    found: list[int] = ids[row[words] & masks != 0].tolist()
+    return found
+
+
+def _head(token: bytes) -> bytes | None:
+    """The value of what a token holds before the quote that ends a string, as UTF-8; None if it is none."""
+    end = _HEAD.match(token)
+    if end is None:
+        return None
+    raw = end[1]
+    if b"\\" not in raw:
+        return raw
+    at = 0
+    while 0x80 <= raw[at] < 0xC0:
+        at += 1
+    value = _value(raw[at:])
+    return None if value is None else raw[:at] + value
+
+
+def _value(raw: bytes) -> bytes | None:
+    """The value of a string's spelling as UTF-8; None if it is none."""
+    try:
+        value = json.loads(b'"' + raw + b'"')
+        return value.encode() if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def spellings(char: str) -> tuple[bytes, ...]:
+    """The ways in which a character may stand in a JSON string (RFC 8259, section 7)."""
+    found: list[bytes] = []
+    if char >= " " and char not in '"\\':
+        found.append(char.encode())
+    if char in _SHORT:
+        found.append(b"\\" + _SHORT[char].encode())
+    units = char.encode("utf-16-be").hex()
+    escape = "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+    digits = ((c,) if c in "u\\" or not c.isalpha() else (c, c.upper()) for c in escape)
+    found += ("".join(chosen).encode() for chosen in itertools.product(*digits))
+    return tuple(found)
