@@ -7,7 +7,6 @@ whether the text may end in it; states are any hashable values.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -39,10 +38,10 @@ def minimal_table(start: S, moves: Callable[[S], Moves[S]], accepts: Callable[[S
     """The minimal automaton of a machine, or None if it accepts no text. ``what`` names it in LimitExceededError."""
     numbers: dict[S, int] = {start: 0}
     order: list[S] = [start]
-    table: list[dict[str, int]] = []
+    table: list[list[tuple[str, int]]] = []
     accepting: list[bool] = []
     for state in order:  # grows while we walk it
-        row: dict[str, int] = {}
+        row: list[tuple[str, int]] = []
         for characters, target in moves(state):
             number = numbers.setdefault(target, len(order))
             if number == len(order):
@@ -51,71 +50,86 @@ def minimal_table(start: S, moves: Callable[[S], Moves[S]], accepts: Callable[[S
                         f"{what} needs too many automaton states", limit=f"{MAX_STATES} states", given=what
                     )
                 order.append(target)
-            row.update(dict.fromkeys(characters, number))
+            row.append((characters, number))
         table.append(row)
         accepting.append(accepts(state))
     live = _live(table, accepting)
-    if 0 not in live:
+    if not live[0]:
         return None
-    table = [{c: target for c, target in row.items() if target in live} for row in table]
-    return _quotient(table, accepting, _minimal_blocks(table, accepting, live))
+    rows = [
+        {character: target for characters, target in row if live[target] for character in characters} for row in table
+    ]
+    return _quotient(rows, accepting, _minimal_blocks(rows, accepting, live))
 
 
-def _live(table: Sequence[dict[str, int]], accepting: Sequence[bool]) -> set[int]:
+def _live(table: Sequence[Sequence[tuple[str, int]]], accepting: Sequence[bool]) -> list[bool]:
     """The states from which the text can be completed."""
-    sources: dict[int, set[int]] = defaultdict(set)
+    sources: list[list[int]] = [[] for _ in table]
     for state, row in enumerate(table):
-        for target in row.values():
-            sources[target].add(state)
-    live = {state for state, flag in enumerate(accepting) if flag}
-    todo = list(live)
+        for _, target in row:
+            sources[target].append(state)
+    live = list(accepting)
+    todo = [state for state, flag in enumerate(accepting) if flag]
     while todo:
-        fresh = sources[todo.pop()] - live
-        live |= fresh
-        todo.extend(fresh)
+        for source in sources[todo.pop()]:
+            if not live[source]:
+                live[source] = True
+                todo.append(source)
     return live
 
 
-def _minimal_blocks(table: Sequence[dict[str, int]], accepting: Sequence[bool], live: set[int]) -> dict[int, int]:
+def _minimal_blocks(rows: Sequence[dict[str, int]], accepting: Sequence[bool], live: Sequence[bool]) -> list[int]:
     """State → block of equivalent states, by Hopcroft's partition refinement (1971).
 
     The missing transitions of the partial table are no obstacle: every state is live, so a missing transition
     differs from any present one, and the initial partition separates states by the characters that they can read.
     """
-    shapes: dict[tuple[bool, frozenset[str]], set[int]] = defaultdict(set)
-    sources: dict[int, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-    for state in live:
-        shapes[accepting[state], frozenset(table[state])].add(state)
-        for character, target in table[state].items():
-            sources[target][character].add(state)
-    blocks = list(shapes.values())
-    block_of = {state: number for number, members in enumerate(blocks) for state in members}
+    shapes: dict[tuple[bool, str], int] = {}
+    blocks: list[set[int]] = []
+    block_of = [-1] * len(rows)
+    sources: list[dict[str, list[int]]] = [{} for _ in rows]
+    for state, row in enumerate(rows):
+        if not live[state]:
+            continue
+        number = shapes.setdefault((accepting[state], "".join(sorted(row))), len(blocks))
+        if number == len(blocks):
+            blocks.append(set())
+        blocks[number].add(state)
+        block_of[state] = number
+        for character, target in row.items():
+            sources[target].setdefault(character, []).append(state)
     waiting = set(range(len(blocks)))
     while waiting:
         splitter = tuple(blocks[waiting.pop()])
-        into: dict[str, set[int]] = defaultdict(set)
+        into: dict[str, list[int]] = {}
         for target in splitter:
             for character, states in sources[target].items():
-                into[character] |= states
+                into.setdefault(character, []).extend(states)
+        done: set[tuple[int, ...]] = set()
         for states in into.values():
-            touched: dict[int, set[int]] = defaultdict(set)
+            key = tuple(states)
+            if key in done:  # the same states read another character to the same place
+                continue
+            done.add(key)
+            touched: dict[int, list[int]] = {}
             for state in states:
-                touched[block_of[state]].add(state)
+                touched.setdefault(block_of[state], []).append(state)
             for number, part in touched.items():
-                rest = len(blocks[number]) - len(part)
-                if not rest:
+                members = blocks[number]
+                if len(part) == len(members):
                     continue
-                blocks[number] -= part
-                smaller, other = (part, blocks[number]) if len(part) <= rest else (blocks[number], part)
+                members.difference_update(part)
+                smaller, other = (set(part), members) if len(part) <= len(members) else (members, set(part))
                 blocks[number] = other
                 fresh = len(blocks)
                 blocks.append(smaller)
-                block_of.update(dict.fromkeys(smaller, fresh))
+                for state in smaller:
+                    block_of[state] = fresh
                 waiting.add(fresh)  # and if ``number`` is waiting, both parts now are
     return block_of
 
 
-def _quotient(table: Sequence[dict[str, int]], accepting: Sequence[bool], block_of: dict[int, int]) -> Table:
+def _quotient(table: Sequence[dict[str, int]], accepting: Sequence[bool], block_of: Sequence[int]) -> Table:
     numbers = {block_of[0]: 0}
     representatives = [0]
     rows: list[dict[str, int]] = []
