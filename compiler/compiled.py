@@ -101,13 +101,15 @@ class GrammarCompiler:
         property_order: str = "declared",
         max_whitespace: int | None = None,
         documents: Mapping[str, object] | None = None,
+        plain_integers: bool = False,
     ) -> CompiledGrammar:
         """A JSON Schema (dict, bool or JSON text); texts are JSON values that validate against it.
 
         any_whitespace: JSON whitespace is allowed between tokens, at most ``max_whitespace`` characters per gap; else
         the text is laid out exactly as ``json.dumps`` would with ``indent`` and ``separators`` (giving either turns
         any_whitespace off). property_order: "declared" (additional properties last) or "any". documents: URI → document
-        (JSON data) that a ``$ref`` or ``$schema`` may name; nothing is ever fetched. See docs/json_schema.md.
+        (JSON data) that a ``$ref`` or ``$schema`` may name; nothing is ever fetched. plain_integers: integers have
+        digits only, no ``1.0`` or ``1e2``. See docs/json_schema.md.
 
         Raises InvalidSchemaError, UnsupportedSchemaError, UnsatisfiableGrammarError or LimitExceededError; ValueError
         for options that make no sense.
@@ -117,6 +119,7 @@ class GrammarCompiler:
 
         chosen: dict[str, Any] = {"any_whitespace": any_whitespace and indent is None and separators is None}
         chosen.update(indent=indent, separators=separators, property_order=property_order)
+        chosen["plain_integers"] = plain_integers
         if max_whitespace is not None:
             chosen["max_whitespace"] = max_whitespace
         options = JsonSchemaOptions(**chosen)

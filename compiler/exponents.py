@@ -29,6 +29,7 @@ LARGEST = 308
 """10^308 is the largest power of ten in binary64."""
 _BESIDE_FRACTION = LARGEST - 1  # 9.99e307 is still below the largest number, 1.8e308 is not
 _BESIDE_SEVERAL = 99
+_BESIDE_MULTIPLE = 14  # so far binary64 holds all integers: readers that compute in it find the multiple to be one
 _TRAILING_ZEROS = 3  # of whole mantissas, that a negative exponent may take away
 MOST_PLACES = 16
 """Digits of a fraction before an integer's exponent: binary64 has 17 significant ones."""
@@ -333,4 +334,6 @@ class Scientific:
             if state.need is None:
                 return None
             least = max(least, state.need)
+            if self._step > 1 or self._scale < 0:
+                most = min(most, _BESIDE_MULTIPLE)
         return _tail(least, most)

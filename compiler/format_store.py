@@ -1,9 +1,9 @@
-"""The automata of formats as a data file: read in a fraction of a millisecond, where building one takes up to many.
+"""Automata of formats and of common numbers as a data file: read in a fraction of what it takes to build them.
 
 The file holds what ``format_builders.py`` builds, each format twice: over characters, for products with patterns and
-lengths, and spelled as JSON strings over bytes, which is what most schemas need. ``.ci/write_format_automata.py``
-writes it, and a test compares it with the construction. The formats with tables of Unicode are those of the version
-named in the file, whatever Python reads it.
+lengths, and spelled as JSON strings over bytes, which is what most schemas need; and the numbers of ``numbers.py``
+that many schemas ask for. ``.ci/write_format_automata.py`` writes it, and a test compares it with the construction.
+The formats with tables of Unicode are those of the version named in the file, whatever Python reads it.
 
 Layout: the length of a JSON index in 4 bytes, the index, then one zlib stream for each part. A part is some arrays of
 int32, one after the other; of all its numbers the lowest bytes come first, then the second ones, and so on. Where
@@ -31,11 +31,13 @@ PATH = Path(__file__).with_name("format_automata.bin")
 class Archive(NamedTuple):
     """The file's index and the bytes behind it.
 
-    ``formats``: for each name the places of its two parts, (start, end, sizes of the arrays).
+    ``formats``: for each name the places of its two parts, (start, end, sizes of the arrays). ``numbers``: the place of
+    each automaton, by its key.
     """
 
     unicode_version: str
     formats: dict[str, dict[str, Any]]
+    numbers: dict[str, Any]
     body: bytes
 
 
@@ -45,7 +47,7 @@ def archive(path: Path = PATH) -> Archive:
     content = path.read_bytes()
     size = int.from_bytes(content[:4], "little")
     index = json.loads(content[4 : 4 + size])
-    return Archive(index["unicode_version"], index["formats"], content[4 + size :])
+    return Archive(index["unicode_version"], index["formats"], index["numbers"], content[4 + size :])
 
 
 def stored_texts(name: str) -> CharAutomaton:
@@ -58,21 +60,14 @@ def stored_texts(name: str) -> CharAutomaton:
 def stored_json_strings(name: str, *, key: str) -> ByteAutomaton:
     """The JSON strings of a format; KeyError if the file has no such format. ``key``: see ``ByteAutomaton``."""
     found = archive()
-    lows, widths, targets, counts, *entries = _arrays(found.body, found.formats[name]["json"])
-    lows = np.cumsum(lows)
-    return ByteAutomaton(
-        positions=np.stack([lows, lows + widths, np.cumsum(targets)], axis=1).astype(np.int32),
-        offsets=np.cumsum(np.append(0, counts)).astype(np.int32),
-        entries=np.stack([np.cumsum(entries[0]), *entries[1:]], axis=1).astype(np.int32),
-        key=key,
-    )
+    return _unpacked_bytes(_arrays(found.body, found.formats[name]["json"]), key)
 
 
-def _packed_json_strings(automaton: ByteAutomaton) -> tuple[Int32Array, ...]:
-    lows, highs, targets = automaton.positions.T
-    indices, ops, bounds = automaton.entries.T
-    differences = [np.diff(array, prepend=0) for array in (lows, targets, indices)]
-    return (differences[0], highs - lows, differences[1], np.diff(automaton.offsets), differences[2], ops, bounds)
+def stored_number(key: str) -> ByteAutomaton | None:
+    """The number automaton of a key, if the file has it."""
+    found = archive()
+    place = found.numbers.get(key)
+    return None if place is None else _unpacked_bytes(_arrays(found.body, place), key)
 
 
 def write(
@@ -80,10 +75,11 @@ def write(
     formats: Iterable[str],
     texts: Callable[[str], CharAutomaton],
     spell: Callable[[CharAutomaton], ByteAutomaton],
+    numbers: Iterable[ByteAutomaton],
     *,
     unicode_version: str,
 ) -> None:
-    """Build some formats and write the file."""
+    """Build some formats and write them and some numbers to the file."""
     body = bytearray()
 
     def put(arrays: Sequence[Int32Array]) -> list[Any]:
@@ -95,8 +91,10 @@ def write(
     index: dict[str, dict[str, Any]] = {}
     for name in formats:
         automaton = texts(name)
-        index[name] = {"texts": put(_packed_texts(automaton)), "json": put(_packed_json_strings(spell(automaton)))}
-    head = json.dumps({"unicode_version": unicode_version, "formats": index}, separators=(",", ":")).encode()
+        index[name] = {"texts": put(_packed_texts(automaton)), "json": put(_packed_bytes(spell(automaton)))}
+    places = {automaton.key: put(_packed_bytes(automaton)) for automaton in numbers}
+    content = {"unicode_version": unicode_version, "formats": index, "numbers": places}
+    head = json.dumps(content, separators=(",", ":")).encode()
     path.write_bytes(len(head).to_bytes(4, "little") + head + body)
 
 
@@ -146,3 +144,21 @@ def _unpacked_texts(counts: Int32Array, edges: Int32Array, sizes: Int32Array, ra
         states.append(tuple(made[at : at + count]))
         at += count
     return CharAutomaton(tuple(states), deterministic=True)
+
+
+def _packed_bytes(automaton: ByteAutomaton) -> tuple[Int32Array, ...]:
+    lows, highs, targets = automaton.positions.T
+    indices, ops, bounds = automaton.entries.T
+    differences = [np.diff(array, prepend=0) for array in (lows, targets, indices)]
+    return (differences[0], highs - lows, differences[1], np.diff(automaton.offsets), differences[2], ops, bounds)
+
+
+def _unpacked_bytes(arrays: Sequence[Int32Array], key: str) -> ByteAutomaton:
+    lows, widths, targets, counts, indices, ops, bounds = arrays
+    lows = np.cumsum(lows)
+    return ByteAutomaton(
+        positions=np.stack([lows, lows + widths, np.cumsum(targets)], axis=1).astype(np.int32),
+        offsets=np.cumsum(np.append(0, counts)).astype(np.int32),
+        entries=np.stack([np.cumsum(indices), ops, bounds], axis=1).astype(np.int32),
+        key=key,
+    )

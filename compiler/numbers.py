@@ -11,7 +11,7 @@ Multiples of some numbers can be excluded; then there are no exponents. ``plain`
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from typing import NamedTuple
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.decimals import Decimals, DecimalState, Side
 from grammar_engine.compiler.exponents import FreeIntegers, Limit, Scientific, Tail, tail_moves
+from grammar_engine.compiler.format_store import stored_number
 from grammar_engine.compiler.machine import Moves, minimal_table, to_bytes
 
 
@@ -80,7 +81,7 @@ class _Numbers:
         if isinstance(state.mantissa, Tail):
             mantissa = list(tail_moves(state.mantissa))
         elif state.mantissa is not None and signed.exponents is not None:
-            mantissa = signed.exponents.moves(state.mantissa)
+            mantissa = signed.exponents.moves(state.mantissa)  # type: ignore[arg-type]  # its own states
         if not mantissa:
             return [(characters, _State(state.side, target)) for characters, target in plain]
         if not plain:
@@ -145,9 +146,25 @@ def _positive(value: Decimal | int | None) -> Decimal | None:
 def _build(
     bounds: Side, step: Decimal | None, excluded: tuple[Decimal, ...], key: str, *, integers: bool, plain: bool
 ) -> ByteAutomaton | None:
+    return stored_number(key) or _construct(bounds, step, excluded, key, integers=integers, plain=plain)
+
+
+def _construct(
+    bounds: Side, step: Decimal | None, excluded: tuple[Decimal, ...], key: str, *, integers: bool, plain: bool
+) -> ByteAutomaton | None:
     machine = _Numbers(bounds, step, excluded, integers=integers, plain=plain)
     table = minimal_table(_State(None), machine.moves, machine.accepts, what=f"the number {key}")
     return None if table is None else to_bytes(table, key=key)
+
+
+def common_numbers() -> Iterator[ByteAutomaton]:
+    """Those worth keeping in the data file: integers, from 0, from 1, and amounts of money; constructed."""
+    for low, step in ((None, "1"), (Decimal(0), "1"), (Decimal(1), "1"), (None, "0.01"), (Decimal(0), "0.01")):
+        integers = step == "1"
+        key = f"int:{_spelled(low)}:" if integers else f"num:{_spelled(low)}::%{step}"
+        found = _construct(Side(low, True, None, True), Decimal(step), (), key, integers=integers, plain=False)
+        if found is not None:
+            yield found
 
 
 def _spelled(value: Decimal | None) -> str:

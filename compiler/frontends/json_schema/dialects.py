@@ -59,6 +59,7 @@ class Dialect:
     ref_overrides: bool = False  # siblings of $ref are ignored (drafts up to 7 say so)
     items_array: bool = True  # ``items`` may be an array, ``additionalItems`` is the rest
     boolean_exclusive: bool = False  # draft 4: exclusiveMinimum is a flag of minimum
+    plain_integers: bool = False  # draft 4 (core, §3.5): an integer is a number without fraction or exponent
     partial: bool = False  # a metaschema of the caller's leaves vocabularies of the draft out
 
 
@@ -68,6 +69,7 @@ DRAFT_4 = Dialect(
     id_keyword="id",
     ref_overrides=True,
     boolean_exclusive=True,
+    plain_integers=True,
 )
 DRAFT_6 = Dialect(name="draft-06", keywords=_SIX, ref_overrides=True)
 DRAFT_7 = Dialect(name="draft-07", keywords=_SEVEN, ref_overrides=True)

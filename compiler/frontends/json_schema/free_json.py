@@ -99,6 +99,7 @@ def free_json_prelude(options: JsonSchemaOptions, terminal: Callable[[tuple[obje
     kinds: tuple[tuple[tuple[Production, ...], bytes], ...] = (
         (((_STRING,),), b'"b"'),
         (((_INTEGER,),), b"10"),
+        (((_INTEGER,),), b"25000"),  # the exponents offered depend on the first digit and the zeros at the end
         (((_NUMBER,),), b"-1.5"),
         (((_TRUE,), (_FALSE,)), b"true"),
         (((_EMPTY,), (_OPEN, ~MEMBERS, _CLOSE)), b"{}"),
@@ -114,7 +115,7 @@ def free_json_prelude(options: JsonSchemaOptions, terminal: Callable[[tuple[obje
             terminals.append(Terminal(name="kind", automaton=selector))
             texts.append(selector + sample.replace(b"VALUE", text))
     return Prelude(
-        key=("free JSON", options.any_whitespace, options.max_whitespace, options.separators),
+        key=("free JSON", options.any_whitespace, options.max_whitespace, options.separators, options.plain_integers),
         grammar=EagerGrammar(start=len(rules), rules=(*rules, begin), terminals=terminals),
         terminals=len(TERMINAL_KEYS),
         nonterminals=NUM_NONTERMINALS,

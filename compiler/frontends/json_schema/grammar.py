@@ -8,15 +8,15 @@ Nonterminals and terminals are interned under what they mean, so equal subschema
 
 each at a depth, which is 0 everywhere unless ``indent`` makes the layout depend on it.
 
-Known limits of the texts offered (docs/json_schema.md lists all): names have their plain spelling; integers are written
-without fraction and exponent. That no two properties of an object have the same name is not in the rules where a name
-is any of many: that is guarded (``ir.Guarding``).
+Known limits of the texts offered (docs/json_schema.md lists all): names have their plain spelling. That no two properties
+of an object have the same name is not in the rules where a name is any of many: that is guarded (``ir.Guarding``).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -63,7 +63,7 @@ class JsonSchemaGrammar(Grammar):
     """The texts of the values that a schema allows. Build it with ``json_schema_grammar``."""
 
     def __init__(self, schema: object, options: JsonSchemaOptions, documents: Mapping[str, object]) -> None:
-        self.lexical = Lexical()
+        self.lexical = Lexical(plain_integers=options.plain_integers)
         scan = Scan(References(schema, Dialects(documents), documents), self.lexical)
         if scan.needs_rewriting:
             rewritten = specialize(scan)
@@ -71,6 +71,9 @@ class JsonSchemaGrammar(Grammar):
             scan = Scan(References(schema, Dialects({}), {}), self.lexical, rewritten)
         scan.finish()
         dialect = scan.dialect
+        if dialect.plain_integers:
+            options = replace(options, plain_integers=True)
+            self.lexical.plain_integers = True
         self._formulas = Formulas(dialect, scan.targets, scan.overlaps, scan.disjoint.exclude, self.lexical.matches)
         for holder, keyword in scan.unevaluated:
             self._formulas.unevaluated.cases(holder, keyword)  # so that their limit is met here
@@ -101,7 +104,7 @@ class JsonSchemaGrammar(Grammar):
         """The lexical rule of a terminal."""
         key = self._symbols.terminal_keys[terminal]
         if key[0] == "names":
-            return Terminal(name="property name", automaton=self.names(key[1]))  # type: ignore[arg-type]
+            return Terminal(name="property name", automaton=self.names(key[1]))
         return _terminal(key, self.layout, self.lexical)
 
     # -- values -------------------------------------------------------------------------------------------------------
@@ -209,7 +212,7 @@ def _terminal(key: tuple[Any, ...], layout: Layout, lexical: Lexical) -> Termina
 @lru_cache(maxsize=32)
 def _prelude(options: JsonSchemaOptions) -> Prelude:
     """What all grammars of a layout begin with."""
-    layout, lexical = Layout(options), Lexical()
+    layout, lexical = Layout(options), Lexical(plain_integers=options.plain_integers)
     return free_json.free_json_prelude(options, lambda key: _terminal(key, layout, lexical))
 
 

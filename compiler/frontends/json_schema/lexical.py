@@ -66,6 +66,10 @@ MAX_MINIMIZED_STATES = 500
 class Lexical:
     """Builds automata on demand and keeps the value-level ones that emptiness tests share with terminals."""
 
+    def __init__(self, *, plain_integers: bool = False) -> None:
+        """plain_integers: see ``JsonSchemaOptions``."""
+        self.plain_integers = plain_integers
+
     # -- checks at compile time ---------------------------------------------------------------------------------------
 
     def check_pattern(self, pattern: str, pointer: Callable[[], str]) -> None:
@@ -143,14 +147,14 @@ class Lexical:
     def number_is_possible(self, key: NumberKey) -> bool:
         """Does any number satisfy the key?"""
         answer = range_is_possible(key)
-        return _range_automaton(key) is not None if answer is None else answer
+        return _range_automaton(key, plain_integers=True) is not None if answer is None else answer
 
     def number_automaton(self, key: NumberKey) -> ByteAutomaton:
         """All spellings of the numbers that satisfy the key. Raises LimitExceededError for too large a multiple.
 
         Where something is excluded (fractions that are integers, multiples), without exponents.
         """
-        found = _range_automaton(key)
+        found = _range_automaton(key, plain_integers=self.plain_integers)
         if found is None:
             raise UnsatisfiableGrammarError("no number is in the range", place=str(key))
         return found if key.limit is None else limit_digits(found, key.limit)
@@ -322,13 +326,15 @@ def _small(atom: Hashable) -> CharAutomaton:
         return automaton
 
 
-def _range_automaton(key: NumberKey) -> ByteAutomaton | None:
+def _range_automaton(key: NumberKey, *, plain_integers: bool) -> ByteAutomaton | None:
     step = common_step(key)
     excluded = tuple(_decimal(exact(multiple)) for multiple in key.not_multiples)
     if key.types == INTEGER:
         low, high = whole_bounds(key)
         multiple = None if step is None or step == 1 else int(step)
-        return integer_automaton(minimum=low, maximum=high, multiple_of=multiple, excluded=excluded)
+        return integer_automaton(
+            minimum=low, maximum=high, multiple_of=multiple, excluded=excluded, plain=plain_integers
+        )
     return number_automaton(
         minimum=None if key.lower is None else _decimal(exact(key.lower[0])),
         maximum=None if key.upper is None else _decimal(exact(key.upper[0])),

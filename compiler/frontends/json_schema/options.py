@@ -19,6 +19,8 @@ class JsonSchemaOptions:
     indent, separators: exact layout, as ``json.dumps`` has it with the same arguments.
     property_order: "declared": properties stand in the order of ``properties``, then names that only ``required``
         mentions, then additional ones. "any": in any order, additional ones among them, each declared name once.
+    plain_integers: integers are written with digits only, not as ``1.0`` or ``1e2``, which denote integers too. For
+        readers that are strict about it. Numbers that may have a fraction keep all their spellings.
     """
 
     any_whitespace: bool = True
@@ -26,6 +28,7 @@ class JsonSchemaOptions:
     indent: int | str | None = None
     separators: tuple[str, str] | None = None
     property_order: str = "declared"
+    plain_integers: bool = False
 
     def __post_init__(self) -> None:
         if self.property_order not in ("declared", "any"):
