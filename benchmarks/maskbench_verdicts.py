@@ -7,8 +7,9 @@ written as MaskBench does, ``json.dumps(data, ensure_ascii=False)``, and matched
         [--property-order any] [--json FILE]
 
 Prints the schemas refused (by error and keyword), the verdicts that agree, and every difference with the place in the
-text at which it was refused. Exit code 1 if there is any difference. A few instances do not stand in the declared
-order of properties; ``--property-order any`` shows whether something else is wrong with them.
+text at which it was refused. A few valid instances do not stand in the declared order of properties, which is the
+documented restriction of that mode: what is accepted with ``property_order="any"`` is counted apart. Exit code 1 if
+there is any other difference.
 """
 
 from __future__ import annotations
@@ -48,6 +49,20 @@ def refused_at(matcher: Matcher, text: bytes) -> int:
     return len(text)
 
 
+def accepts(matcher: Matcher, text: bytes) -> bool:
+    """Is ``text`` a text of the matcher's grammar?"""
+    matcher.reset()
+    return matcher.accept_bytes(text) and matcher.is_accepting()
+
+
+def accepts_in_any_order(compiler: GrammarCompiler, schema: dict[str, Any], text: bytes) -> bool:
+    """Is ``text`` accepted where properties may stand in any order?"""
+    try:
+        return accepts(Matcher(compiler.compile_json_schema(schema, property_order="any")), text)
+    except GrammarEngineError:
+        return False
+
+
 def main() -> int:
     """Run the comparison; the exit code says whether all verdicts agree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,6 +84,7 @@ def main() -> int:
     failures: list[dict[str, str]] = []
     differences: list[dict[str, Any]] = []
     verdicts: Counter[tuple[bool, bool]] = Counter()
+    only_order = 0
     started = time.perf_counter()
     for record in records:
         try:
@@ -82,12 +98,15 @@ def main() -> int:
         for number, test in enumerate(record["tests"]):
             text = json.dumps(test["data"], ensure_ascii=False).encode("utf-8", "surrogatepass")
             try:
-                matcher.reset()
-                accepted = matcher.accept_bytes(text) and matcher.is_accepting()
+                accepted = accepts(matcher, text)
             except GrammarEngineError as error:
                 failures.append({"id": record["id"], "error": str(error)})
                 break
             verdicts[accepted, test["valid"]] += 1
+            if test["valid"] and not accepted and arguments.property_order == "declared":
+                if accepts_in_any_order(compiler, record["schema"], text):
+                    only_order += 1
+                    continue
             if accepted != test["valid"]:
                 place = len(text) if accepted else refused_at(matcher, text)
                 differences.append(
@@ -112,8 +131,10 @@ def main() -> int:
         write(f"  FAILED WHILE MATCHING {failure['id']}: {failure['error']}\n")
     agree = verdicts[True, True] + verdicts[False, False]
     write(f"instances {sum(verdicts.values())}, agree {agree}: valid {verdicts[True, True]}, ")
-    write(f"invalid {verdicts[False, False]}; wrongly refused {verdicts[False, True]}, ")
+    write(f"invalid {verdicts[False, False]}; wrongly refused {verdicts[False, True] - only_order}, ")
     write(f"wrongly accepted {verdicts[True, False]}\n")
+    if arguments.property_order == "declared":
+        write(f"refused only for the order of its properties: {only_order}\n")
     for difference in differences[: arguments.show]:
         kind = "accepted, label invalid" if difference["accepted"] else "refused, label valid"
         write(f"  {difference['id']} #{difference['test']} ({difference['description']}): {kind}\n")
