@@ -59,16 +59,12 @@ class Generator(GenerateJsonSchema):
 
     # -- numbers ------------------------------------------------------------------------------------------------------
 
-    def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
-        """At most as many digits as Python reads."""
-        return {**super().int_schema(schema), "format": "python-number"}
-
     def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
         """An excluded bound becomes the next number that is allowed: 0.99999999999999999 is read as 1."""
         described = super().float_schema(schema)
         _include_bounds(described)
         finite = schema.get("allow_inf_nan", self._setting("allow_inf_nan", default=True)) is False
-        return {**described, "format": "python-finite" if finite else "python-number"}
+        return {**described, "format": "python-finite"} if finite else described
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
         """A number, or its digits as a text (as ``dump_json`` writes it) where the digits are all that is asked for."""

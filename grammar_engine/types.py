@@ -141,6 +141,8 @@ def _translate(node: object, pointer: str) -> None:
     if "contentSchema" in node:
         raise UnsupportedSchemaError("contentSchema", pointer=pointer, advice="Nest the type instead of Json[...].")
     name = node.get("format")
+    if name is None and node.get("type") in ("integer", "number") and "enum" not in node and "const" not in node:
+        node["format"] = "python-number"
     if isinstance(name, str):
         if name in _REFUSED:
             raise UnsupportedSchemaError(f"format {name}", pointer=f"{pointer}/format", advice=_REFUSED[name])

@@ -154,7 +154,7 @@ class Lexical:
 
         Where something is excluded (fractions that are integers, multiples), without exponents.
         """
-        found = _range_automaton(key, plain_integers=self.plain_integers)
+        found = _range_automaton(key, plain_integers=self.plain_integers or key.limit is not None)
         if found is None:
             raise UnsatisfiableGrammarError("no number is in the range", place=str(key))
         return found if key.limit is None else limit_digits(found, key.limit)
