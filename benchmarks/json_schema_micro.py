@@ -4,8 +4,8 @@
 
 Each case (micro_cases.py) has one thing in excess: a long enum, a wide pattern, two thousand properties. Its text is
 split by the Llama-3 tokenizer (or, where that is neither cached nor fetched, by Qwen's ranks of the data folder) and
-fed token by token. Every case has a compiler of its own whose store of rows knows one small schema, so cases do not help
-each other; what is cached for the process (automata of patterns) is cold the first time.
+fed token by token. Every case has a compiler of its own whose store of rows knows one small schema, so cases do not
+help each other; what is cached for the process (automata of patterns) is cold the first time.
 
 Times are CPU µs of one thread, the smaller of elapsed and CPU time; ``compile`` includes the first mask. ``nodes`` are
 trie nodes visited: until the first mask, then per mask (mean and greatest); ``expanded``: nonterminals. Times of N

@@ -8,8 +8,9 @@ Nonterminals and terminals are interned under what they mean, so equal subschema
 
 each at a depth, which is 0 everywhere unless ``indent`` makes the layout depend on it.
 
-Known limits of the texts offered (docs/json_schema.md lists all): names have their plain spelling. That no two properties
-of an object have the same name is not in the rules where a name is any of many: that is guarded (``ir.Guarding``).
+Known limits of the texts offered (docs/json_schema.md lists all): names have their plain spelling. That no two
+properties of an object have the same name is not in the rules where a name is any of many: that is guarded
+(``ir.Guarding``).
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class JsonSchemaGrammar(Grammar):
     # -- given values -------------------------------------------------------------------------------------------------
 
     def _values(self, conjunct: Conjunct, depth: int) -> list[Production]:
-        values = [value for value in conjunct.values or () if self._productivity.holds(conjunct, value)]
+        values = self._productivity.held(conjunct)
         scalars = frozenset(text for value in values if is_scalar(value) for text in spellings(value))
         out: list[Production] = [(self._symbols.terminal("values", scalars),)] if scalars else []
         out += [tuple(self._sequence(value, depth)) for value in values if not is_scalar(value)]

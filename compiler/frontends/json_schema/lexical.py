@@ -114,6 +114,8 @@ class Lexical:
         """Does ``text`` satisfy the key?"""
         if len(text) < key.minimum or (key.maximum is not None and len(text) > key.maximum):
             return False
+        if not any(key[2:]):
+            return True
         formula = _formula(key)
         known = {atom: _atom(atom).accepts(text) for atom in operands_of(formula)}
         return settle(formula, known) == TRUE

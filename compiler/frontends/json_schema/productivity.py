@@ -35,6 +35,7 @@ from grammar_engine.compiler.frontends.json_schema.literals import is_writable
 from grammar_engine.compiler.frontends.json_schema.objects import Objects
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.frontends.json_schema.scalars import (
+    StringKey,
     number_key,
     number_satisfies,
     string_key,
@@ -71,6 +72,7 @@ _MAY_BE_EMPTY = frozenset(
 )
 _BESIDE_TYPE = _MAY_BE_EMPTY - {"type"}
 _SCALARS = NULL | TRUE | FALSE
+_ANY_STRING = StringKey(0, None)
 
 
 class Productivity:
@@ -143,6 +145,13 @@ class Productivity:
             self.holds(conjunct, value) and (conjunct.values is None or _among(value, conjunct.values))
             for conjunct in self._formulas.normal(formula)
         )
+
+    def held(self, conjunct: Conjunct) -> list[object]:
+        """Those of the conjunct's values that satisfy the rest of it. Long lists of strings mostly stand alone."""
+        values = conjunct.values or []
+        if conjunct.types & STRING and string_key(conjunct) == _ANY_STRING:
+            return [v for v in values if (is_writable(v) if isinstance(v, str) else self.holds(conjunct, v))]
+        return [value for value in values if self.holds(conjunct, value)]
 
     def holds(self, conjunct: Conjunct, value: object) -> bool:
         """Does ``value`` satisfy everything in the conjunct but its list of values?"""
