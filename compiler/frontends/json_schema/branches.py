@@ -57,6 +57,8 @@ class Branches:
 
     def open(self, conjunct: Conjunct, choice: list[Schema]) -> list[Schema] | None:
         """The branches that may still hold; None if one of them does already."""
+        if not conjunct.schemas.isdisjoint(map(id, choice)):
+            return None
         out: list[Schema] = []
         for branch in choice:
             holds = self._holds(conjunct, branch, _DEPTH)

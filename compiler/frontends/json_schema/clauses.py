@@ -22,7 +22,7 @@ Without the last two, ten branches of a ``oneOf`` that may overlap would be 3⁹
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grammar_engine.compiler.frontends.json_schema.branches import Branches, is_barred
@@ -71,29 +71,58 @@ class Branch(NamedTuple):
 Clause = list[Branch]
 
 
-def behind(tried: Clause, clauses: list[Clause]) -> list[Clause] | None:
-    """The clauses without what branches tried before imply; None if one of them is left without branches."""
-    out: list[Clause] = []
-    for clause in clauses:
-        left = [branch for branch in clause if not any(branch.implies(other) for other in tried)]
-        if not left:
-            return None
-        out.append(left)
-    return out
+class Tried:
+    """Branches that were tried before: what they imply has been counted."""
+
+    def __init__(self) -> None:
+        self._schemas: set[int] = set()
+        self._literals: dict[str, list[Literal]] = {}
+
+    def add(self, branch: Branch) -> None:
+        """One more."""
+        self._schemas.add(id(branch.schema))
+        if branch.literal is not None:
+            self._literals.setdefault(branch.literal.name, []).append(branch.literal)
+
+    def implied_by(self, branch: Branch) -> bool:
+        """Does one of them hold wherever the branch does? (If certain.)"""
+        if id(branch.schema) in self._schemas:
+            return True
+        literal = branch.literal
+        return literal is not None and any(map(literal.implies, self._literals.get(literal.name, ())))
+
+    def behind(self, clauses: list[Clause]) -> list[Clause] | None:
+        """The clauses without branches that imply one of these; None if a clause is left without branches."""
+        out: list[Clause] = []
+        for clause in clauses:
+            left = [branch for branch in clause if not self.implied_by(branch)]
+            if not left:
+                return None
+            out.append(left)
+        return out
 
 
 class Clauses:
     """Reduces the choices of the conjuncts of one document."""
 
-    def __init__(self, branches: Branches, targets: Mapping[int, Schema], says: frozenset[Any]) -> None:
-        """says: the keywords that constrain a value; others are annotations."""
+    def __init__(
+        self, branches: Branches, targets: Mapping[int, Schema], says: frozenset[Any], deciding: Collection[int]
+    ) -> None:
+        """says: the keywords that constrain a value; others are annotations.
+
+        deciding: identities of branches that take branches of other choices with them (``unevaluated.py``).
+        """
+        self._deciding = deciding
         self._branches = branches
         self._says = says
         self._keys = _Keys(targets)
         self._made: dict[object, dict[Any, Any]] = {}
 
     def reduce(self, conjunct: Conjunct, choices: list[list[Schema]]) -> list[Clause]:
-        """Clauses that say the same of what satisfies the conjunct, the shortest first, without those that hold."""
+        """Clauses that say the same of what satisfies the conjunct, without those that hold.
+
+        Single ones come first, then those that decide others, then the rest by length.
+        """
         clauses: list[Clause] = []
         for choice in choices:
             if conjunct.types != _OBJECT:
@@ -103,7 +132,10 @@ class Clauses:
             if clause is not None:
                 clauses.append(clause)
         clauses.sort(key=len)
-        return _without_implied(clauses)
+        clauses = _without_implied(clauses)
+        if self._deciding:  # what they decide need not be multiplied
+            clauses.sort(key=lambda clause: len(clause) > 1 and id(clause[0].schema) not in self._deciding)
+        return clauses
 
     def _clause(self, conjunct: Conjunct, choice: list[Schema]) -> Clause | None:
         """None if it holds anyway."""
@@ -252,7 +284,9 @@ class _Keys:
 
 def iterate(clause: Clause, rest: list[Clause]) -> Iterator[tuple[Schema, list[list[Schema]]]]:
     """The branches of a clause in turn, each with the choices that are left behind it."""
-    for index, branch in enumerate(clause):
-        left = behind(clause[:index], rest)
+    tried = Tried()
+    for branch in clause:
+        left = tried.behind(rest)
         if left is not None:
             yield branch.schema, [[other.schema for other in others] for others in left]
+        tried.add(branch)

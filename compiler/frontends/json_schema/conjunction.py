@@ -168,7 +168,7 @@ class Formulas:
         self._says_something = frozenset(self._keywords) | {"$ref", "allOf", "not", "contains"} | self._choosing
         self._contains = "contains" in dialect.keywords
         self._branches = Branches(dialect, targets, self._negation, exclude, self._says_something)
-        self._clauses = Clauses(self._branches, targets, self._says_something)
+        self._clauses = Clauses(self._branches, targets, self._says_something, self.unevaluated.made)
 
     def of(self, schemas: Iterable[Schema]) -> Formula | None:
         """The formula of a conjunction; None if a member is plainly false."""
@@ -307,7 +307,11 @@ class Formulas:
             if self._contains and "contains" in schema:
                 conjunct.some_items += ((0, schema["contains"], *contains_bounds(schema, self._dialect)),)
             if not self._choosing.isdisjoint(schema):
-                conjunct.choices += tuple(self._choices(schema))
+                for choice in self._choices(schema):
+                    if len(choice) == 1:
+                        later += choice
+                    else:
+                        conjunct.choices += (choice,)
             if not conjunct.types:
                 return False
             todo += later[::-1]
@@ -317,10 +321,8 @@ class Formulas:
         """The choices that a schema's keywords leave open."""
         made = self._made.get(id(schema))
         if made is None:
-            made = [choice.branches for choice in self._choices_of(schema)]
-            for keyword in self._looking_around:
-                if keyword in schema:
-                    made.append(self.unevaluated.cases(schema, keyword))
+            made = [self.unevaluated.cases(schema, keyword) for keyword in self._looking_around if keyword in schema]
+            made += (choice.branches for choice in self._choices_of(schema))
             self._made[id(schema)] = made
         return made
 

@@ -33,7 +33,7 @@ from grammar_engine.compiler.frontends.json_schema.references import (
 )
 from grammar_engine.compiler.frontends.json_schema.scan import Path, Rewritten, Scan, pointer_of
 
-MAX_COPIES = 100_000
+MAX_COPIES = 50_000
 """Copies of subschemas, over all scopes."""
 
 Scope = tuple[tuple[str, int], ...]
