@@ -250,6 +250,14 @@ def test_embedded_resources_have_their_own_draft(compiler: GrammarCompiler, oute
     assert compared > 10
 
 
+def test_integers_are_plain_beside_draft_4(compiler: GrammarCompiler) -> None:
+    """In draft 4 the number 1.0 is no integer; other resources of the document have to do without that spelling."""
+    inner = {"$schema": FOUR, "id": "urn:inner", "type": "integer"}
+    for schema in ({"$ref": "urn:inner", "$defs": {"i": inner}}, inner):
+        assert verdicts(compiler, schema, [1, 1.0, 1.5]) == [True, False, False]
+    assert verdicts(compiler, {"$ref": "urn:inner"}, [1, 1.0], documents={"urn:inner": inner}) == [True, False]
+
+
 def test_contains_of_2019_evaluates_nothing_in_a_newer_document(compiler: GrammarCompiler) -> None:
     inner = {
         "$schema": OLD,

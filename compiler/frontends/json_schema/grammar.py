@@ -66,13 +66,14 @@ class JsonSchemaGrammar(Grammar):
     def __init__(self, schema: object, options: JsonSchemaOptions, documents: Mapping[str, object]) -> None:
         self.lexical = Lexical(plain_integers=options.plain_integers)
         scan = Scan(References(schema, Dialects(documents), documents), self.lexical)
+        plain_integers = scan.plain_integers
         if scan.needs_rewriting:
             rewritten = specialize(scan)
             schema = rewritten.root
             scan = Scan(References(schema, Dialects({}), {}), self.lexical, rewritten)
         scan.finish()
         dialect = scan.dialect
-        if dialect.plain_integers:
+        if plain_integers:
             options = replace(options, plain_integers=True)
             self.lexical.plain_integers = True
         self._formulas = Formulas(dialect, scan.targets, scan.overlaps, scan.disjoint.exclude, self.lexical.matches)

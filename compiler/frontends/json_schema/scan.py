@@ -61,6 +61,7 @@ class Scan:
         self.targets: dict[int, Schema] = {}
         self.lexical = lexical
         self.needs_rewriting = self.dialect.partial  # several dialects, or references bound by the dynamic scope
+        self.plain_integers = self.dialect.plain_integers  # does any schema's dialect say so?
         self._rewritten = rewritten
         self._origins: Mapping[int, Path] = {} if rewritten is None else rewritten.origins
         self._checks = _checks_of(self.dialect)
@@ -133,6 +134,7 @@ class Scan:
         if resource.dialect is not self.dialect:
             self.needs_rewriting = True
             self.dialect = resource.dialect
+            self.plain_integers = self.plain_integers or self.dialect.plain_integers
             self._checks = _checks_of(self.dialect)
 
     def invalid(self, message: str, path: Path) -> InvalidSchemaError:
