@@ -12,6 +12,7 @@ recognized by it (``branches.py``), which is what ``unevaluated.py`` relies on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
@@ -30,12 +31,18 @@ class Choice(NamedTuple):
     branches: list[Schema]
 
 
+@lru_cache(maxsize=16)
+def choosing_keywords(dialect: Dialect) -> frozenset[str]:
+    """The keywords that make choices."""
+    return _CHOOSING & dialect.keywords
+
+
 class Choices:
     """The choices of the schemas of one document."""
 
     def __init__(self, dialect: Dialect, overlaps: Mapping[int, Sequence[Sequence[int]]]) -> None:
         """overlaps: per ``oneOf``, the branches that each branch may meet."""
-        self.keywords = _CHOOSING & dialect.keywords
+        self.keywords = choosing_keywords(dialect)
         self._overlaps = overlaps
         self._made: dict[int, tuple[dict[Any, Any], list[Choice]]] = {}  # the schema is kept, and so its identity
 

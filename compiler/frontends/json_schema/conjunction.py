@@ -17,12 +17,13 @@ sorted by the type it speaks of, so that ``properties`` beside ``type: string`` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from grammar_engine.compiler.automaton_product import Formula as TextFormula
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.branches import Branches, Exclude
-from grammar_engine.compiler.frontends.json_schema.choices import Choices
+from grammar_engine.compiler.frontends.json_schema.choices import Choices, choosing_keywords
 from grammar_engine.compiler.frontends.json_schema.clauses import Clause, Clauses, iterate
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
@@ -131,6 +132,16 @@ class Conjunct:
         return other
 
 
+@lru_cache(maxsize=16)
+def _tables(dialect: Dialect) -> tuple[Mapping[Any, Add], tuple[str, ...], frozenset[str], frozenset[Any]]:
+    """Of a dialect's keywords: what adds to a conjunct, unevaluated*, what makes choices, and all of them."""
+    adding: dict[Any, Add] = {keyword: add for keyword, add in _KEYWORDS.items() if keyword in dialect.keywords}
+    adding.update(_INTERNAL)
+    looking_around = tuple(keyword for keyword in KEYWORDS if keyword in dialect.keywords)
+    choosing = choosing_keywords(dialect).union(looking_around)
+    return adding, looking_around, choosing, frozenset(adding) | {"$ref", "allOf", "not", "contains"} | choosing
+
+
 class Formulas:
     """The interned conjunctions of subschemas of one document, and their normal forms."""
 
@@ -161,11 +172,7 @@ class Formulas:
         self._formulas: dict[tuple[int, ...], Formula] = {(): ANYTHING}
         self._members: list[tuple[int, ...]] = [()]
         self._normal: dict[Formula, tuple[Conjunct, ...]] = {}
-        self._keywords: dict[Any, Add] = {k: add for k, add in _KEYWORDS.items() if k in dialect.keywords}
-        self._keywords.update(_INTERNAL)
-        self._looking_around = [keyword for keyword in KEYWORDS if keyword in dialect.keywords]
-        self._choosing = choices.keywords.union(self._looking_around)
-        self._says_something = frozenset(self._keywords) | {"$ref", "allOf", "not", "contains"} | self._choosing
+        self._keywords, self._looking_around, self._choosing, self._says_something = _tables(dialect)
         self._contains = "contains" in dialect.keywords
         self._branches = Branches(dialect, targets, self._negation, exclude, self._says_something)
         self._clauses = Clauses(self._branches, targets, self._says_something, self.unevaluated.made)

@@ -14,6 +14,7 @@ negated. ``uniqueItems`` cannot be negated here; ``scan.py`` refuses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -50,7 +51,7 @@ class Negation:
         self._dialect = dialect
         self._unevaluated = unevaluated
         self._targets = targets
-        self._rules = {name: rule for name, rule in _RULES.items() if name in dialect.keywords}
+        self._rules = _rules_of(dialect)
         self._absent: dict[str, Schema] = {}
         self._done: dict[int, tuple[Schema, Schema]] = {}  # the first schema is kept so that its id stays its own
 
@@ -336,6 +337,12 @@ _RULES: Mapping[str, Rule] = {
     "dependentRequired": _dependencies,
     "dependentSchemas": _dependencies,
 }
+
+
+@lru_cache(maxsize=16)
+def _rules_of(dialect: Dialect) -> Mapping[str, Rule]:
+    return {name: rule for name, rule in _RULES.items() if name in dialect.keywords}
+
 
 # Negations of negations: only what ``_as_schema`` builds can be met under a second ``not``; the rest is a result of
 # this module, whose ``not`` was taken apart before.

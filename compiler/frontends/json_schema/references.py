@@ -101,7 +101,7 @@ class References:
         return self._cache[key]
 
     def _resolve(self, reference: str, resource: Resource, pointer: Callable[[], str]) -> Place:
-        document, fragment = urldefrag(reference)
+        document, fragment = ("", reference[1:]) if reference.startswith("#") else urldefrag(reference)
         target: Resource | None = resource
         if document:
             target = self._find(urljoin(resource.uri, document), resource)
@@ -112,7 +112,8 @@ class References:
                 advice="It lies outside the document, and nothing is fetched. Pass that document in documents=, or "
                 "embed it under $defs with its $id.",
             )
-        fragment = unquote(fragment)
+        if "%" in fragment:
+            fragment = unquote(fragment)
         if not fragment:
             return target.root, target
         if not fragment.startswith("/"):
@@ -122,7 +123,8 @@ class References:
             return anchors[fragment], target
         node, inside = target.root, target
         for token in fragment[1:].split("/"):
-            token = token.replace("~1", "/").replace("~0", "~")
+            if "~" in token:
+                token = token.replace("~1", "/").replace("~0", "~")
             if isinstance(node, dict) and token in node:
                 node = node[token]
             elif isinstance(node, list) and token.isdigit() and int(token) < len(node):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -498,5 +498,6 @@ _CHECKS: dict[str, Check] = {
 }
 
 
-def _checks_of(dialect: Dialect) -> dict[str, Check]:
+@lru_cache(maxsize=16)
+def _checks_of(dialect: Dialect) -> Mapping[str, Check]:
     return {name: check for name, check in _CHECKS.items() if name in dialect.keywords}
