@@ -324,8 +324,8 @@ class _Copies:
         if not self._of:
             return np.zeros((0, 3), np.int32), np.zeros(0, np.int32)
         of = np.array(self._of)
-        which, moves = _concatenated([template.moves for template in self._templates], of)
-        _, counts = _concatenated([template.counts for template in self._templates], of)
+        which, moves = concatenated([template.moves for template in self._templates], of)
+        _, counts = concatenated([template.counts for template in self._templates], of)
         behind = moves[:, 2]
         ends = behind < 0
         behind += np.array(self._firsts, np.int32)[which] + base
@@ -333,7 +333,7 @@ class _Copies:
         return moves, counts
 
 
-def _concatenated(pieces: list[Int32Array], order: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Int32Array]:
+def concatenated(pieces: list[Int32Array], order: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Int32Array]:
     """Pieces one after the other in an order that may repeat them; and for each row of that, its place in the order."""
     sizes = np.array([len(piece) for piece in pieces])
     starts = np.cumsum(sizes) - sizes

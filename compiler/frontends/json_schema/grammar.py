@@ -42,7 +42,7 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialects
 from grammar_engine.compiler.frontends.json_schema.layout import Layout
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
-from grammar_engine.compiler.frontends.json_schema.literals import is_scalar, spellings, trie
+from grammar_engine.compiler.frontends.json_schema.literals import is_scalar, scalars_automaton, scalars_of
 from grammar_engine.compiler.frontends.json_schema.names import other_names, spelling_of
 from grammar_engine.compiler.frontends.json_schema.objects import ObjectWriter
 from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
@@ -57,6 +57,7 @@ from grammar_engine.compiler.ir import Grammar, Guarding, Production, Symbol, Te
 from grammar_engine.compiler.prelude import Prelude
 from grammar_engine.compiler.spelling import to_json_string
 
+_MAX_ANY_ORDER = 256  # members of a given object; a longer one keeps the order in which the schema wrote it
 _CONSTANTS = ((NULL, b"null"), (TRUE, b"true"), (FALSE, b"false"))
 
 
@@ -82,6 +83,8 @@ class JsonSchemaGrammar(Grammar):
         self._productivity = Productivity(
             self._formulas, dialect, self.lexical, any_order=options.property_order == "any"
         )
+        self._any_order = options.property_order == "any"
+        self._given: dict[int, dict[str, object]] = {}  # keeps them, so that an identity stays an object's own
         self.layout = Layout(options)
         if self.layout.depth_matters:
             self._symbols = Symbols(1)
@@ -160,8 +163,8 @@ class JsonSchemaGrammar(Grammar):
 
     def _values(self, conjunct: Conjunct, depth: int) -> list[Production]:
         values = self._productivity.held(conjunct)
-        scalars = frozenset(text for value in values if is_scalar(value) for text in spellings(value))
-        out: list[Production] = [(self._symbols.terminal("values", scalars),)] if scalars else []
+        scalars = [value for value in values if is_scalar(value)]
+        out: list[Production] = [(self._symbols.terminal("values", scalars_of(scalars)),)] if scalars else []
         out += [tuple(self._sequence(value, depth)) for value in values if not is_scalar(value)]
         return out
 
@@ -176,6 +179,9 @@ class JsonSchemaGrammar(Grammar):
         if isinstance(value, dict):
             if not value:
                 return [symbols.mark("{}", inside)]
+            if self._any_order and 1 < len(value) <= _MAX_ANY_ORDER:
+                self._given[id(value)] = value
+                return [symbols.mark("{", inside), self._members(value, tuple(value), depth)]
             for name, member in value.items():
                 out.append(symbols.mark("," if out else "{", inside))
                 out += [symbols.terminal("text", spelling_of(name)), symbols.mark(":", 0)]
@@ -188,7 +194,25 @@ class JsonSchemaGrammar(Grammar):
                 out.append(symbols.mark("," if out else "[", inside))
                 out += self._sequence(item, inside)
             return [*out, symbols.mark("]", inside)]
-        return [symbols.terminal("values", frozenset(spellings(value)))]
+        return [symbols.terminal("values", scalars_of([value]))]
+
+    def _members(self, value: dict[str, object], left: tuple[str, ...], depth: int) -> Symbol:
+        """The members of a given object that are left, in any order."""
+        return self._symbols.nonterminal(self._members_rule, id(value), left, depth)
+
+    def _members_rule(self, value: int, left: tuple[str, ...], depth: int) -> list[Production]:
+        symbols, given = self._symbols, self._given[value]
+        inside = symbols.deeper(depth)
+        out: list[Production] = []
+        for index, name in enumerate(left):
+            member = [symbols.terminal("text", spelling_of(name)), symbols.mark(":", 0)]
+            member += self._sequence(given[name], inside)
+            if len(left) == 1:
+                out.append((*member, symbols.mark("}", inside)))
+            else:
+                rest = self._members(given, left[:index] + left[index + 1 :], depth)
+                out.append((*member, symbols.mark(",", inside), rest))
+        return out
 
     def names(self, key: Hashable) -> ByteAutomaton:
         """Spellings of the undeclared names of one class."""
@@ -208,7 +232,7 @@ def _terminal(key: tuple[Any, ...], layout: Layout, lexical: Lexical) -> Termina
         return Terminal(name="string", automaton=lexical.string_automaton(detail))
     if kind == "number":
         return Terminal(name="number", automaton=lexical.number_automaton(detail))
-    return Terminal(name="value", automaton=trie(detail))
+    return Terminal(name="value", automaton=scalars_automaton(detail, plain_integers=lexical.plain_integers))
 
 
 @lru_cache(maxsize=32)

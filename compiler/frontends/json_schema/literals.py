@@ -1,28 +1,38 @@
 """Values that are given: ``enum`` and ``const``, spelled out.
 
-Scalars of one enumeration become a single terminal (a trie of their spellings), because the lexer then keeps one
-thread and not one per member. Objects and arrays become sequences of terminals, so that whitespace stays free in them;
-their properties stand in the order in which the schema wrote them.
+Scalars of one enumeration become a single terminal, because the lexer then keeps one thread and not one per member.
+Objects and arrays become sequences of terminals, so that whitespace stays free in them.
 
-An integral float is also spelled as an integer; other values have their plain spelling only.
+A string has all its JSON spellings (``"a"`` is ``"\\u0061"`` too) up to a size of the enumeration, beyond which they
+have the plain one of ``json.dumps``: each character's escapes take seven states. A number has every spelling without an
+exponent (``1`` is ``1.00``) and the scientific ones (``1e0``, ``1.0E+00``), as ``exponents.py`` has them beside bounds.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from grammar_engine.compiler.automaton import MATCH, ByteAutomaton
-from grammar_engine.compiler.frontends.json_schema.names import is_spellable
+from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton
+from grammar_engine.compiler.frontends.json_schema.names import is_spellable, spelling_of
+from grammar_engine.compiler.given_strings import given_json_strings, plain_texts
 
-_LARGEST_EXACT = 1e15
-_TABLE = 1 << 22  # bytes of a table of all words
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
+MAX_ESCAPED_CHARACTERS = 2_000
+"""Characters of all strings of one enumeration up to which they have every spelling (half a megabyte of states)."""
 
-Int64Array = npt.NDArray[np.int64]
+_DIGITS = b"0123456789"
+
+
+class Scalars(NamedTuple):
+    """Given strings, numbers and constants, as a key: equal values are equal keys, ``1`` and ``1.0`` too."""
+
+    strings: frozenset[str] = frozenset()
+    numbers: frozenset[Decimal] = frozenset()
+    constants: frozenset[bytes] = frozenset()
 
 
 def is_scalar(value: object) -> bool:
@@ -43,73 +53,172 @@ def is_writable(value: object) -> bool:
     return True
 
 
-def spellings(value: object) -> list[bytes]:
-    """The texts of a scalar."""
-    texts = [_ENCODER.encode(value).encode()]
-    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_EXACT:
-        texts.append(str(int(value)).encode())
-    return texts
+def scalars_of(values: Iterable[object]) -> Scalars:
+    """The key of some scalars."""
+    strings: set[str] = set()
+    numbers: set[Decimal] = set()
+    constants: set[bytes] = set()
+    for value in values:
+        if isinstance(value, str):
+            strings.add(value)
+        elif value is None or isinstance(value, bool):
+            constants.add(b"null" if value is None else b"true" if value else b"false")
+        else:
+            numbers.add(Decimal(repr(value)))
+    return Scalars(frozenset(strings), frozenset(numbers), frozenset(constants))
 
 
-def trie(texts: Iterable[bytes]) -> bytes | ByteAutomaton:
-    """The automaton of a finite set of non-empty texts; a single one stays a plain literal."""
-    words = sorted(set(texts))
-    if len(words) == 1:
+@lru_cache(maxsize=512)
+def scalars_automaton(scalars: Scalars, *, plain_integers: bool) -> bytes | ByteAutomaton:
+    """All spellings of some scalars; a single text stays a plain literal. plain_integers: see ``JsonSchemaOptions``."""
+    strings, numbers, constants = scalars
+    escaped = sum(map(len, strings)) <= MAX_ESCAPED_CHARACTERS
+    words = list(constants) if escaped else [*constants, *map(spelling_of, strings)]
+    if len(words) == 1 and not numbers and not (strings and escaped):
         return words[0]
-    # Nodes are numbered in preorder, as they are met in the sorted words.
-    lengths = np.fromiter(map(len, words), np.int64, len(words))
-    shared, hung_on = _branches_of_table(words, lengths) if len(words) * max(lengths) <= _TABLE else _branches(words)
-    ends_at = np.cumsum(lengths - shared)
-    count = int(ends_at[-1]) + 1
-    parents = np.arange(-1, count - 1)
-    parents[ends_at - (lengths - shared) + 1] = hung_on
-    ends = np.zeros(count, np.int32)
-    ends[ends_at] = 1
-    offsets = np.zeros(count + 1, np.int32)
-    np.cumsum(np.bincount(parents[1:], minlength=count) + ends, out=offsets[1:])
-    entries = np.zeros((int(offsets[-1]), 3), np.int32)
-    by_parent = np.argsort(parents[1:], kind="stable")  # the edge to node n is position n - 1
-    entries[np.arange(count - 1) + (np.cumsum(ends) - ends)[parents[1:][by_parent]], 0] = by_parent
-    entries[offsets[1:][ends == 1] - 1, 0] = MATCH
-    positions = np.empty((count - 1, 3), np.int32)
-    positions[:, 0] = positions[:, 1] = np.frombuffer(
-        b"".join(word[n:] for word, n in zip(words, shared.tolist(), strict=True)), np.uint8
+    parts = [plain_texts(words)] if words else []
+    if strings and escaped:
+        parts.append(given_json_strings(list(strings)))
+    if numbers:
+        writer = _NumberWriter()
+        for number in sorted(numbers):
+            writer.number(number, plain_integers=plain_integers)
+        parts.append(writer.finish())
+    found = parts[0]
+    for part in parts[1:]:
+        found = _either(found, part)
+    return found
+
+
+class _NumberWriter:
+    """A prefix tree of numbers, with loops where zeros may be repeated. State 0 is the start."""
+
+    def __init__(self) -> None:
+        self._children: list[dict[int, int]] = [{}]
+        self._more: dict[int, list[tuple[int, int, int]]] = {}
+        self._final: set[int] = set()
+
+    def follow(self, state: int, text: bytes) -> int:
+        """The state behind a text."""
+        children = self._children
+        for byte in text:
+            child = children[state].get(byte)
+            if child is None:
+                child = children[state][byte] = self._new()
+            state = child
+        return state
+
+    def end(self, state: int) -> None:
+        """Texts may end in the state."""
+        self._final.add(state)
+
+    def number(self, value: Decimal, *, plain_integers: bool) -> None:
+        """All spellings of a number."""
+        _, digits, exponent = value.as_tuple()
+        assert isinstance(exponent, int)
+        text = "".join(map(str, digits)).lstrip("0").encode()
+        whole = text.rstrip(b"0")
+        exponent += len(text) - len(whole)
+        for sign in (b"-", b"") if not whole else (b"-",) if value < 0 else (b"",):
+            if exponent >= 0:
+                integer = self.follow(0, sign + (whole + b"0" * exponent or b"0"))
+                self.end(integer)
+                if plain_integers:
+                    continue
+                fraction = self._zeros(self.follow(integer, b"."))
+                self.end(fraction)
+                if not whole:
+                    for mantissa in (integer, fraction):
+                        self._exponent(mantissa, None)
+            else:
+                padded = whole.rjust(1 - exponent, b"0")
+                plain = self.follow(0, sign + padded[:exponent] + b"." + padded[exponent:])
+                self.end(plain)
+                self.end(self._zeros(plain))
+            if whole:
+                mantissa = self.follow(0, sign + whole[:1])
+                power = len(whole) - 1 + exponent
+                if len(whole) == 1:
+                    self._exponent(mantissa, power)
+                    mantissa = self.follow(mantissa, b".")
+                else:
+                    mantissa = self.follow(mantissa, b"." + whole[1:])
+                    self._exponent(mantissa, power)
+                self._exponent(self._zeros(mantissa), power)
+
+    def finish(self) -> ByteAutomaton:
+        positions: list[tuple[int, int, int]] = []
+        entries: list[tuple[int, int, int]] = []
+        offsets = [0]
+        for state, edges in enumerate(self._children):
+            moves = [(byte, byte, child) for byte, child in edges.items()] + self._more.get(state, [])
+            entries.extend((len(positions) + index, KEEP, 0) for index in range(len(moves)))
+            positions.extend(moves)
+            if state in self._final:
+                entries.append((MATCH, KEEP, 0))
+            offsets.append(len(entries))
+        return ByteAutomaton(
+            positions=np.array(positions, np.int32),
+            offsets=np.array(offsets, np.int32),
+            entries=np.array(entries, np.int32),
+        )
+
+    def _new(self) -> int:
+        self._children.append({})
+        return len(self._children) - 1
+
+    def _add(self, state: int, low: int, high: int, target: int) -> None:
+        self._more.setdefault(state, []).append((low, high, target))
+
+    def _zeros(self, state: int) -> int:
+        """The state behind one zero or more."""
+        behind = self._new()
+        for source in (state, behind):
+            self._add(source, _DIGITS[0], _DIGITS[0], behind)
+        return behind
+
+    def _exponent(self, state: int, power: int | None) -> None:
+        """Behind a mantissa: the exponent in all its spellings; None: any."""
+        letter = self._new()
+        for byte in b"eE":
+            self._add(state, byte, byte, letter)
+        begun = self._new()
+        if power is None or power >= 0:
+            self._add(letter, ord("+"), ord("+"), begun)
+        if power is None or power <= 0:
+            self._add(letter, ord("-"), ord("-"), begun)
+        if power is None:
+            end = self._new()
+            self.end(end)
+            for source in (letter, begun, end):
+                self._add(source, _DIGITS[0], _DIGITS[9], end)
+            return
+        amount = str(abs(power)).encode()
+        for source in (letter, begun) if power >= 0 else (begun,):
+            zeros = self._zeros(source)
+            if power == 0:
+                self.end(zeros)
+                continue
+            for before in (source, zeros):
+                middle = before
+                for byte in amount:
+                    following = self._new()
+                    self._add(middle, byte, byte, following)
+                    middle = following
+                self.end(middle)
+
+
+def _either(one: ByteAutomaton, other: ByteAutomaton) -> ByteAutomaton:
+    """The texts of both, of which the start states are not entered again."""
+    first = int(other.offsets[1])
+    shift = len(one.offsets) - 2
+    positions = other.positions.copy()
+    positions[:, 2] += shift
+    entries = other.entries.copy()
+    entries[entries[:, 0] != MATCH, 0] += len(one.positions)
+    begin = int(one.offsets[1])
+    return ByteAutomaton(
+        positions=np.concatenate([one.positions, positions]),
+        offsets=np.concatenate([[0], one.offsets[1:] + first, other.offsets[2:] + len(one.entries)]).astype(np.int32),
+        entries=np.concatenate([one.entries[:begin], entries[:first], one.entries[begin:], entries[first:]]),
     )
-    positions[:, 2] = np.arange(1, count)
-    return ByteAutomaton(positions=positions, offsets=offsets, entries=entries)
-
-
-def _branches(words: list[bytes]) -> tuple[Int64Array, Int64Array]:
-    """For each of the sorted words: how many bytes it shares with the one before, and the node that it leaves it at."""
-    shared = np.zeros(len(words), np.int64)
-    hung_on = np.zeros(len(words), np.int64)
-    path, last, count = [0], b"", 1  # path: the nodes of the last word
-    for index, word in enumerate(words):
-        length = min(len(last), len(word))
-        # The difference of two texts as numbers shows the first byte that differs.
-        difference = int.from_bytes(last[:length], "big") ^ int.from_bytes(word[:length], "big")
-        shared[index] = common = length - (difference.bit_length() + 7) // 8
-        hung_on[index] = path[common]
-        del path[common + 1 :]
-        path.extend(range(count, count + len(word) - common))
-        count, last = path[-1] + 1, word
-    return shared, hung_on
-
-
-def _branches_of_table(words: list[bytes], lengths: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """The same, all words at once: of the nodes at one depth, the last one made is on the last word's path."""
-    width = int(lengths.max())
-    table = np.array(words, f"S{width}").view(np.uint8).reshape(len(words), width)
-    differ = np.ones((len(words), width + 1), bool)
-    differ[0, 0] = True
-    differ[1:, :width] = table[1:] != table[:-1]
-    shared = np.minimum(differ.argmax(axis=1), lengths)
-    shared[1:] = np.minimum(shared[1:], lengths[:-1])
-    depth = np.arange(width + 1)
-    first = np.cumsum(lengths - shared) - (lengths - shared) + 1
-    made = (depth > shared[:, None]) & (depth <= lengths[:, None])
-    nodes = np.where(made, (first - shared - 1)[:, None] + depth, 0)
-    latest = np.maximum.accumulate(nodes, axis=0)
-    hung_on = np.zeros(len(words), np.int64)
-    hung_on[1:] = latest[np.arange(len(words) - 1), shared[1:]]
-    return shared, hung_on
