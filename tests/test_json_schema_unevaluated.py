@@ -169,9 +169,8 @@ def instances(rng: random.Random, kind: str) -> list[Any]:
     return [*([rng.choice(SCALARS) for _ in range(rng.randint(0, 3))] for _ in range(12)), 1, "x"]
 
 
-def compare(compiler: GrammarCompiler, rng: random.Random, kind: str, draft: str, seen: Counter[str]) -> None:
-    schema = documents(rng, kind, draft)
-    python = DRAFTS[draft](schema)
+def compare(compiler: GrammarCompiler, schema: Any, values: list[Any], seen: Counter[str]) -> None:
+    python = DRAFTS[schema["$schema"]](schema)
     rust = jsonschema_rs.validator_for(schema)
     matcher: Matcher | None = None
     try:
@@ -181,7 +180,7 @@ def compare(compiler: GrammarCompiler, rng: random.Random, kind: str, draft: str
     except (UnsupportedSchemaError, LimitExceededError):
         seen["refused"] += 1
         return
-    for instance in instances(rng, kind):
+    for instance in values:
         expected = python.is_valid(instance)
         if rust.is_valid(instance) != expected:
             seen["oracles differ"] += 1
@@ -204,12 +203,114 @@ def compare(compiler: GrammarCompiler, rng: random.Random, kind: str, draft: str
 def test_verdicts_agree(compiler: GrammarCompiler, kind: str, draft: str) -> None:
     seen: Counter[str] = Counter()
     for seed in range(250):
-        compare(compiler, random.Random(seed), kind, draft, seen)
+        rng = random.Random(seed)
+        compare(compiler, documents(rng, kind, draft), instances(rng, kind), seen)
     total = sum(seen.values())
     assert seen["oracles differ"] < total / 10, seen
-    assert seen["refused"] + seen["refused late"] < 60, seen
+    assert not seen["refused"] + seen["refused late"], seen
     assert seen["True"] > total / 8, seen
     assert seen["False"] > total / 8, seen
+
+
+# -- everything at once: nested, objects and arrays beside each other -------------------------------------------------
+
+NESTED_LEAVES: list[Any] = [
+    True,
+    False,
+    {"type": "integer"},
+    {"type": ["string", "null"]},
+    {"const": 1},
+    {"enum": ["x", 0, None]},
+    {"not": {"type": "null"}},
+    {"minimum": 1},
+    {"type": "string", "minLength": 2},
+]
+
+
+def nested_schema(rng: random.Random, depth: int, draft: str) -> Any:
+    if depth <= 0 or rng.random() < 0.15:
+        return rng.choice(NESTED_LEAVES)
+    new = "2020-12" in draft
+
+    def sub() -> Any:
+        return nested_schema(rng, depth - 1, draft)
+
+    def simple() -> Any:
+        return rng.choice(NESTED_LEAVES)
+
+    in_place = {
+        "allOf": lambda: [sub() for _ in range(rng.randint(1, 2))],
+        "anyOf": lambda: [sub() for _ in range(rng.randint(1, 3))],
+        "oneOf": lambda: [sub() for _ in range(rng.randint(1, 2))],
+        "not": sub,
+        "if": sub,
+        "then": sub,
+        "else": sub,
+        "dependentSchemas": lambda: {rng.choice(NAMES): sub()},
+        "$ref": lambda: f"#/$defs/{rng.choice('de')}",
+    }
+    of_objects = {
+        "properties": lambda: {name: sub() for name in rng.sample(NAMES, rng.randint(1, 2))},
+        "patternProperties": lambda: {rng.choice(["^a", "b$", "c"]): simple()},
+        "required": lambda: rng.sample(NAMES, 1),
+        "propertyNames": lambda: rng.choice([{"maxLength": 1}, {"pattern": "a"}, {"enum": ["a", "c"]}]),
+        "minProperties": lambda: rng.randint(1, 2),
+        "maxProperties": lambda: rng.randint(1, 2),
+        "dependentRequired": lambda: {rng.choice(NAMES): [rng.choice(NAMES)]},
+        "unevaluatedProperties": lambda: rng.choice([False, sub()]),
+        "type": lambda: rng.choice(["object", ["object", "array"], "array"]),
+    }
+    of_arrays = {
+        "items": sub if new else lambda: [simple()],
+        "maxItems": lambda: rng.randint(1, 3),
+        "minItems": lambda: 1,
+        "unevaluatedItems": lambda: rng.choice([False, simple()]),
+    }
+    if new:
+        of_arrays["contains"] = simple
+        of_arrays["prefixItems"] = lambda: [simple() for _ in range(rng.randint(1, 2))]
+        of_arrays["minContains"] = lambda: rng.randint(0, 2)
+        of_arrays["maxContains"] = lambda: rng.randint(1, 2)
+    chosen = rng.sample(list(in_place), rng.choice([0, 1, 1, 2])) + rng.sample(list(of_objects), rng.choice([0, 1, 2]))
+    chosen += rng.sample(list(of_arrays), rng.choice([0, 0, 1, 2]))
+    return {keyword: {**in_place, **of_objects, **of_arrays}[keyword]() for keyword in chosen}
+
+
+def nested_document(rng: random.Random, draft: str) -> Any:
+    def resolved(schema: Any) -> dict[str, Any]:
+        found: dict[str, Any] = without_refs(schema)
+        return found
+
+    root = nested_schema(rng, 3, draft)
+    root = {"$schema": draft, **(root if isinstance(root, dict) else {})}
+    root[rng.choice(["unevaluatedProperties", "unevaluatedItems"])] = False
+    below = resolved(nested_schema(rng, 2, draft))
+    root["$defs"] = {"d": {**below, "$ref": "#/$defs/e"}, "e": resolved(nested_schema(rng, 2, draft))}
+    return root
+
+
+def nested_value(rng: random.Random, depth: int = 2) -> Any:
+    kind = rng.random()
+    if depth == 0 or kind < 0.25:
+        return rng.choice([*SCALARS, 2.5, "ab", [], {}])
+    if kind < 0.75:
+        return {name: nested_value(rng, depth - 1) for name in rng.sample(NAMES, rng.randint(0, 3))}
+    return [nested_value(rng, depth - 1) for _ in range(rng.randint(0, 3))]
+
+
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_nested_verdicts_agree(compiler: GrammarCompiler, draft: str) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(700):
+        rng = random.Random(seed)
+        compare(compiler, nested_document(rng, draft), [nested_value(rng) for _ in range(12)], seen)
+    total = sum(seen.values())
+    assert seen["oracles differ"] < total / 10, seen
+    assert seen["refused"] + seen["refused late"] < 10, seen
+    assert min(seen["True"], seen["False"]) > total / 8, seen
+
+
+# -- cases of their own ------------------------------------------------------------------------------------------------
 
 
 def accepts(compiler: GrammarCompiler, schema: Any, instance: Any) -> bool:

@@ -155,7 +155,7 @@ class Evaluation:
                 both = _facts(condition.surely.plus(then.surely), [*condition.choices, *then.choices])
                 plain = [schema["if"], negated(schema["if"])]
                 facts = [both, self._of(schema.get("else", True), keyword)]
-            elif kind == "dependentSchemas":
+            elif kind == "dependentSchemas" and keyword == "unevaluatedProperties":  # an array has no property
                 plain = [branches[0], {"required": [subject]}]
                 facts = [_NO_FACTS, self._of(schema[kind][subject], keyword)]
             else:

@@ -97,6 +97,8 @@ class NameClasses:
                 others = names.difference(CharAutomaton.from_strings(inside_names)) if inside_names else names
                 self._automata[key] = others
                 self._sizes[key] = (is_thin(others), size_of(others))
+            if inside_names and self._automata[key].is_empty():  # (seen only now where lengths are counted)
+                continue
             out.append(NameClass(("names", key), formula, self._selected(plan, held), *self._sizes[key]))
         return out
 
