@@ -12,6 +12,7 @@ import re
 import unicodedata
 from array import array
 from functools import cache, lru_cache
+from itertools import groupby
 
 from grammar_engine.compiler.charset import CharSet
 
@@ -66,15 +67,27 @@ _LONG_NAMES = {
 }  # fmt: skip
 
 
+#: Planes in which single characters are assigned. The others have none, or (15 and 16) are private but for their last
+#: two code points.
+_PLANES = (0, 1, 2, 3, 14)
+_PLANE = 0x10000
+
+
 @cache
 def _categories() -> dict[str, CharSet]:
     found: dict[str, list[tuple[int, int]]] = {}
-    start, previous = 0, unicodedata.category("\0")
-    for code, name in enumerate(map(unicodedata.category, map(chr, range(_ALL)))):
-        if name != previous:
-            found.setdefault(previous, []).append((start, code - 1))
-            start, previous = code, name
-    found.setdefault(previous, []).append((start, _ALL - 1))
+    category = unicodedata.category
+    for plane in range(_ALL // _PLANE):
+        first = plane * _PLANE
+        if plane not in _PLANES:
+            found.setdefault(category(chr(first)), []).append((first, first + _PLANE - 3))
+            found.setdefault("Cn", []).append((first + _PLANE - 2, first + _PLANE - 1))
+            continue
+        start = first
+        for name, run in groupby(map(category, map(chr, range(first, first + _PLANE)))):
+            length = sum(1 for _ in run)
+            found.setdefault(name, []).append((start, start + length - 1))
+            start += length
     return {name: CharSet.from_ranges(ranges) for name, ranges in found.items()}
 
 

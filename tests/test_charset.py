@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from itertools import pairwise
 
 import pytest
 from grammar_engine.compiler.charset import ANY, NOTHING, CharSet, partition
+from grammar_engine.compiler.unicode_classes import general_category
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,3 +70,12 @@ def test_bounds_and_immutability() -> None:
     assert CharSet.from_ranges([(5, 3)]) == NOTHING
     assert "b" in CharSet.from_chars("abc")
     assert CharSet.from_chars("cba").ranges == ((97, 99),)
+
+
+def test_general_categories_are_those_of_unicodedata() -> None:
+    members: dict[str, list[tuple[int, int]]] = {}
+    for code in range(0x110000):
+        members.setdefault(unicodedata.category(chr(code)), []).append((code, code))
+    assert {name: general_category(name) for name in members} == {
+        name: CharSet.from_ranges(ranges) for name, ranges in members.items()
+    }

@@ -243,6 +243,7 @@ class ObjectWriter:
         self._value = value
         self._colon = symbols.mark(":", 0)
         self._known: dict[tuple[int, int], Production | None] = {}
+        self._members_at: dict[int, list[tuple[int, Symbol, Symbol]]] = {}
         objects.extras(plan)  # may declare names, so it comes before anything is counted
 
     def whole(self, depth: int) -> list[Production]:
@@ -326,6 +327,13 @@ class ObjectWriter:
         """Every property that may stand next, and what follows it."""
         objects, plan, symbols = self._objects, self._plan, self._symbols
         seen, count, met = state
+        if plan.simple and objects.any_order:
+            rest_of, colon = symbols.nonterminal, self._colon
+            return [
+                (opener, key, colon, value, rest_of(self.after, (seen | bit, 0, 0), depth))
+                for bit, key, value in self._bits_of_members(depth)
+                if not seen & bit
+            ] + self._extra(state, depth, opener)
         more = self._counted(count)
         out: list[Production] = []
         for index in objects.following(plan, seen):
@@ -346,6 +354,18 @@ class ObjectWriter:
                     rest = symbols.nonterminal(self.after, following, depth)
                     out.append((opener, key, self._colon, self._value(stronger, depth), rest))
         return out + self._extra(state, depth, opener)
+
+    def _bits_of_members(self, depth: int) -> list[tuple[int, Symbol, Symbol]]:
+        """Declared properties that may stand, whatever has stood: their bit in ``seen``, their name, their value."""
+        found = self._members_at.get(depth)
+        if found is None:
+            plan, symbols = self._plan, self._symbols
+            found = self._members_at[depth] = [
+                (1 << index, symbols.terminal("text", spelling_of(name)), self._value(formula, depth))
+                for index, (name, formula) in enumerate(zip(plan.names, plan.members, strict=True))
+                if formula is not None and is_spellable(name) and self._objects.possible(formula)
+            ]
+        return found
 
     def _extra(self, state: State, depth: int, opener: Symbol) -> list[Production]:
         """Undeclared properties: a list once nothing is counted, one by one before."""
