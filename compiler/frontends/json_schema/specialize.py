@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.dialects import DRAFT_2020, Dialect
@@ -156,7 +157,7 @@ class _Writer:
         """What a dynamic reference is bound to: first resolved like ``$ref``, then looked up in the scope."""
         schema, inside = place = self._references.resolve(reference, resource, partial(pointer_of, path))
         anchors = self._references.dynamic_anchors(inside)
-        name = RECURSIVE if "$recursiveRef" in resource.dialect.keywords else reference.rpartition("#")[2]
+        name = RECURSIVE if "$recursiveRef" in resource.dialect.keywords else unquote(reference.rpartition("#")[2])
         if anchors.get(name) is not schema:
             return place
         bound = dict(scope).get(name)
