@@ -361,3 +361,11 @@ def test_too_many_cases(compiler: GrammarCompiler) -> None:
     with pytest.raises(LimitExceededError) as caught:
         compiler.compile_json_schema({"anyOf": branches, "unevaluatedProperties": False})
     assert caught.value.limit == "4096"
+
+
+def test_too_many_patterns_to_negate(compiler: GrammarCompiler) -> None:
+    """The limit is met at compile time, wherever the negation stands."""
+    closed = {"anyOf": [{"patternProperties": {f"^p{i}": True}} for i in range(11)], "unevaluatedProperties": False}
+    with pytest.raises(LimitExceededError) as caught:
+        compiler.compile_json_schema({"properties": {"a": {"not": closed}}})
+    assert caught.value.limit == "10"

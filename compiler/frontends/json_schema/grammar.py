@@ -79,7 +79,9 @@ class JsonSchemaGrammar(Grammar):
             self.lexical.plain_integers = True
         self._formulas = Formulas(dialect, scan.targets, scan.overlaps, scan.disjoint.exclude, self.lexical.matches)
         for holder, keyword in scan.unevaluated:
-            self._formulas.unevaluated.cases(holder, keyword)  # so that their limit is met here
+            self._formulas.unevaluated.cases(holder, keyword)  # so that limits are met here
+        for holder, keyword in scan.negated_unevaluated:
+            self._formulas.unevaluated.failures(holder, keyword)
         self._productivity = Productivity(
             self._formulas, dialect, self.lexical, any_order=options.property_order == "any"
         )

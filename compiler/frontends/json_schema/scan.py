@@ -72,6 +72,7 @@ class Scan:
         self._one_of: list[tuple[dict[str, object], Path]] = []
         self._unique: list[tuple[dict[str, object], Path]] = []
         self.unevaluated: list[tuple[dict[str, object], str]] = []  # schemas that hold such a keyword, and which one
+        self.negated_unevaluated: list[tuple[dict[str, object], str]] = []
         self.overlaps: dict[int, list[list[int]]] = {}
         self.explore(self.root, (), self._resource)
 
@@ -235,6 +236,8 @@ class Scan:
                         self.negate(member, (here, index))
                 elif keyword in _NEGATED_SCHEMAS:
                     self.negate(value, here)
+                if keyword in ("unevaluatedProperties", "unevaluatedItems"):
+                    self.negated_unevaluated.append((schema, keyword))
 
     def _refuse_loops(self) -> None:
         """A schema that applies itself to the same value says nothing: the standard forbids it."""
