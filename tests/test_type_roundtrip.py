@@ -12,11 +12,13 @@ import datetime as dt
 import decimal
 import enum
 import fractions
+import importlib.util
 import ipaddress
 import json
 import pathlib
 import random
 import re
+import sys
 import typing
 import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -27,7 +29,7 @@ import pytest
 import typing_extensions
 from annotated_types import Ge, Gt, Le, Lt
 from grammar_engine.compiler.compiled import GrammarCompiler
-from grammar_engine.compiler.errors import UnsupportedSchemaError
+from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
 from grammar_engine.compiler.vocabulary import Vocabulary
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
@@ -237,6 +239,7 @@ class Shop(BaseModel):
 
 UserId = NewType("UserId", int)
 Names = typing_extensions.TypeAliasType("Names", list[str])
+Nested = typing_extensions.TypeAliasType("Nested", "int | list[Nested]")
 NEW_YEAR = dt.datetime.fromisoformat("2024-01-01")
 NEW_YEARS_EVE = dt.datetime.fromisoformat("2024-12-31T23:59:59")
 UTC = dt.timezone.utc
@@ -279,6 +282,7 @@ TYPES: dict[str, tuple[Any, list[Any]]] = {
     "no digit": (Annotated[str, Field(pattern=r"^\D{3}$")], ["abc", "äöü"]),
     "no space": (Annotated[str, Field(pattern=r"^\S+$")], ["abc", "äöü"]),
     "no word": (Annotated[str, Field(pattern=r"^[^\w]\W$")], ["-+"]),
+    "no letter": (Annotated[str, Field(pattern=r"^[^\p{L}]\P{Lu}$")], ["1a"]),
     "boundary": (Annotated[str, Field(pattern=r"\bfoo\b")], ["a foo"]),
     "any character": (Annotated[str, Field(pattern=r"^.[^a]$")], ["bc"]),
     "named group": (Annotated[str, Field(pattern=r"\A(?P<name>[a-c]+)\z")], ["abc"]),
@@ -427,6 +431,7 @@ TYPES: dict[str, tuple[Any, list[Any]]] = {
     # names for types
     "new type": (UserId, [UserId(3)]),
     "alias of a type": (Names, [["a"]]),
+    "recursive alias": (Nested, [1, [2, [3]]]),
     "validated": (Annotated[int, pydantic.AfterValidator(abs)], [3]),
     "own schema": (Annotated[int, pydantic.WithJsonSchema({"type": "integer", "minimum": 3})], [3]),
     "any": (Any, [None, 1, "a", [{"b": 1.5}]]),
@@ -554,7 +559,14 @@ def test_what_pydantic_reads_more_of_is_documented_not_offered(walker: Walker) -
         assert not walker.accepts(schema, text)
 
 
+def of_pattern(pattern: str) -> Any:
+    return Annotated[str, Field(pattern=pattern)]
+
+
 REFUSED: list[tuple[Any, str]] = [
+    (of_pattern("[[:alpha:]]"), "a class inside a class, in the pattern '[[:alpha:]]'"),
+    (of_pattern("[a-z&&[^b]]"), "the class operator &&, in the pattern '[a-z&&[^b]]'"),
+    (of_pattern(r"\b{start}a"), r"\b{ in the pattern '\\b{start}a'"),
     (pydantic.Json, "Json"),
     (list[pydantic.Json[int]], "Json"),
     (pydantic.FilePath, "format file-path"),
@@ -601,11 +613,28 @@ def test_sets_with_a_least_length_do_not_repeat(walker: Walker) -> None:
 
 
 def test_callables_have_no_schema() -> None:
-    from grammar_engine.compiler.errors import InvalidSchemaError
-
     for source in (Callable[[int], int], collections.ChainMap[str, int]):
         with pytest.raises(InvalidSchemaError):
             schema_of(source)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement is new in Python 3.12")
+def test_type_statements(walker: Walker) -> None:
+    scope: dict[str, Any] = {}
+    exec("type Tree[T] = T | list[Tree[T]]", scope)  # noqa: S102 - a syntax error before
+    schema, validate = schema_of(scope["Tree"][int])
+    for text in walker.texts(schema, "type statement"):
+        validate(text)
+
+
+def test_email_addresses(walker: Walker) -> None:
+    if importlib.util.find_spec("email_validator") is None:
+        with pytest.raises(InvalidSchemaError, match="email-validator"):
+            schema_of(pydantic.EmailStr)
+        return
+    schema, validate = schema_of(pydantic.EmailStr)
+    for text in walker.texts(schema, "email"):
+        validate(text)
 
 
 def test_validators_are_beyond_a_schema(walker: Walker) -> None:
