@@ -369,6 +369,19 @@ def test_ref_to_a_dynamic_anchor_is_static(compiler: GrammarCompiler) -> None:
     assert found == [True, False, False, True]
 
 
+def test_outermost_recursive_anchor_behind_a_gap(compiler: GrammarCompiler) -> None:
+    """The outermost schema of the dynamic scope that has $recursiveAnchor (2019-09 core, section 8.2.4.2.2).
+
+    Both oracles stop at a resource in between that has none (here: middle).
+    """
+    inner = {"$id": "inner", "$recursiveAnchor": True, "properties": {"a": {"$recursiveRef": "#"}}}
+    schema: dict[str, Any] = {"$schema": OLD, "$id": "http://x.example/root", "$recursiveAnchor": True}
+    schema.update(
+        {"maxProperties": 1, "$ref": "middle", "$defs": {"i": inner, "m": {"$id": "middle", "$ref": "inner"}}}
+    )
+    assert verdicts(compiler, schema, [{"a": {"b": 1}}, {"a": {"b": 1, "c": 2}}]) == [True, False]
+
+
 @pytest.mark.parametrize("draft", [OLD, NEW])
 def test_dynamic_references(compiler: GrammarCompiler, draft: str) -> None:
     seen: Counter[str] = Counter()
