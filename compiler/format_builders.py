@@ -103,12 +103,13 @@ _REGEX_DEPTH = 3
 
 def _regular_expressions() -> CharAutomaton:
     """Nested parentheses are no regular language, but those of bounded depth are."""
-    level = _regex(patterns.REGEX)
+    level = _regex(patterns.REGEX_INSIDE)
     nothing = CharAutomaton(EMPTY_LANGUAGE, deterministic=True)
-    nested = _filled(level, {_HOLE: nothing})
-    for _ in range(_REGEX_DEPTH):
-        nested = _filled(level, {_HOLE: nested})
-    return nested
+    flat = _filled(level, {_HOLE: nothing, patterns.LOOK_AROUND: nothing})
+    nested = _filled(level, {_HOLE: nothing, patterns.LOOK_AROUND: flat})
+    for _ in range(_REGEX_DEPTH - 1):
+        nested = _filled(level, {_HOLE: nested, patterns.LOOK_AROUND: flat})
+    return _filled(_regex(patterns.REGEX), {_HOLE: nested, patterns.LOOK_AROUND: flat})
 
 
 # -- the table --------------------------------------------------------------------------------------------------------

@@ -63,6 +63,9 @@ IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
 PLACEHOLDER = "\uffff"
 """Stands in a pattern for a part that is built by itself (``formats.py``): an IPv6 address, a time."""
 
+LOOK_AROUND = "\ufffe"
+"""The same for what look-around holds in a regular expression."""
+
 _UNRESERVED = r"A-Za-z0-9._~\-"
 _SUBDELIMS = "!$&'()*+,;="
 _PERCENT = "%[0-9A-Fa-f]{2}"
@@ -195,23 +198,33 @@ def _counts() -> str:
     return r"\{" + _any("[0-9],?", "[1-9][0-9]{1,3},?", _ordered_pairs(digits, ","), longer, *tens) + r"\}"
 
 
-def _regex() -> str:
-    """Regular expressions that ECMA-262 (with and without its flag u) and Python both read, PLACEHOLDER inside groups.
+_CATEGORIES = "L|Lu|Ll|Lt|Lm|Lo|M|Mn|Mc|Me|N|Nd|Nl|No|P|Pc|Pd|Ps|Pe|Pi|Pf|Po|S|Sm|Sc|Sk|So|Z|Zs|Zl|Zp|C|Cc|Cf"
 
-    Left out: what one of them lacks or reads otherwise (named groups, look-behind, ``[]``, bare brackets and braces,
-    possessive quantifiers, inline flags), look-ahead, back-references, and ranges but those that begin or end where
-    the digits, the capitals or the small letters do.
+
+def _regex() -> tuple[str, str]:
+    """Regular expressions as ECMA-262 §22.2.1 has them with the flag u, PLACEHOLDER inside groups: what a group may
+    hold, and what a whole pattern may be.
+
+    Left out: back-references (``\\1`` needs as many groups, ``\\k<n>`` that name), ``\\0``, properties but the general
+    categories, and ranges in classes but those that begin or end where the digits, the capitals or the small letters
+    do: what an automaton would have to count or to compare. For the same reason there is one named group at most (no
+    two may have the same name), at the start of the pattern; and look-around holds no groups, which keeps it small.
     """
-    escaped = r"\\(?:[\^$.*+?()\[\]{}|/\\dDwWsStnrfv]|x[0-9A-Fa-f]{2}|u[0-9A-Ca-c][0-9A-Fa-f]{3})"
+    hexadecimal = "[0-9A-Fa-f]"
+    escaped = (
+        rf"\\(?:[\^$.*+?()\[\]{{}}|/\\dDwWsStnrfv]|c[A-Za-z]|x{hexadecimal}{{2}}|u{hexadecimal}{{4}}"
+        rf"|u\{{0*{hexadecimal}{{1,5}}\}}|[pP]\{{(?:{_CATEGORIES})\}})"
+    )
     ranges = ["0-[0-9]", "1-[1-9]", "[2-9]-9", "a-[a-z]", "[b-z]-z", "A-[A-Z]", "[B-Z]-Z"]
-    # Python warns of set operations to come (--, &&, ||, ~~, and a bracket at the start), so these stay out.
-    item = _any(r"[^\[\]\\^&|~-]", escaped, r"\\-", *ranges)
-    members = rf"\[\^?(?:-?{item}+|-{item}*)-?\]"
+    item = _any(r"[^\]\\-]", escaped, r"\\[-b]", *ranges)
+    members = rf"\[\^?-?{item}*-?\]"
     quantifier = f"(?:(?:[*+?]|{_counts()})[?]?)?"
     atom = _any(r"[^\^$\\.*+?()\[\]{}|]", "[.]", escaped, members, rf"\((?:\?:)?{PLACEHOLDER}\)")
-    assertion = _any(r"[\^$]", r"\\[bB]")
-    return f"(?:{atom}{quantifier}|{assertion}|[|])*"
+    assertion = _any(r"[\^$]", r"\\[bB]", rf"\(\?<?[=!]{LOOK_AROUND}\)")
+    inside = f"(?:{atom}{quantifier}|{assertion}|[|])*"
+    named = rf"\(\?<[A-Za-z_$][A-Za-z0-9_$]*>{PLACEHOLDER}\){quantifier}"
+    return inside, rf"\^?(?:{named})?{inside}"
 
 
-REGEX = _regex()
-"""With PLACEHOLDER for what a group holds, again a regular expression."""
+REGEX_INSIDE, REGEX = _regex()
+"""What a group may hold and what a pattern may be, with PLACEHOLDER for what a group holds."""
