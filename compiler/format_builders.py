@@ -16,6 +16,7 @@ from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import EMPTY_LANGUAGE, Edge, trim
 from grammar_engine.compiler.charset import CharSet
 from grammar_engine.compiler.format_machines import hostname, ipv6, leap_seconds
+from grammar_engine.compiler.idn_hostname import idn_hostname
 
 _HOLE = patterns.PLACEHOLDER
 _OTHER_HOLES = ("\ufffe", "\ufdd0")
@@ -142,7 +143,7 @@ _BUILDERS: Mapping[str, Callable[[], CharAutomaton]] = MappingProxyType(
         "email": partial(_with_ipv6, patterns.EMAIL),
         "idn-email": partial(_with_ipv6, patterns.IDN_EMAIL),
         "hostname": hostname,
-        "idn-hostname": partial(_regex, patterns.IDN_HOSTNAME),
+        "idn-hostname": idn_hostname,
         "ipv4": partial(_regex, patterns.IPV4),
         "ipv6": ipv6,
         "uri": partial(_with_ipv6, patterns.URI),

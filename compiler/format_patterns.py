@@ -136,24 +136,6 @@ IDN_EMAIL = _email(more="\u0080-\ud7ff\ue000-\U0010ffff")
 """Both with PLACEHOLDER where an IPv6 address may stand."""
 
 
-def _idn_hostname() -> str:
-    """A part of RFC 5890: up to four labels, each of ASCII or of scripts without marks, case and context rules.
-
-    Lower-case Latin, Greek and Cyrillic letters, Hangul syllables, kana and unified ideographs are PVALID (RFC 5892),
-    read from left to right and stand in any order; 11 of them encode to at most 62 octets in any mixture, so that four
-    labels and their dots stay below 254. The dots of IDNA2003 (U+3002, U+FF0E, U+FF61) separate labels too. ASCII
-    labels have no two hyphens together, so none begins ``xn--``.
-    """
-    letters = (
-        "a-z0-9\u00df-\u00f6\u00f8-\u00ff\u03b1-\u03c9\u0430-\u044f\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3"
-    )
-    ascii_label = "[A-Za-z0-9]{1,20}(?:-[A-Za-z0-9]{1,20}){0,2}"
-    label = _any(ascii_label, f"[{letters}]{{1,11}}")
-    return f"{label}(?:[.\u3002\uff0e\uff61]{label}){{0,3}}"
-
-
-IDN_HOSTNAME = _idn_hostname()
-
 # -- the rest ---------------------------------------------------------------------------------------------------------
 
 UUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"  # RFC 9562 §4; any version, any variant

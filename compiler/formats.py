@@ -7,13 +7,13 @@
     duration   exact        RFC 3339 appendix A
     email      exact        RFC 5321 §4.1.2          idn-email  exact  RFC 6531 §3.3
     hostname   restricted   RFC 1123 §2.1; without A-labels (xn--)
-    idn-hostname restricted RFC 5890; labels of few scripts and at most 11 characters
+    idn-hostname restricted RFC 5890 to 5893; without A-labels, labels beyond ASCII of at most 10 characters
     ipv4       exact        RFC 2673 §3.2            ipv6       exact  RFC 4291 §2.2
     uri        exact        RFC 3986                 iri        exact  RFC 3987       and their -reference forms
     uri-template exact      RFC 6570
     uuid       exact        RFC 9562 §4
     json-pointer exact      RFC 6901 §5              relative-json-pointer  exact  (without index manipulation)
-    regex      restricted   ECMA-262 as far as Python reads the same; no look-around, groups at most 3 deep
+    regex      restricted   ECMA-262 §22.2.1; no back-references, groups at most 3 deep
 
 and of pydantic: uuid1 … uuid8, ipv4interface, ipv6interface, ipvanyaddress, ipvanyinterface, base64, base64url.
 
@@ -54,7 +54,7 @@ FORMAT_STATUS: Mapping[str, FormatStatus] = MappingProxyType(
 MAX_HOSTNAME = 253
 """Characters of a host name: RFC 1035's 255 octets, less the first length and the root."""
 
-FORMAT_MAX_LENGTH: Mapping[str, int] = MappingProxyType({"hostname": MAX_HOSTNAME})
+FORMAT_MAX_LENGTH: Mapping[str, int] = MappingProxyType({"hostname": MAX_HOSTNAME, "idn-hostname": MAX_HOSTNAME})
 """Lengths that an automaton keeps with a counter: tighten them with ``length.limit_length``, not by intersection."""
 
 

@@ -8,11 +8,13 @@ would not reach a place where the text may end: its bound is the limit less the 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import EMPTY_LANGUAGE, Edge, States
 from grammar_engine.compiler.charset import NOTHING
+from grammar_engine.compiler.limits import MAX_COUNT
 
 _EMPTY_TEXT: States = ((Edge(NOTHING, MATCH),),)
 
@@ -20,15 +22,13 @@ _EMPTY_TEXT: States = ((Edge(NOTHING, MATCH),),)
 def limit_length(automaton: CharAutomaton, longest: int) -> CharAutomaton:
     """The texts of at most ``longest`` characters. Deterministic; counts unless no text is longer anyway.
 
-    An automaton with counters of another kind is unfolded first (LimitExceededError if that grows too large); a
-    limit set here before is only tightened.
+    An automaton with counters of another kind is unfolded first (LimitExceededError if that grows too large); limits
+    set here before are only tightened.
     """
     states = automaton.states
-    limited = _limit_of(states)
-    if limited is not None:
-        longest = min(longest, limited)
-        states = tuple(tuple(edge._replace(op=KEEP, bound=0) for edge in edges) for edges in states)
-    elif automaton.has_counters() or not automaton.deterministic:
+    if _is_limited(states):
+        return CharAutomaton(_tightened(states, longest), deterministic=True)
+    if automaton.has_counters() or not automaton.deterministic:
         states = automaton.determinize().states
     if longest < 0:
         return CharAutomaton(EMPTY_LANGUAGE, deterministic=True)
@@ -41,6 +41,15 @@ def limit_length(automaton: CharAutomaton, longest: int) -> CharAutomaton:
     if finite is not None and finite <= longest:
         return CharAutomaton(states, deterministic=True)
     return CharAutomaton(_counted(states, distances, longest, 0), deterministic=True)
+
+
+def limit_lengths(automaton: CharAutomaton, limits: Sequence[int]) -> CharAutomaton:
+    """The texts of a deterministic automaton without counters that read each character within the limit of the state
+    behind it: a longest length that depends on what the text holds. From each state a shortest way to a match must
+    lead through states whose limits are no lower.
+    """
+    states = automaton.states
+    return CharAutomaton(_counted(states, _distances(states), limits, 0), deterministic=True)
 
 
 def require_length(automaton: CharAutomaton, least: int, longest: int | None = None) -> CharAutomaton | None:
@@ -78,7 +87,7 @@ def _ends(edges: tuple[Edge, ...]) -> bool:
     return any(edge.target == MATCH for edge in edges)
 
 
-def _counted(states: States, distances: list[int | None], longest: int | None, least: int) -> States:
+def _counted(states: States, distances: list[int | None], longest: int | Sequence[int] | None, least: int) -> States:
     """The counter says how many characters were read when the one before an edge's end is: c < bound leaves room.
 
     The start has states of its own: a text's first character begins the count. Without a longest length the counter
@@ -86,29 +95,33 @@ def _counted(states: States, distances: list[int | None], longest: int | None, l
     """
     start: list[Edge] = []
     inner: list[tuple[Edge, ...]] = []
+    rooms: list[int | None] = []  # behind each state: what a counter may have reached before
+    for state, distance in enumerate(distances):
+        limit = longest if longest is None or isinstance(longest, int) else longest[state]
+        rooms.append(None if limit is None else -1 if distance is None else limit - distance)
     for edge in states[0]:
         if edge.target == MATCH:
             if least <= 0:
                 start.append(edge)
-        elif (distance := distances[edge.target]) is not None and (longest is None or distance < longest):
+        elif (room := rooms[edge.target]) is None or room > 0:
             start.append(Edge(edge.label, edge.target + 1, ENTER))
     for edges in states:
         counted: list[Edge] = []
         for edge in edges:
             if edge.target == MATCH:
                 counted.append(Edge(NOTHING, MATCH, EXIT, max(least, 1)))
-            elif longest is None:
+            elif (room := rooms[edge.target]) is None:
                 counted.append(Edge(edge.label, edge.target + 1, AGAIN, -max(least, 1)))
-            elif (distance := distances[edge.target]) is not None and longest - distance > 1:
-                counted.append(Edge(edge.label, edge.target + 1, AGAIN, longest - distance))
+            elif room > 1:
+                counted.append(Edge(edge.label, edge.target + 1, AGAIN, room))
         inner.append(tuple(counted))
     return _reachable((tuple(start), *inner))
 
 
-def _limit_of(states: States) -> int | None:
-    """The limit that ``_counted`` has put on an automaton, or None if its counters are not of that kind."""
+def _is_limited(states: States) -> bool:
+    """Has ``_counted`` put limits on an automaton, or can its counters be taken for that?"""
     if not any(edge.op == ENTER for edge in states[0]):
-        return None
+        return False
     for state, edges in enumerate(states):
         for edge in edges:
             if edge.target == MATCH:
@@ -116,15 +129,45 @@ def _limit_of(states: States) -> int | None:
             else:
                 expected = edge.op == AGAIN and edge.bound > 1 and edge.target > 0 if state else edge.op == ENTER
             if not expected:
-                return None
+                return False
+    # Some shortest way goes on within the limit of whatever led to a state.
     distances = _distances(states)
-    limits = {
-        edge.bound + distance
-        for edges in states[1:]
-        for edge in edges
-        if edge.op == AGAIN and (distance := distances[edge.target]) is not None
-    }
-    return limits.pop() if len(limits) == 1 else None
+    entered = [0] * len(states)
+    leaving = [0] * len(states)
+    for state, edges in enumerate(states[1:], start=1):
+        for edge in edges:
+            if edge.target == MATCH:
+                leaving[state] = MAX_COUNT
+                continue
+            here, there = distances[state], distances[edge.target]
+            if here is None or there is None:
+                return False
+            entered[edge.target] = max(entered[edge.target], edge.bound + there)
+            if there == here - 1:
+                leaving[state] = max(leaving[state], edge.bound + there)
+    return all(least <= most for least, most in zip(entered, leaving, strict=True))
+
+
+def _tightened(states: States, longest: int) -> States:
+    """The limits of ``_is_limited`` lowered to ``longest``."""
+    distances = _distances(states)
+    if distances[0] is None or distances[0] > longest:
+        return EMPTY_LANGUAGE
+    found: list[tuple[Edge, ...]] = []
+    for edges in states:
+        kept: list[Edge] = []
+        for edge in edges:
+            if edge.target == MATCH:
+                kept.append(edge)
+                continue
+            distance = distances[edge.target]
+            room = -1 if distance is None else longest - distance
+            if edge.op == ENTER and room > 0:
+                kept.append(edge)
+            elif edge.op == AGAIN and room > 1:
+                kept.append(edge._replace(bound=min(edge.bound, room)))
+        found.append(tuple(kept))
+    return _reachable(tuple(found))
 
 
 def _reachable(states: States) -> States:

@@ -105,7 +105,7 @@ def test_json_schema_test_suite(shared_data: Path, draft: str) -> None:
         else:
             assert admitted == valid, (name, text)
     assert checked > 500
-    assert missed == {"hostname": 15, "idn-hostname": 20, "regex": 1}
+    assert missed == {"hostname": 15, "idn-hostname": 5, "regex": 1}
 
 
 def walk(automaton: CharAutomaton, generator: random.Random, longest: int = 60) -> str | None:
@@ -131,7 +131,12 @@ PYTHON_REFUSES = {
     "relative-json-pointer": r"[1-9][0-9]",  # one digit only, in jsonschema
     "regex": r"\\[cpP]|\\u\{|\(\?<|\[\^?\]|\[.*(?:[\[&|~]|--)",  # what Python lacks or warns of
 }
-RUST_REFUSES = {"email": r'@\[|^"|@.*--', "idn-email": r".*", "uri-template": r".*"}
+RUST_REFUSES = {
+    "email": r'@\[|^"|@.*--',
+    "idn-email": r".*",
+    "uri-template": r".*",
+    "idn-hostname": "\u0375[^\u0370-\u03ff]|\u30fb",  # knows the first blocks of the scripts only
+}
 
 
 @pytest.mark.parametrize("name", STANDARD)
@@ -319,23 +324,93 @@ def test_hostname_counter_leaves_no_dead_end() -> None:
         assert length == FORMAT_MAX_LENGTH["hostname"]
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.text("abzß ςαжが漢한éx0-.。", min_size=1, max_size=12), min_size=1, max_size=5))
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.text("abzlß ςαжが漢한éx0-·͵βא׳בب٠۰ي\u200c\u200dक्ष・́ั", min_size=1, max_size=8), min_size=1, max_size=4)
+)
 def test_idn_hostnames_are_idna(labels: list[str]) -> None:
+    """Against the ``idna`` package, which judges each label by itself."""
     text = ".".join(labels)
-    if members("idn-hostname").accepts(text):
-        assert len(idna.encode(text)) <= 253
+    admitted = members("idn-hostname").accepts(text)
+    try:
+        encoded = idna.encode(text)
+    except (idna.IDNAError, UnicodeError):
+        assert not admitted, text
+        return
+    if admitted:
+        assert len(encoded) <= 253
+
+
+def test_walks_through_idn_hostnames_are_idna() -> None:
+    automaton, generator = members("idn-hostname"), random.Random(17)
+    right = 0
+    for _ in range(1500):
+        text = walk(automaton, generator, 40)
+        if text is not None:
+            assert len(idna.encode(text)) <= 253, ascii(text)
+            right += any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in text)
+    assert right > 20
+
+
+def test_labels_of_idn_hostnames_by_their_code_points() -> None:
+    """Every code point alone and behind a letter, against ``idna``; what is left out is counted."""
+    automaton = members("idn-hostname")
+    left_out = 0
+    for code in [*range(0x80, 0xD800, 3), *range(0xE000, 0x31350, 41)]:
+        if unicodedata.category(chr(code)) == "Cn":
+            continue
+        for text in (chr(code), "a" + chr(code)):
+            admitted = automaton.accepts(text)
+            try:
+                valid = bool(idna.encode(text))
+            except (idna.IDNAError, UnicodeError):
+                valid = False
+            assert valid or not admitted, ascii(text)
+            left_out += valid and not admitted
+    assert left_out < 60  # marks that compose
+
+
+@pytest.mark.parametrize(
+    ("text", "admitted"),
+    [
+        ("a" * 63, True),
+        ("a" * 64, False),
+        (".".join(["a" * 49] * 5), True),
+        (".".join(["a" * 50] * 5), False),
+        ("правитель.рф", True),
+        ("א.b", True),
+        ("1b.א", False),
+        ("א.1b", False),
+        ("b1-2.א", True),
+        ("é.א", False),  # left out
+        ("क" * 10 + "." + "ü" * 10 + "。" + "z" * 22, True),
+        ("क" * 10 + "." + "ü" * 10 + "。" + "z" * 23, False),
+        ("क" * 11, False),
+        ("ab--c", True),
+        ("a--b", True),
+        ("ab--ü", False),
+        ("xn--a", False),
+        ("Éa", False),
+        ("Aé", False),
+        ("AbC.é", True),
+    ],
+)
+def test_rules_of_idn_hostnames(text: str, admitted: bool) -> None:
+    if "--" in text[2:4]:
+        admitted = False
+    assert members("idn-hostname").accepts(text) == admitted
 
 
 def test_worst_idn_labels_fit() -> None:
     generator = random.Random(5)
-    letters = "zßωяんヺ一龥힣가"
+    letters = "zßωяんヺ一龥힣가\U00010400\U000323af\U00020000𐓘"
+    letters = "".join(char for char in letters if members("idn-hostname").accepts(char))
     for _ in range(2000):
-        label = "".join(generator.choice(letters) for _ in range(11))
+        label = "".join(generator.choice(letters) for _ in range(10))
         text = ".".join([label] * 4)
         assert members("idn-hostname").accepts(text)
         assert len(idna.encode(text)) <= 253
-        assert not members("idn-hostname").accepts(label + "a")
+        assert not members("idn-hostname").accepts("ß" + label)
 
 
 TEXTS = st.text("aB1-._~%20:/?#[]@!$&'()*+,;={}^|\\\"<> é漢\n", max_size=16)
@@ -397,7 +472,7 @@ def test_every_definition_is_promised_and_stored() -> None:
 def test_automata_are_small_and_deterministic(name: str) -> None:
     automaton = members(name)
     assert automaton.deterministic
-    assert automaton.num_states <= 1000
+    assert automaton.num_states <= 1100
     for edges in automaton.states:
         labels = [edge.label for edge in edges if edge.target != MATCH]
         for index, label in enumerate(labels):
