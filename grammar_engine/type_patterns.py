@@ -237,6 +237,30 @@ def _base64_of_ascii(last: str) -> str:
 
 ASCII_BASE64, ASCII_BASE64URL = _base64_of_ascii("+/"), _base64_of_ascii("_-")
 
+# -- regular expressions ----------------------------------------------------------------------------------------------
+
+
+def _regular_expressions(depth: int) -> str:
+    """Patterns that Python's ``re`` compiles: single quantifiers on what can be repeated, groups at most so deep."""
+    ordered = _some_of(*(rf"\{{{low},[{low}-9]\}}" for low in range(2, 10)))
+    counts = _some_of(r"\{[0-9]{1,3}\}", r"\{[0-9]{1,3},\}", r"\{[0-9],[1-9][0-9]{1,2}\}", r"\{[01],[1-9]\}", ordered)
+    quantifier = rf"(?:(?:[*+?]|{counts})\??)?"
+    member = r"(?:[A-Za-z0-9_ .,:;/@%#+*!]|a-z|A-Z|0-9|\\[dws.\\\]-])"
+    one = _some_of(
+        r"[A-Za-z0-9 _,:;=@~\"'/#%&!<>.-]", r"\\[dDwWsSnrt.^$*+?()\[\]{}|\\/-]", rf"\[\^?{member}{{1,60}}-?\]"
+    )
+    inside = ""
+    for _ in range(depth + 1):
+        parts = [f"{one}{quantifier}", r"[\^$]", r"\\[bB]"]
+        if inside:
+            parts.append(rf"\((?:\?:)?{inside}\){quantifier}")
+        sequence = f"{_some_of(*parts)}*"
+        inside = rf"{sequence}(?:\|{sequence})*"
+    return rf"^(?:\(\?i\))?{inside}$"
+
+
+REGEX = _regular_expressions(2)
+
 # -- networks ---------------------------------------------------------------------------------------------------------
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -309,6 +333,7 @@ FORMATS: Mapping[str, str] = {
     "ipvanynetwork": f"^{_some_of(_ipv4_networks(), _ipv6_networks())}$",
     "fraction": FRACTION,
     "email": EMAIL,
+    "regex": REGEX,
     "color": "^#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})$",
 }
 """Names of formats in pydantic's schemas → what is offered under them."""

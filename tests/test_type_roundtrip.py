@@ -289,7 +289,7 @@ TYPES: dict[str, tuple[Any, list[Any]]] = {
     "python pattern": (PythonPattern, [PythonPattern(text="ab")]),
     "secret": (pydantic.SecretStr, []),
     "secret length": (Annotated[pydantic.SecretBytes, Field(max_length=2)], []),
-    "pattern": (re.Pattern, [re.compile("a+(b|c)?")]),
+    "pattern": (re.Pattern, [re.compile(r"a+(b|c)?"), re.compile(r"(?i)^[A-Za-z_][\w.-]*\b\d{2,5}(?:-(\d|x){3,}?)+$")]),
     "path": (pathlib.Path, [pathlib.Path("a/b"), pathlib.Path("/")]),
     "uuid": (uuid.UUID, [uuid.UUID(int=5)]),
     **{
@@ -534,6 +534,7 @@ NOT_READ: list[tuple[Any, list[str]]] = [
     (Odd, ["[1,2]"]),
     (Annotated[Cat | Dog, Field(discriminator="kind")], ['{"lives":3}', '{"kind":"cat","name":"a"}', "{}"]),
     (ByName, ['{"A":1}']),
+    (re.Pattern, ['"("', '"a**"', '"^*"', '"(?<n>a)"', '"a{3,2}"', '"[b-a]"', '"*"']),
     (ipaddress.IPv4Network, ['"10.0.0.1/8"', '"10.0.0.0/33"']),
     (ipaddress.IPv6Network, ['"2001:db8::/31"', '"2001:db8::/129"']),
     (pydantic.ByteSize, ['"5x"', '"1e3"', "-1"]),
