@@ -225,6 +225,20 @@ class Decimals:
             high is None or high.verdict(state.high, in_fraction=in_fraction) <= (0 if high.inclusive else -1)
         )
 
+    def can_be_completed(self, state: DecimalState) -> bool:
+        """Does some number begin so? Only for numbers without bounds. Whole digits can be appended until a remainder is
+        any that is wanted; behind the point, the places that are left must do.
+        """
+        if state.phase == "0" and not self.accepts(state):
+            return any(self.can_be_completed(target) for _, target in self.moves(state))
+        if state.phase not in (".", "f") or self._step is None:
+            return True
+        missing = -state.remainder % self._step.step
+        if missing >= 10 ** (self._step.scale - state.place):
+            return False
+        # Zeros alone may follow, which leave all remainders as they are.
+        return not (self._step.scale == 0 and 0 in state.excluded)
+
     def _classes(self, state: DecimalState) -> list[str]:
         """The digits, those together that nothing tells apart."""
         if self._by_digit:

@@ -43,6 +43,7 @@ from grammar_engine.compiler.frontends.json_schema.dialects import Dialects
 from grammar_engine.compiler.frontends.json_schema.layout import Layout
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.literals import is_scalar, scalars_automaton, scalars_of
+from grammar_engine.compiler.frontends.json_schema.multiples import Multiples, has_many_remainders
 from grammar_engine.compiler.frontends.json_schema.names import other_names, spelling_of
 from grammar_engine.compiler.frontends.json_schema.objects import ObjectWriter
 from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
@@ -94,6 +95,7 @@ class JsonSchemaGrammar(Grammar):
             self._symbols = Symbols(0, terminals=free_json.TERMINAL_KEYS, rules=free_json.RULES)
             self.prelude = _prelude(options)
         self.guarding: Guarding = self._symbols.guarding
+        self._multiples = Multiples(self._symbols, plain_integers=self.lexical.plain_integers)
         self._objects: dict[ObjectPlan, ObjectWriter] = {}
         self._arrays: dict[ArrayPlan, ArrayWriter] = {}
         root = self._formulas.of((schema,))  # type: ignore[arg-type]
@@ -138,7 +140,9 @@ class JsonSchemaGrammar(Grammar):
         symbols = self._symbols
         out: list[Production] = [(symbols.terminal("text", text),) for bit, text in _CONSTANTS if types & bit]
         if types & (INTEGER | FRACTION):
-            out.append((symbols.terminal("number", number_key(conjunct)),))
+            key = number_key(conjunct)
+            many = has_many_remainders(key)
+            out += self._multiples.productions(key) if many else [(symbols.terminal("number", key),)]
         if types & STRING:
             out.append((symbols.terminal("string", string_key(conjunct)),))
         if types & OBJECT:

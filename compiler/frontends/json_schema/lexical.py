@@ -8,8 +8,6 @@ whose longest length is counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from decimal import Decimal
-from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations
 from typing import Any, cast
@@ -29,11 +27,12 @@ from grammar_engine.compiler.errors import (
     UnsupportedSchemaError,
 )
 from grammar_engine.compiler.formats import FORMAT_STATUS, format_automaton, format_json_strings
-from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, INTEGER
+from grammar_engine.compiler.frontends.json_schema.conjunction import INTEGER
 from grammar_engine.compiler.frontends.json_schema.scalars import (
     NumberKey,
     StringKey,
     common_step,
+    decimal_of,
     exact,
     range_is_possible,
     whole_bounds,
@@ -84,13 +83,6 @@ class Lexical:
             raise UnsupportedSchemaError(
                 f"pattern with {error.construct}", pointer=pointer(), advice=error.advice
             ) from error
-
-    def check_multiple(self, multiple: float, pointer: Callable[[], str]) -> None:
-        """Raise UnsupportedSchemaError for a multiple with too many remainders for an automaton."""
-        try:
-            self.number_automaton(NumberKey(INTEGER | FRACTION, None, None, (multiple,)))
-        except LimitExceededError as error:
-            raise UnsupportedSchemaError(f"multipleOf {multiple}", pointer=pointer(), advice=str(error)) from error
 
     # -- strings ------------------------------------------------------------------------------------------------------
 
@@ -330,7 +322,7 @@ def _small(atom: Hashable) -> CharAutomaton:
 
 def _range_automaton(key: NumberKey, *, plain_integers: bool) -> ByteAutomaton | None:
     step = common_step(key)
-    excluded = tuple(_decimal(exact(multiple)) for multiple in key.not_multiples)
+    excluded = tuple(decimal_of(exact(multiple)) for multiple in key.not_multiples)
     if key.types == INTEGER:
         low, high = whole_bounds(key)
         multiple = None if step is None or step == 1 else int(step)
@@ -338,25 +330,13 @@ def _range_automaton(key: NumberKey, *, plain_integers: bool) -> ByteAutomaton |
             minimum=low, maximum=high, multiple_of=multiple, excluded=excluded, plain=plain_integers
         )
     return number_automaton(
-        minimum=None if key.lower is None else _decimal(exact(key.lower[0])),
-        maximum=None if key.upper is None else _decimal(exact(key.upper[0])),
+        minimum=None if key.lower is None else decimal_of(exact(key.lower[0])),
+        maximum=None if key.upper is None else decimal_of(exact(key.upper[0])),
         exclusive_minimum=key.lower is not None and key.lower[1],
         exclusive_maximum=key.upper is not None and key.upper[1],
-        multiple_of=None if step is None else _decimal(step),
+        multiple_of=None if step is None else decimal_of(step),
         excluded=excluded,
     )
-
-
-def _decimal(value: Fraction) -> Decimal:
-    """A fraction with a finite decimal expansion, exactly (every JSON number is one)."""
-    digits, denominator = 0, value.denominator
-    while denominator % 10 == 0:
-        denominator //= 10
-        digits += 1
-    while denominator % 2 == 0 or denominator % 5 == 0:
-        denominator = denominator // 2 if denominator % 2 == 0 else denominator // 5
-        digits += 1
-    return Decimal(f"{(value * 10**digits).numerator}E-{digits}")
 
 
 def _anchored(node: Node) -> tuple[Node, bool, bool]:

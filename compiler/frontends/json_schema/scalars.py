@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 from typing import NamedTuple
@@ -110,6 +111,18 @@ def exact(value: Number | Fraction) -> Fraction:
     return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
 
 
+def decimal_of(value: Fraction) -> Decimal:
+    """A fraction with a finite decimal expansion, exactly (every JSON number is one)."""
+    digits, denominator = 0, value.denominator
+    while denominator % 10 == 0:
+        denominator //= 10
+        digits += 1
+    while denominator % 2 == 0 or denominator % 5 == 0:
+        denominator = denominator // 2 if denominator % 2 == 0 else denominator // 5
+        digits += 1
+    return Decimal(f"{(value * 10**digits).numerator}E-{digits}")
+
+
 def common_step(key: NumberKey) -> Fraction | None:
     """What the number is a multiple of: all multiples asked for, and 1 for integers; None: of nothing."""
     step = Fraction(1) if key.types == INTEGER else None
@@ -121,7 +134,7 @@ def common_step(key: NumberKey) -> Fraction | None:
 
 def whole_bounds(key: NumberKey) -> tuple[int | None, int | None]:
     """Least and greatest integer in the range (None: no bound)."""
-    return _multiples_within(key, Fraction(1))
+    return multiples_within(key, Fraction(1))
 
 
 def range_is_possible(key: NumberKey) -> bool | None:
@@ -138,7 +151,7 @@ def range_is_possible(key: NumberKey) -> bool | None:
         if low == high and not key.lower[1] and not key.upper[1]:
             return not any((low / multiple).denominator == 1 for multiple in excluded)
         return low < high
-    first, last = _multiples_within(key, step)
+    first, last = multiples_within(key, step)
     if first is None or last is None or first > last:
         return False
     for k in range(first, min(last, first + _TRIED) + 1):
@@ -147,7 +160,7 @@ def range_is_possible(key: NumberKey) -> bool | None:
     return False if last <= first + _TRIED else None
 
 
-def _multiples_within(key: NumberKey, step: Fraction) -> tuple[int | None, int | None]:
+def multiples_within(key: NumberKey, step: Fraction) -> tuple[int | None, int | None]:
     """Least and greatest k such that k·step is in the range."""
     first = last = None
     if key.lower is not None:
@@ -168,7 +181,7 @@ def _common_multiple(left: Fraction, right: Fraction) -> Fraction:
     return Fraction(numerator, left.denominator * right.denominator)
 
 
-def number_satisfies(key: NumberKey, value: Number) -> bool:
+def number_satisfies(key: NumberKey, value: Number | Fraction) -> bool:
     """Is ``value`` in the range and a multiple of everything asked for? (``types`` is the caller's.)"""
     number = exact(value)
     if key.lower is not None:

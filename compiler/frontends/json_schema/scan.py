@@ -329,7 +329,6 @@ def _multiple(scan: Scan, value: object, path: Path) -> None:
     _number(scan, value, path)
     if value <= 0:  # type: ignore[operator]
         raise scan.invalid("multipleOf is greater than zero", path)
-    scan.lexical.check_multiple(value, partial(pointer_of, path))  # type: ignore[arg-type]
 
 
 def _names(scan: Scan, value: object, path: Path) -> None:
