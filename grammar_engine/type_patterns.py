@@ -126,9 +126,9 @@ def _in_order(parts: Iterable[str]) -> str:
 
 
 def _duration() -> str:
-    """ISO 8601 as pydantic writes it, far from the 999,999,999 days that a timedelta holds."""
+    """ISO 8601 as pydantic writes it; below the 999,999,999 days of a timedelta, and 2³² seconds behind the T."""
     days = _in_order(("[0-9]{1,5}Y", "[0-9]{1,6}M", "[0-9]{1,6}W", "[0-9]{1,8}D"))
-    clock = f"T{_in_order(('[0-9]{1,9}H', '[0-9]{1,9}M', f'[0-9]{{1,9}}{_FRACTION}S'))}"
+    clock = f"T{_in_order(('[0-9]{1,6}H', '[0-9]{1,6}M', f'[0-9]{{1,8}}{_FRACTION}S'))}"
     return f"P{_some_of(f'{days}(?:{clock})?', clock)}"
 
 
