@@ -37,6 +37,10 @@ class Runner(NamedTuple):
     dead_at_start: bool
 
 
+MAX_ASSERTION_STATES = 20_000
+"""States of the automaton of one look-ahead or look-behind."""
+
+
 @lru_cache(maxsize=512)
 def runner(assertion: Assertion, past: tuple[int, ...] = ()) -> Runner:
     """The automaton of an assertion.
@@ -50,11 +54,12 @@ def runner(assertion: Assertion, past: tuple[int, ...] = ()) -> Runner:
     negative = assertion.ahead and assertion.negative
     if assertion.ahead:
         reached = dict(zip(look_behinds(assertion.node), past, strict=True))
-        states = construct(seq(assertion.node, ANY_TEXT), counters=False, past=reached)
+        states = construct(seq(assertion.node, ANY_TEXT), counters=False, past=reached, limit=MAX_ASSERTION_STATES)
     else:
         _refuse_look_ahead(assertion.node)
-        states = construct(seq(ANY_TEXT, assertion.node), counters=False)
-    return _freeze(minimize(combine({0: states}, Not(Is(0)) if negative else Is(0))))
+        states = construct(seq(ANY_TEXT, assertion.node), counters=False, limit=MAX_ASSERTION_STATES)
+    formula = Not(Is(0)) if negative else Is(0)
+    return _freeze(minimize(combine({0: states}, formula, limit=MAX_ASSERTION_STATES)))
 
 
 def look_behinds(node: Node) -> list[Assertion]:

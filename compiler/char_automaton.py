@@ -28,9 +28,9 @@ class CharAutomaton:
     deterministic: bool = False
 
     @staticmethod
-    def from_node(node: Node, *, search: bool = False) -> CharAutomaton:
+    def from_node(node: Node, *, search: bool = False, limit: int = MAX_STATES) -> CharAutomaton:
         """The texts that a tree matches as a whole; with ``search``, those in which it matches somewhere."""
-        return CharAutomaton(construct(searching(node) if search else node))
+        return CharAutomaton(construct(searching(node) if search else node, limit=limit))
 
     @staticmethod
     def from_regex(pattern: str, *, flags: int = 0, search: bool = False, dialect: Dialect = "python") -> CharAutomaton:

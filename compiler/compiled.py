@@ -10,8 +10,6 @@ shared by threads.
 
 from __future__ import annotations
 
-import json
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from grammar_engine.compiler.errors import InvalidSchemaError, LimitExceededError
 from grammar_engine.compiler.ir import Grammar
-from grammar_engine.compiler.limits import Limits
+from grammar_engine.compiler.limits import DEADLINE, Limits
 from grammar_engine.compiler.mask_cache import MaskCache
 from grammar_engine.compiler.mask_store import MaskStore
+from grammar_engine.compiler.reading import copy_json
 from grammar_engine.compiler.warmup import load_kernels
 
 if TYPE_CHECKING:
@@ -102,6 +100,7 @@ class GrammarCompiler:
         max_whitespace: int | None = None,
         documents: Mapping[str, object] | None = None,
         plain_integers: bool = False,
+        deadline: float | None = DEADLINE,
     ) -> CompiledGrammar:
         """A JSON Schema (dict, bool or JSON text); texts are JSON values that validate against it.
 
@@ -109,7 +108,8 @@ class GrammarCompiler:
         the text is laid out exactly as ``json.dumps`` would with ``indent`` and ``separators`` (giving either turns
         any_whitespace off). property_order: "declared" (additional properties last) or "any". documents: URI → document
         (JSON data) that a ``$ref`` or ``$schema`` may name; nothing is ever fetched. plain_integers: integers have
-        digits only, no ``1.0`` or ``1e2``. See docs/json_schema.md.
+        digits only, no ``1.0`` or ``1e2``. deadline: seconds of processor time to compile, and again for each part that
+        is expanded while matching; None: no limit. See docs/json_schema.md.
 
         Raises InvalidSchemaError, UnsupportedSchemaError, UnsatisfiableGrammarError or LimitExceededError; ValueError
         for options that make no sense.
@@ -119,14 +119,16 @@ class GrammarCompiler:
 
         chosen: dict[str, Any] = {"any_whitespace": any_whitespace and indent is None and separators is None}
         chosen.update(indent=indent, separators=separators, property_order=property_order)
-        chosen["plain_integers"] = plain_integers
+        chosen.update(plain_integers=plain_integers, deadline=deadline)
         if max_whitespace is not None:
             chosen["max_whitespace"] = max_whitespace
         options = JsonSchemaOptions(**chosen)
-        text, data = _json_copy(schema)
-        copies = {uri: _json_copy(document, "a document") for uri, document in (documents or {}).items()}
-        key = ("json_schema", text, options, *sorted((uri, copy[0]) for uri, copy in copies.items()))
+        text, data = copy_json(schema)
+        copies = {uri: copy_json(document, "a document") for uri, document in (documents or {}).items()}
         further = {uri: copy[1] for uri, copy in copies.items()}
+        if text is None or any(copy[0] is None for copy in copies.values()):  # nested too deeply to be written
+            return self._bind(json_schema_grammar(data, options, further))
+        key = ("json_schema", text, options, *sorted((uri, copy[0]) for uri, copy in copies.items()))
         return self._compile(key, lambda: json_schema_grammar(data, options, further))
 
     def compile_regex(self, pattern: str, *, flags: int = 0) -> CompiledGrammar:
@@ -214,25 +216,3 @@ class GrammarCompiler:
         from grammar_engine.compiler.guard_tokens import GuardTokens
 
         return GuardTokens(self.vocabulary.tokens, self._context.trie)
-
-
-def _json_copy(schema: object, what: str = "the schema") -> tuple[str, Any]:
-    """A schema's JSON text, and data of our own: rules are expanded later, when the caller may have changed theirs."""
-    try:
-        text = schema if isinstance(schema, str) else json.dumps(schema, allow_nan=False)
-        return text, json.loads(text, parse_float=_finite, parse_constant=_finite)
-    except json.JSONDecodeError as error:
-        raise InvalidSchemaError(f"{what} is not JSON: {error}") from error
-    except (TypeError, ValueError) as error:
-        raise InvalidSchemaError(f"{what} is not JSON data: {error}") from error
-    except RecursionError as error:
-        raise LimitExceededError(
-            f"{what} is nested too deeply", limit="Python's recursion limit", given="more"
-        ) from error
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is not a finite number")
-    return value

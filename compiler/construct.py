@@ -18,7 +18,7 @@ from typing import NamedTuple
 from grammar_engine.compiler.assertions import DEAD, Runner, look_behinds, runner, step
 from grammar_engine.compiler.automaton import ENTER, EXIT, KEEP, MATCH
 from grammar_engine.compiler.char_program import COUNT, LOOK, READ, SPLIT, Program, ProgramBuilder
-from grammar_engine.compiler.char_states import Edge, States, check_limit, trim
+from grammar_engine.compiler.char_states import MAX_STATES, Edge, States, check_limit, trim
 from grammar_engine.compiler.charset import NOTHING, CharSet
 from grammar_engine.compiler.regex_ast import Assertion, Node
 
@@ -26,19 +26,22 @@ Obligations = frozenset[tuple[int, int]]
 Key = tuple[int, Obligations, tuple[int, ...]]
 _NONE: Obligations = frozenset()
 _IRRELEVANT = -2
+_EDGES_PER_STATE = 4
 
 
-def construct(node: Node, *, counters: bool = True, past: Mapping[Assertion, int] | None = None) -> States:
+def construct(
+    node: Node, *, counters: bool = True, past: Mapping[Assertion, int] | None = None, limit: int = MAX_STATES
+) -> States:
     """The trimmed automaton of the texts that a tree matches as a whole; ordered, leftmost-first.
 
     ``counters``: long loops may count instead of being unrolled. ``past``: for a tree that starts inside a text, the
-    states of its look-behinds' automata there. LimitExceededError if it grows too large.
+    states of its look-behinds' automata there. LimitExceededError beyond ``limit`` states, or a few edges for each.
     """
     past = past or {}
     try:
-        return _Construction(ProgramBuilder(counters=counters).build(node), past).run()
+        return _Construction(ProgramBuilder(counters=counters).build(node), past, limit).run()
     except _OperationsMeetError:
-        return _Construction(ProgramBuilder(counters=counters, peel=True).build(node), past).run()
+        return _Construction(ProgramBuilder(counters=counters, peel=True).build(node), past, limit).run()
 
 
 class _OperationsMeetError(Exception):
@@ -55,7 +58,8 @@ class _Way(NamedTuple):
 
 
 class _Construction:
-    def __init__(self, program: Program, past: Mapping[Assertion, int]) -> None:
+    def __init__(self, program: Program, past: Mapping[Assertion, int], limit: int) -> None:
+        self._limit = limit
         self._code = program.code
         self._start = program.start
         self._looks = program.looks
@@ -75,10 +79,13 @@ class _Construction:
     def run(self) -> States:
         self._state(self._start, _NONE, self._past)
         result: list[tuple[Edge, ...]] = []
+        size = 0
         for place, obligations, past in self._order:
             edges: list[Edge] = []
             for way in self._ways(place, obligations, past):
                 self._leave(way, past, edges)
+            size += len(edges)
+            check_limit(size // _EDGES_PER_STATE, self._limit)
             result.append(tuple(edges))
         return trim(tuple(result))
 
@@ -90,7 +97,7 @@ class _Construction:
         number = self._number.get(key)
         if number is None:
             number = self._number[key] = len(self._order)
-            check_limit(number)
+            check_limit(number, self._limit)
             self._order.append(key)
         return number
 

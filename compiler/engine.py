@@ -198,6 +198,7 @@ class Engine:
         trie = self.context.trie
         with self._lock:
             evictions = self.evictions
+            served = False
             while True:
                 result: int = run(
                     operation, self.mem, self.context.scratch, trie.info, trie.end, trie.first, trie.runs,
@@ -205,6 +206,9 @@ class Engine:
                 )  # fmt: skip
                 if result >= 0:
                     return result
+                if not served:
+                    self.grammar.begin_step()
+                    served = True
                 self._serve(result)
                 if self.evictions > evictions + 2:
                     limit = f"mask_bytes {self.limits.mask_bytes}"

@@ -94,6 +94,9 @@ class Grammar(ABC):
     prelude: Prelude | None = None
     guarding: Guarding | None = None
 
+    def begin_step(self) -> None:  # noqa: B027 (most front ends do nothing here)
+        """One operation of the engine begins to ask for productions and terminals: limits per step start anew."""
+
     @abstractmethod
     def productions(self, nonterminal: int) -> Sequence[Production]:
         """The right-hand sides of a nonterminal; called once, when a parser state first needs them."""

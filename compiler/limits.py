@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from time import monotonic, thread_time
+
+from grammar_engine.compiler.errors import LimitExceededError
 
 MAX_COUNT = (1 << 30) - 1
 """Counters of repetitions fit into 31 bits, with room for one round more."""
@@ -18,3 +22,50 @@ class Limits:
 
     arena_bytes: int = 1 << 30
     mask_bytes: int = 64 << 20
+
+
+DEADLINE = 0.8
+"""Seconds of processor time that a front end may take to compile, and again for each part that it expands later."""
+_TICKS = 32
+
+
+class Deadline:
+    """Processor time that is left to the thread that works. Long loops ``tick``; so nothing takes forever.
+
+    Processor time, not the clock's: a busy machine refuses nothing that an idle one would have compiled. As it is
+    expensive to ask for on some systems, the first half is measured by the clock, which is never behind it.
+    """
+
+    __slots__ = ("_end", "_half", "_ticks", "seconds")
+
+    def __init__(self, seconds: float | None) -> None:
+        """seconds: None for no deadline."""
+        self.seconds = seconds
+        self._ticks = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._end = 0.0
+        self._half = math.inf if self.seconds is None else monotonic() + self.seconds / 2
+
+    def tick(self) -> None:
+        """Call this once per round of a loop; now and then it looks at the time. Raises LimitExceededError."""
+        self._ticks += 1
+        if self._ticks >= _TICKS:
+            self._ticks = 0
+            self.check()
+
+    def check(self) -> None:
+        """Look at the time. Raises LimitExceededError."""
+        if monotonic() < self._half or self.seconds is None:
+            return
+        now = thread_time()
+        if not self._end:
+            self._end = now + self.seconds / 2
+        elif now > self._end:
+            raise LimitExceededError(
+                "this takes too long; a greater deadline= would allow it",
+                limit=f"{self.seconds} s of processor time",
+                given="more",
+            )

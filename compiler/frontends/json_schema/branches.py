@@ -16,6 +16,7 @@ from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
 from grammar_engine.compiler.frontends.json_schema.negation import Negation
 from grammar_engine.compiler.frontends.json_schema.references import Schema
+from grammar_engine.compiler.limits import Deadline
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct
@@ -47,6 +48,7 @@ class Branches:
         negation: Negation,
         exclude: Exclude,
         says: frozenset[Any],
+        deadline: Deadline,
     ) -> None:
         """says: the keywords that constrain a value; others are annotations."""
         self._dialect = dialect
@@ -54,10 +56,14 @@ class Branches:
         self._negation = negation
         self._exclude = exclude
         self._says = says
+        self._deadline = deadline
 
     def open(self, conjunct: Conjunct, choice: list[Schema]) -> list[Schema] | None:
         """The branches that may still hold; None if one of them does already."""
         if not conjunct.schemas.isdisjoint(map(id, choice)):
+            return None
+        schemas = conjunct.schemas
+        if any(id(branch) in schemas for branch in choice):
             return None
         out: list[Schema] = []
         for branch in choice:
@@ -70,11 +76,12 @@ class Branches:
 
     def _holds(self, c: Conjunct, schema: Schema, depth: int) -> bool | None:
         """Does the schema hold of everything that satisfies the conjunct (True), of nothing (False), or of some?"""
+        self._deadline.tick()
         if isinstance(schema, bool):
             return schema
         if id(schema) in c.schemas:
             return True
-        bits = schema.get(Internal.TYPES, _EVERY_TYPE) & _type_bits(schema.get("type"))
+        bits = schema.get(Internal.TYPES, _EVERY_TYPE) & type_bits(schema.get("type"))
         if not bits & c.types and ("$ref" not in schema or not self._dialect.ref_overrides):
             return False
         if depth == 0:
@@ -137,7 +144,8 @@ class Branches:
         return None
 
 
-def _type_bits(value: Any) -> int:
+def type_bits(value: Any) -> int:
+    """The value of ``type`` as bits; None: every type."""
     if value is None:
         return _EVERY_TYPE
     if isinstance(value, str):

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from grammar_engine.compiler.frontends.json_schema.branches import Branches, is_barred
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
 from grammar_engine.compiler.frontends.json_schema.references import Schema
+from grammar_engine.compiler.limits import Deadline
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct
@@ -37,6 +38,9 @@ _MAX_RESOLVED = 64
 """Names of a closed object for which "some property outside of {…}" is taken apart."""
 _MAX_SIZE = 400
 """Parts of a schema that are compared with those of another one; beyond, only the schema itself is the same."""
+_MAX_DEPTH = 30
+_MAX_COMPARED = 200
+"""Clauses that are compared with each other."""
 _LITERAL_KEYWORDS = frozenset(("type", "required", "properties", Internal.TYPES))
 
 
@@ -106,7 +110,12 @@ class Clauses:
     """Reduces the choices of the conjuncts of one document."""
 
     def __init__(
-        self, branches: Branches, targets: Mapping[int, Schema], says: frozenset[Any], deciding: Collection[int]
+        self,
+        branches: Branches,
+        targets: Mapping[int, Schema],
+        says: frozenset[Any],
+        deciding: Collection[int],
+        deadline: Deadline,
     ) -> None:
         """says: the keywords that constrain a value; others are annotations.
 
@@ -115,6 +124,7 @@ class Clauses:
         self._deciding = deciding
         self._branches = branches
         self._says = says
+        self._deadline = deadline
         self._keys = _Keys(targets)
         self._made: dict[object, dict[Any, Any]] = {}
 
@@ -125,6 +135,7 @@ class Clauses:
         """
         clauses: list[Clause] = []
         for choice in choices:
+            self._deadline.tick()
             if conjunct.types != _OBJECT:
                 clauses.append([Branch(branch, None) for branch in choice])
                 continue
@@ -132,7 +143,8 @@ class Clauses:
             if clause is not None:
                 clauses.append(clause)
         clauses.sort(key=len)
-        clauses = _without_implied(clauses)
+        if len(clauses) <= _MAX_COMPARED:
+            clauses = _without_implied(clauses)
         if self._deciding:  # what they decide need not be multiplied
             clauses.sort(key=lambda clause: len(clause) > 1 and id(clause[0].schema) not in self._deciding)
         return clauses
@@ -252,13 +264,13 @@ class _Keys:
                 parts += 1
                 return parts <= _MAX_SIZE
 
-            key = self._written(schema, count)
+            key = self._written(schema, count, _MAX_DEPTH)
             known = self._known[id(schema)] = (schema, id(schema) if key is None else key)
         return known[1]
 
-    def _written(self, value: object, count: Callable[[], bool]) -> object:
+    def _written(self, value: object, count: Callable[[], bool], depth: int) -> object:
         """Its text as a hashable; None for what is too large or was made by a negation."""
-        if not count():
+        if not count() or depth == 0:
             return None
         if isinstance(value, dict):
             parts: list[object] = []
@@ -271,13 +283,13 @@ class _Keys:
                         return None
                     parts.append((name, id(target)))
                     continue
-                written = self._written(member, count)
+                written = self._written(member, count, depth - 1)
                 if written is None:
                     return None
                 parts.append((name, written))
             return ("object", frozenset(parts))
         if isinstance(value, list):
-            items = [self._written(item, count) for item in value]
+            items = [self._written(item, count, depth - 1) for item in value]
             return None if None in items else ("array", *items)
         return (type(value).__name__, value)
 

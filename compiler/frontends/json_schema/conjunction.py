@@ -31,7 +31,7 @@ from grammar_engine.compiler.frontends.json_schema.negation import Negation, con
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.frontends.json_schema.text_choices import TextFormulas
 from grammar_engine.compiler.frontends.json_schema.unevaluated import KEYWORDS, Unevaluated
-from grammar_engine.compiler.limits import MAX_COUNT
+from grammar_engine.compiler.limits import MAX_COUNT, Deadline
 
 Formula = int
 ANYTHING: Formula = 0
@@ -152,6 +152,7 @@ class Formulas:
         overlaps: Mapping[int, Sequence[Sequence[int]]],
         exclude: Exclude,
         matches: Callable[[str, str], bool],
+        deadline: Deadline,
     ) -> None:
         """targets: schema that each ``$ref`` names; overlaps: per ``oneOf``, the branches that each branch may meet.
 
@@ -159,6 +160,7 @@ class Formulas:
         """
         self._dialect = dialect
         self._targets = targets
+        self._deadline = deadline
         self._overlaps = overlaps
         choices = Choices(dialect, overlaps)
         self._choices_of = choices.of
@@ -174,8 +176,8 @@ class Formulas:
         self._normal: dict[Formula, tuple[Conjunct, ...]] = {}
         self._keywords, self._looking_around, self._choosing, self._says_something = _tables(dialect)
         self._contains = "contains" in dialect.keywords
-        self._branches = Branches(dialect, targets, self._negation, exclude, self._says_something)
-        self._clauses = Clauses(self._branches, targets, self._says_something, self.unevaluated.made)
+        self._branches = Branches(dialect, targets, self._negation, exclude, self._says_something, deadline)
+        self._clauses = Clauses(self._branches, targets, self._says_something, self.unevaluated.made, deadline)
 
     def of(self, schemas: Iterable[Schema]) -> Formula | None:
         """The formula of a conjunction; None if a member is plainly false."""
@@ -245,6 +247,7 @@ class Formulas:
         stack = [(Conjunct(), schemas)]
         steps = 0
         while stack:
+            self._deadline.tick()
             conjunct, todo = stack.pop()
             if not self._collect(conjunct, todo):
                 continue
@@ -288,6 +291,7 @@ class Formulas:
         keywords = self._keywords
         overrides = self._dialect.ref_overrides
         while todo:
+            self._deadline.tick()
             schema = todo.pop()
             if schema is True:
                 continue

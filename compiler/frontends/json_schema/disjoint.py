@@ -10,6 +10,7 @@ An *outline* is what a schema surely implies, read off its keywords, ``$ref`` an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
@@ -39,6 +40,7 @@ class Outline:
     __slots__ = (
         "closed",
         "excluded",
+        "given",
         "high",
         "items",
         "length",
@@ -57,6 +59,7 @@ class Outline:
         self.patterns: tuple[str, ...] = ()
         self.required: dict[str, None] = {}
         self.properties: list[tuple[str, Schema]] = []
+        self.given: dict[str, AbstractSet[object]] | None = None  # see ``Disjoint._given``
         self.closed: list[frozenset[str]] = []  # the object has no names but these
         self.length: tuple[float, float] = (0, float("inf"))
         self.items: tuple[float, float] = (0, float("inf"))
@@ -109,11 +112,17 @@ class Disjoint:
             known = self._answers[id(left), id(right)] = (self._exclude(left, right, depth), left, right)
         return known[0]
 
+    def exclude_within(self, types: int, left: Schema, right: Schema) -> bool:
+        """The same for values of these types only (as bits)."""
+        if types == EVERY_TYPE or isinstance(left, bool) or isinstance(right, bool):
+            return self.exclude(left, right)
+        return left is not right and self._are_apart(self.outline(left), self.outline(right), _DEPTH, types)
+
     def _exclude(self, left: dict[Any, Any], right: dict[Any, Any], depth: int) -> bool:
         return self._are_apart(self.outline(left), self.outline(right), depth)
 
-    def _are_apart(self, a: Outline, b: Outline, depth: int) -> bool:
-        types = a.types & b.types
+    def _are_apart(self, a: Outline, b: Outline, depth: int, within: int = EVERY_TYPE) -> bool:
+        types = a.types & b.types & within
         values = a.values if b.values is None else b.values if a.values is None else _common(a.values, b.values)
         if values is not None:
             bits = 0
@@ -161,7 +170,22 @@ class Disjoint:
             and (outline.values is None or name in outline.values)
         )
 
+    def _given(self, outline: Outline) -> Mapping[str, AbstractSet[object]]:
+        """The values that required properties are limited to: what tells the members of a union apart."""
+        if outline.given is None:
+            outline.given = {}
+            for name, schema in outline.properties:
+                if name in outline.required and isinstance(schema, dict):
+                    values = self.outline(schema).values
+                    if values is not None:
+                        outline.given[name] = values.keys() & outline.given.get(name, values.keys())
+        return outline.given
+
     def _objects(self, a: Outline, b: Outline, depth: int) -> bool:
+        others = self._given(b)
+        for name, values in self._given(a).items():
+            if name in others and not values & others[name]:
+                return True
         for name in (*a.required, *b.required):
             if any(name not in names for names in (*a.closed, *b.closed)):
                 return True
@@ -184,17 +208,23 @@ class Disjoint:
         return joined
 
     def _add(self, schema: Schema, out: Outline) -> None:
-        if schema is True:
-            return
-        if schema is False:
-            out.types = 0
-            return
-        assert isinstance(schema, dict)
-        s: dict[Any, Any] = schema
-        if "$ref" in s:
-            self._add(self._targets[id(s)], out)
-            if self._dialect.ref_overrides:
-                return
+        """Add what a schema says, and what it applies in place, each schema once."""
+        todo = [schema]
+        seen: set[int] = set()
+        while todo:
+            schema = todo.pop()
+            if schema is False:
+                out.types = 0
+            elif isinstance(schema, dict) and id(schema) not in seen:
+                seen.add(id(schema))
+                if "$ref" in schema:
+                    todo.append(self._targets[id(schema)])
+                    if self._dialect.ref_overrides:
+                        continue
+                self._add_own(schema, out)
+                todo += schema.get("allOf", ())
+
+    def _add_own(self, s: dict[Any, Any], out: Outline) -> None:
         if "type" in s:
             bits = 0
             for name in [s["type"]] if isinstance(s["type"], str) else s["type"]:
@@ -226,8 +256,6 @@ class Disjoint:
         out.length = _narrow(out.length, s.get("minLength"), s.get("maxLength"))
         out.items = _narrow(out.items, s.get("minItems"), s.get("maxItems"))
         out.low, out.high = _narrow((out.low, out.high), s.get("minimum"), s.get("maximum"))
-        for member in s.get("allOf", ()):
-            self._add(member, out)
 
 
 def _common(left: dict[object, object], right: dict[object, object]) -> dict[object, object]:

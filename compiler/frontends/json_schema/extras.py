@@ -21,6 +21,7 @@ from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.frontends.json_schema.scalars import string_key
 
 FEW = 64
+MAX_CLASS_STATES = 10_000
 
 
 class NameClass(NamedTuple):
@@ -114,11 +115,12 @@ class NameClasses:
             divided: list[_Class] = []
             part = self._of_splitter(splitter)
             for held, names in classes:
-                inside = part if names is None else names.intersect(part)
+                self._lexical.deadline.check()
+                inside = part if names is None else names.intersect(part, limit=MAX_CLASS_STATES)
                 if not inside.is_empty():
                     divided.append((held | {splitter}, inside))
                 if not closed:
-                    outside = part.complement() if names is None else names.difference(part)
+                    outside = part.complement() if names is None else names.difference(part, limit=MAX_CLASS_STATES)
                     if not outside.is_empty():
                         divided.append((held, outside))
             classes = divided

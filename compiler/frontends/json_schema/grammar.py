@@ -15,14 +15,13 @@ properties of an object have the same name is not in the rules where a name is a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from grammar_engine.compiler.automaton import ByteAutomaton
-from grammar_engine.compiler.errors import InvalidSchemaError, LimitExceededError, UnsatisfiableGrammarError
+from grammar_engine.compiler.errors import LimitExceededError, UnsatisfiableGrammarError
 from grammar_engine.compiler.frontends.json_schema import free_json
 from grammar_engine.compiler.frontends.json_schema.arrays import ArrayWriter
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
@@ -55,7 +54,9 @@ from grammar_engine.compiler.frontends.json_schema.scan import Scan
 from grammar_engine.compiler.frontends.json_schema.specialize import specialize
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Grammar, Guarding, Production, Symbol, Terminal
+from grammar_engine.compiler.limits import Deadline
 from grammar_engine.compiler.prelude import Prelude
+from grammar_engine.compiler.reading import read_json
 from grammar_engine.compiler.spelling import to_json_string
 
 _MAX_ANY_ORDER = 256  # members of a given object; a longer one keeps the order in which the schema wrote it
@@ -66,25 +67,28 @@ class JsonSchemaGrammar(Grammar):
     """The texts of the values that a schema allows. Build it with ``json_schema_grammar``."""
 
     def __init__(self, schema: object, options: JsonSchemaOptions, documents: Mapping[str, object]) -> None:
-        self.lexical = Lexical(plain_integers=options.plain_integers)
-        scan = Scan(References(schema, Dialects(documents), documents), self.lexical)
+        self._deadline = deadline = Deadline(options.deadline)
+        self.lexical = Lexical(plain_integers=options.plain_integers, deadline=deadline)
+        scan = Scan(References(schema, Dialects(documents), documents), self.lexical, deadline)
         plain_integers = scan.plain_integers
         if scan.needs_rewriting:
             rewritten = specialize(scan)
             schema = rewritten.root
-            scan = Scan(References(schema, Dialects({}), {}), self.lexical, rewritten)
+            scan = Scan(References(schema, Dialects({}), {}), self.lexical, deadline, rewritten)
         scan.finish()
         dialect = scan.dialect
         if plain_integers:
             options = replace(options, plain_integers=True)
             self.lexical.plain_integers = True
-        self._formulas = Formulas(dialect, scan.targets, scan.overlaps, scan.disjoint.exclude, self.lexical.matches)
+        self._formulas = Formulas(
+            dialect, scan.targets, scan.overlaps, scan.disjoint.exclude, self.lexical.matches, deadline
+        )
         for holder, keyword in scan.unevaluated:
             self._formulas.unevaluated.cases(holder, keyword)  # so that limits are met here
         for holder, keyword in scan.negated_unevaluated:
             self._formulas.unevaluated.failures(holder, keyword)
         self._productivity = Productivity(
-            self._formulas, dialect, self.lexical, any_order=options.property_order == "any"
+            self._formulas, dialect, self.lexical, deadline, any_order=options.property_order == "any"
         )
         self._any_order = options.property_order == "any"
         self._given: dict[int, dict[str, object]] = {}  # keeps them, so that an identity stays an object's own
@@ -105,16 +109,26 @@ class JsonSchemaGrammar(Grammar):
 
     # -- the interface of ir.Grammar ----------------------------------------------------------------------------------
 
+    def begin_step(self) -> None:
+        """The deadline of one step starts."""
+        self._deadline.restart()
+
     def productions(self, nonterminal: int) -> Sequence[Production]:
         """The right-hand sides of a nonterminal."""
-        return self._symbols.expand(nonterminal)
+        try:
+            return self._symbols.expand(nonterminal)
+        except RecursionError as error:
+            raise _too_deep() from error
 
     def terminal(self, terminal: int) -> Terminal:
         """The lexical rule of a terminal."""
         key = self._symbols.terminal_keys[terminal]
-        if key[0] == "names":
-            return Terminal(name="property name", automaton=self.names(key[1]))
-        return _terminal(key, self.layout, self.lexical)
+        try:
+            if key[0] == "names":
+                return Terminal(name="property name", automaton=self.names(key[1]))
+            return _terminal(key, self.layout, self.lexical)
+        except RecursionError as error:
+            raise _too_deep() from error
 
     # -- values -------------------------------------------------------------------------------------------------------
 
@@ -260,13 +274,12 @@ def json_schema_grammar(
     UnsatisfiableGrammarError (no value satisfies it), LimitExceededError (nested too deeply).
     """
     if isinstance(schema, str):
-        try:
-            schema = json.loads(schema)
-        except ValueError as error:
-            raise InvalidSchemaError(f"the schema is not JSON: {error}") from error
+        schema = read_json(schema)
     try:
         return JsonSchemaGrammar(schema, options or JsonSchemaOptions(), documents or {})
     except RecursionError as error:
-        raise LimitExceededError(
-            "the schema is nested too deeply", limit="Python's recursion limit", given="more"
-        ) from error
+        raise _too_deep() from error
+
+
+def _too_deep() -> LimitExceededError:
+    return LimitExceededError("the schema is nested too deeply", limit="Python's recursion limit", given="more")

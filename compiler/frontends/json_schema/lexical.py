@@ -38,6 +38,7 @@ from grammar_engine.compiler.frontends.json_schema.scalars import (
     whole_bounds,
 )
 from grammar_engine.compiler.length import limit_length, require_length
+from grammar_engine.compiler.limits import Deadline
 from grammar_engine.compiler.numbers import integer_automaton, number_automaton
 from grammar_engine.compiler.regex_ast import (
     TEXT_END,
@@ -58,6 +59,10 @@ MAX_SEARCHED_LENGTH = 32
 """Texts that must be longer than this are counted (``length.py``) rather than searched for."""
 MAX_COMPARED_STATES = 300
 """States looked at to see that patterns exclude each other, so that branches of ``oneOf`` need not be negated."""
+MAX_PATTERN_STATES = 20_000
+"""States of the automaton of one pattern (about half a second)."""
+MAX_PATTERN_LENGTH = 50_000
+"""Characters of one pattern."""
 MAX_MINIMIZED_STATES = 500
 """States up to which an automaton is minimized before it goes into a product."""
 
@@ -65,14 +70,19 @@ MAX_MINIMIZED_STATES = 500
 class Lexical:
     """Builds automata on demand and keeps the value-level ones that emptiness tests share with terminals."""
 
-    def __init__(self, *, plain_integers: bool = False) -> None:
-        """plain_integers: see ``JsonSchemaOptions``."""
+    def __init__(self, *, plain_integers: bool = False, deadline: Deadline | None = None) -> None:
+        """plain_integers: see ``JsonSchemaOptions``. deadline: looked at before each piece of work."""
+        self.deadline = deadline or Deadline(None)
         self.plain_integers = plain_integers
 
     # -- checks at compile time ---------------------------------------------------------------------------------------
 
     def check_pattern(self, pattern: str, pointer: Callable[[], str]) -> None:
         """Raise InvalidSchemaError for a malformed pattern, UnsupportedSchemaError for one that is no automaton."""
+        if len(pattern) > MAX_PATTERN_LENGTH:
+            raise LimitExceededError(
+                f"a pattern is too long (at {pointer()})", limit=f"{MAX_PATTERN_LENGTH} characters", given=len(pattern)
+            )
         try:
             _node(pattern)
         except GrammarSyntaxError as error:
@@ -100,6 +110,7 @@ class Lexical:
                     low, _ = _width(body)
                     if key.minimum <= low and (key.maximum is None or low <= key.maximum):
                         return True
+        self.deadline.check()
         return _string_is_possible(key)
 
     def string_satisfies(self, key: StringKey, text: str) -> bool:
@@ -118,18 +129,22 @@ class Lexical:
             key.formats
         ):
             return any_json_string(key.minimum, key.maximum)
+        self.deadline.check()
         return _spelled(key)
 
     def value_automaton(self, key: StringKey) -> CharAutomaton:
         """The strings that satisfy the key, as values."""
+        self.deadline.check()
         return _intersection(key)
 
     def pattern_automaton(self, pattern: str) -> CharAutomaton:
         """The strings in which a pattern matches."""
+        self.deadline.tick()
         return _matching(pattern)
 
     def patterns_exclude(self, patterns: frozenset[str]) -> bool:
         """Do the patterns surely match no text together? Cheap: what would take long counts as "perhaps"."""
+        self.deadline.tick()
         return _patterns_exclude(patterns)
 
     # -- numbers ------------------------------------------------------------------------------------------------------
@@ -164,7 +179,7 @@ def _node(pattern: str) -> Node:
 
 @lru_cache(maxsize=512)
 def _matching(pattern: str) -> CharAutomaton:
-    return CharAutomaton.from_node(_node(pattern), search=True)
+    return CharAutomaton.from_node(_node(pattern), search=True, limit=MAX_PATTERN_STATES)
 
 
 @lru_cache(maxsize=512)

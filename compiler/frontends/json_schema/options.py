@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grammar_engine.compiler.errors import LimitExceededError
+from grammar_engine.compiler.limits import DEADLINE
 
 _MAX_GAP = 100_000
 
@@ -19,6 +20,7 @@ class JsonSchemaOptions:
     indent, separators: exact layout, as ``json.dumps`` has it with the same arguments.
     property_order: "declared": properties stand in the order of ``properties``, then names that only ``required``
         mentions, then additional ones. "any": in any order, additional ones among them, each declared name once.
+    deadline: seconds of processor time to compile, and again for each part that is expanded later; None: no limit.
     plain_integers: integers are written with digits only, not as ``1.0`` or ``1e2``, which denote integers too. For
         readers that are strict about it. Numbers that may have a fraction keep all their spellings.
     """
@@ -28,6 +30,7 @@ class JsonSchemaOptions:
     indent: int | str | None = None
     separators: tuple[str, str] | None = None
     property_order: str = "declared"
+    deadline: float | None = DEADLINE
     plain_integers: bool = False
 
     def __post_init__(self) -> None:
@@ -37,6 +40,8 @@ class JsonSchemaOptions:
             raise LimitExceededError(
                 "max_whitespace is out of range", limit=f"0..{_MAX_GAP}", given=self.max_whitespace
             )
+        if self.deadline is not None and not self.deadline > 0:
+            raise ValueError(f"deadline is a number of seconds above 0, or None, not {self.deadline!r}")
         if isinstance(self.indent, str) and self.indent.strip(" \t\n\r"):
             raise ValueError("indent may hold JSON whitespace only")
         if isinstance(self.indent, int) and self.indent < 0:

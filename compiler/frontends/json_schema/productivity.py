@@ -13,6 +13,7 @@ their keywords, without being normalized.
 
 from __future__ import annotations
 
+from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.arrays import Arrays
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
     ARRAY,
@@ -40,6 +41,7 @@ from grammar_engine.compiler.frontends.json_schema.scalars import (
     number_satisfies,
     string_key,
 )
+from grammar_engine.compiler.limits import Deadline
 
 # A schema without any of these has a value, whatever else it says.
 _MAY_BE_EMPTY = frozenset(
@@ -70,15 +72,28 @@ _MAY_BE_EMPTY = frozenset(
         "dependentSchemas",
     ]
 )
+MAX_OPEN = 40
+"""Formulas that are being decided inside each other; each takes a few levels of Python's stack."""
 _BESIDE_TYPE = _MAY_BE_EMPTY - {"type"}
 _SCALARS = NULL | TRUE | FALSE
 _ANY_STRING = StringKey(0, None)
 
 
+class _TooDeepError(Exception):
+    """A formula that must be decided before the one that asks for it."""
+
+    def __init__(self, formula: Formula) -> None:
+        super().__init__(formula)
+        self.formula = formula
+
+
 class Productivity:
     """Decides formulas of one document, and keeps the plans that deciding needs."""
 
-    def __init__(self, formulas: Formulas, dialect: Dialect, lexical: Lexical, *, any_order: bool) -> None:
+    def __init__(
+        self, formulas: Formulas, dialect: Dialect, lexical: Lexical, deadline: Deadline, *, any_order: bool
+    ) -> None:
+        self._deadline = deadline
         self._formulas = formulas
         self._lexical = lexical
         self._decided: dict[Formula, bool] = {}
@@ -107,6 +122,36 @@ class Productivity:
         if depth is not None:
             self._low = min(self._low, depth)
             return False
+        if not self._open:
+            return self._decide_from_here(formula)
+        if len(self._open) >= MAX_OPEN:
+            raise _TooDeepError(formula)
+        return self._decide(formula)
+
+    def _decide_from_here(self, formula: Formula) -> bool:
+        """What lies too deep is decided first, on its own: then the way to it is known, and as long as need be.
+
+        An answer found from nothing is final, whatever was being decided when it turned out to be needed.
+        """
+        pending = [formula]
+        while True:
+            try:
+                answer = self._decide(pending[-1])
+            except _TooDeepError as deeper:
+                self._open.clear()
+                self._low = 0
+                if deeper.formula in pending:
+                    raise LimitExceededError(
+                        "required parts lead back to themselves over too many levels", limit=f"{MAX_OPEN}", given="more"
+                    ) from None
+                pending.append(deeper.formula)
+            else:
+                pending.pop()
+                if not pending:
+                    return answer
+
+    def _decide(self, formula: Formula) -> bool:
+        self._deadline.tick()
         depth = len(self._open)
         self._open[formula] = depth
         outer, self._low = self._low, depth

@@ -16,10 +16,12 @@ from itertools import combinations
 from typing import NamedTuple
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
+from grammar_engine.compiler.frontends.json_schema.branches import type_bits
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect, unknown_dialect
 from grammar_engine.compiler.frontends.json_schema.disjoint import Disjoint
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.references import References, Resource, Schema
+from grammar_engine.compiler.limits import Deadline
 
 Path = tuple["Path", object] | tuple[()]
 Check = Callable[["Scan", object, Path], None]
@@ -52,8 +54,11 @@ class Rewritten(NamedTuple):
 class Scan:
     """The pass, and what it leaves behind: the target of every reference, by identity of the schema that holds it."""
 
-    def __init__(self, references: References, lexical: Lexical, rewritten: Rewritten | None = None) -> None:
+    def __init__(
+        self, references: References, lexical: Lexical, deadline: Deadline, rewritten: Rewritten | None = None
+    ) -> None:
         """rewritten: what ``specialize.py`` made; its references are resolved already, and it knows their places."""
+        self._deadline = deadline
         self._resource = references.resource
         self.root = self._resource.root
         self.dialect = self._resource.dialect
@@ -66,6 +71,7 @@ class Scan:
         self._origins: Mapping[int, Path] = {} if rewritten is None else rewritten.origins
         self._checks = _checks_of(self.dialect)
         self._seen: set[int] = set()
+        self._children: list[tuple[dict[str, object], Path, Resource]] = []
         self._todo: list[tuple[object, Path, Resource]] = []
         self._places: dict[int, list[tuple[object, Path]]] = {}  # what is applied to the same value
         self._negated: list[tuple[object, Path]] = []
@@ -79,10 +85,20 @@ class Scan:
     def explore(self, schema: object, path: Path, resource: Resource) -> None:
         """Check a schema and everything that it can reach. ``resource``: what it lies in."""
         self._todo.append((schema, path, resource))
+        children = self._children
         while self._todo:
-            schema, path, resource = self._todo.pop()
-            self._switch(resource, path)
+            schema, path, self._resource = self._todo.pop()
             self.visit(schema, path)
+            stack = children[:]
+            children.clear()
+            while stack:
+                self._deadline.tick()
+                below, path, resource = stack.pop()
+                self._switch(resource, path)
+                self._look_at(below, path)
+                if children:
+                    stack += reversed(children)
+                    children.clear()
 
     def finish(self) -> None:
         """What takes all references to be known: loops, branches that exclude each other, negations."""
@@ -95,7 +111,7 @@ class Scan:
             self._refuse_unbounded(disjoint, holder, path)
 
     def visit(self, schema: object, path: Path) -> None:
-        """Check a subschema and everything in it."""
+        """Check a subschema, later: a document may be nested deeper than Python can recurse."""
         if schema is True or schema is False:
             return
         if not isinstance(schema, dict):
@@ -103,6 +119,9 @@ class Scan:
         if id(schema) in self._seen:
             return
         self._seen.add(id(schema))
+        self._children.append((schema, path, self._resource))
+
+    def _look_at(self, schema: dict[str, object], path: Path) -> None:
         outer = self._resource
         if self._origins:
             path = self._origins.get(id(schema), path)
@@ -124,8 +143,6 @@ class Scan:
                             self._note_in_place(schema, value, here)
                         if keyword in _WITH_SIBLINGS:
                             _WITH_SIBLINGS[keyword](self, schema, here)
-        if self._resource is not outer:
-            self._switch(outer, path)
 
     def _switch(self, resource: Resource, path: Path) -> None:
         """Go on in a resource, and in its dialect."""
@@ -196,9 +213,11 @@ class Scan:
 
     def _compare_branches(self, disjoint: Disjoint, holder: dict[str, object], path: Path) -> None:
         branches: list[Schema] = holder["oneOf"]  # type: ignore[assignment]
+        types = type_bits(holder.get("type"))
         overlaps: list[list[int]] = [[] for _ in branches]
         for left, right in combinations(range(len(branches)), 2):
-            if not disjoint.exclude(branches[left], branches[right]):
+            self._deadline.tick()
+            if not disjoint.exclude_within(types, branches[left], branches[right]):
                 overlaps[left].append(right)
                 overlaps[right].append(left)
         self.overlaps[id(holder)] = overlaps
@@ -210,6 +229,7 @@ class Scan:
         """Follow every negated schema to the keywords that have no negation here."""
         seen: set[int] = set()
         while self._negated:
+            self._deadline.tick()
             schema, path = self._negated.pop()
             if not isinstance(schema, dict) or id(schema) in seen:
                 continue
