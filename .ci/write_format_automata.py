@@ -8,6 +8,7 @@ from grammar_engine.compiler import format_store
 from grammar_engine.compiler.format_builders import build_format, format_names
 from grammar_engine.compiler.numbers import common_numbers
 from grammar_engine.compiler.spelling import to_json_string
+from grammar_engine.compiler.unicode_classes import category_runs
 
 format_store.write(
     format_store.PATH,
@@ -15,5 +16,6 @@ format_store.write(
     build_format,
     to_json_string,
     common_numbers(),
+    category_runs(),
     unicode_version=unicodedata.unidata_version,
 )

@@ -1,8 +1,9 @@
 """Automata of formats and of common numbers as a data file: read in a fraction of what it takes to build them.
 
 The file holds what ``format_builders.py`` builds, each format twice: over characters, for products with patterns and
-lengths, and spelled as JSON strings over bytes, which is what most schemas need; and the numbers of ``numbers.py``
-that many schemas ask for. ``.ci/write_format_automata.py`` writes it, and a test compares it with the construction.
+lengths, and spelled as JSON strings over bytes, which is what most schemas need; the numbers of ``numbers.py`` that
+many schemas ask for; and Unicode's general categories. ``.ci/write_format_automata.py`` writes it, and tests compare it
+with the constructions.
 The formats with tables of Unicode are those of the version named in the file, whatever Python reads it.
 
 Layout: the length of a JSON index in 4 bytes, the index, then one zlib stream for each part. A part is some arrays of
@@ -32,12 +33,13 @@ class Archive(NamedTuple):
     """The file's index and the bytes behind it.
 
     ``formats``: for each name the places of its two parts, (start, end, sizes of the arrays). ``numbers``: the place of
-    each automaton, by its key.
+    each automaton, by its key. ``categories``: the names of general categories and the place of their ranges.
     """
 
     unicode_version: str
     formats: dict[str, dict[str, Any]]
     numbers: dict[str, Any]
+    categories: tuple[list[str], Any]
     body: bytes
 
 
@@ -47,7 +49,9 @@ def archive(path: Path = PATH) -> Archive:
     content = path.read_bytes()
     size = int.from_bytes(content[:4], "little")
     index = json.loads(content[4 : 4 + size])
-    return Archive(index["unicode_version"], index["formats"], index["numbers"], content[4 + size :])
+    return Archive(
+        index["unicode_version"], index["formats"], index["numbers"], index["categories"], content[4 + size :]
+    )
 
 
 def stored_texts(name: str) -> CharAutomaton:
@@ -70,16 +74,34 @@ def stored_number(key: str) -> ByteAutomaton | None:
     return None if place is None else _unpacked_bytes(_arrays(found.body, place), key)
 
 
+def stored_categories(unicode_version: str) -> dict[str, CharSet] | None:
+    """The characters of each general category, if the file has those of this version of Unicode."""
+    found = archive()
+    if unicode_version != found.unicode_version:
+        return None
+    names, place = found.categories
+    which, lengths = _arrays(found.body, place)
+    ends = np.cumsum(lengths)
+    categories: dict[str, CharSet] = {}
+    for index, name in enumerate(names):
+        mine = which == index
+        last = ends[mine]
+        spans = zip((last - lengths[mine]).tolist(), (last - 1).tolist(), strict=True)
+        categories[name] = CharSet.from_ranges(spans)  # without surrogates, and joined where planes meet
+    return categories
+
+
 def write(
     path: Path,
     formats: Iterable[str],
     texts: Callable[[str], CharAutomaton],
     spell: Callable[[CharAutomaton], ByteAutomaton],
     numbers: Iterable[ByteAutomaton],
+    categories: Sequence[tuple[str, int]],
     *,
     unicode_version: str,
 ) -> None:
-    """Build some formats and write them and some numbers to the file."""
+    """Build some formats and write them, some numbers and categories (the runs of all code points) to the file."""
     body = bytearray()
 
     def put(arrays: Sequence[Int32Array]) -> list[Any]:
@@ -93,7 +115,14 @@ def write(
         automaton = texts(name)
         index[name] = {"texts": put(_packed_texts(automaton)), "json": put(_packed_bytes(spell(automaton)))}
     places = {automaton.key: put(_packed_bytes(automaton)) for automaton in numbers}
-    content = {"unicode_version": unicode_version, "formats": index, "numbers": places}
+    names = list(dict.fromkeys(name for name, _ in categories))
+    runs = [np.array([names.index(name) for name, _ in categories]), np.array([length for _, length in categories])]
+    content = {
+        "unicode_version": unicode_version,
+        "formats": index,
+        "numbers": places,
+        "categories": (names, put(runs)),
+    }
     head = json.dumps(content, separators=(",", ":")).encode()
     path.write_bytes(len(head).to_bytes(4, "little") + head + body)
 

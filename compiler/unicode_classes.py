@@ -15,6 +15,7 @@ from functools import cache, lru_cache
 from itertools import groupby
 
 from grammar_engine.compiler.charset import CharSet
+from grammar_engine.compiler.format_store import stored_categories
 
 _ALL = 0x110000
 
@@ -73,21 +74,30 @@ _PLANES = (0, 1, 2, 3, 14)
 _PLANE = 0x10000
 
 
-@cache
-def _categories() -> dict[str, CharSet]:
-    found: dict[str, list[tuple[int, int]]] = {}
+def category_runs() -> list[tuple[str, int]]:
+    """The general categories of all code points, one after the other: (name, how many)."""
     category = unicodedata.category
+    found: list[tuple[str, int]] = []
     for plane in range(_ALL // _PLANE):
         first = plane * _PLANE
         if plane not in _PLANES:
-            found.setdefault(category(chr(first)), []).append((first, first + _PLANE - 3))
-            found.setdefault("Cn", []).append((first + _PLANE - 2, first + _PLANE - 1))
-            continue
-        start = first
-        for name, run in groupby(map(category, map(chr, range(first, first + _PLANE)))):
-            length = sum(1 for _ in run)
-            found.setdefault(name, []).append((start, start + length - 1))
-            start += length
+            found += [(category(chr(first)), _PLANE - 2), ("Cn", 2)]
+        else:
+            runs = groupby(map(category, map(chr, range(first, first + _PLANE))))
+            found += [(name, sum(1 for _ in run)) for name, run in runs]
+    return found
+
+
+@cache
+def _categories() -> dict[str, CharSet]:
+    stored = stored_categories(unicodedata.unidata_version)
+    if stored is not None:
+        return stored
+    found: dict[str, list[tuple[int, int]]] = {}
+    start = 0
+    for name, length in category_runs():
+        found.setdefault(name, []).append((start, start + length - 1))
+        start += length
     return {name: CharSet.from_ranges(ranges) for name, ranges in found.items()}
 
 

@@ -465,6 +465,18 @@ def test_the_data_file_holds_what_the_definitions_say(name: str) -> None:
         assert np.array_equal(ours, theirs)
 
 
+def test_stored_categories_are_those_of_unicodedata() -> None:
+    stored = format_store.stored_categories(unicodedata.unidata_version)
+    if stored is None:
+        pytest.skip("tables of another version of Unicode")
+    for code in [*range(0xD800), *range(0xE000, 0x110000, 7)]:
+        name = unicodedata.category(chr(code))
+        assert code in stored[name]
+    assert sum(map(len, stored.values())) == 0x110000 - 0x800
+    assert not stored["Cs"]
+    assert format_store.stored_categories("3.2.0") is None
+
+
 def test_every_definition_is_promised_and_stored() -> None:
     assert set(format_names()) == set(FORMAT_STATUS) == set(format_store.archive().formats)
 

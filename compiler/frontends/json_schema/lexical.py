@@ -18,6 +18,7 @@ from grammar_engine.compiler.automaton_product import FALSE, TRUE, All, Formula,
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import States
 from grammar_engine.compiler.digit_limit import limit_digits
+from grammar_engine.compiler.ecma_regex import parse_ecma_regex
 from grammar_engine.compiler.errors import (
     GrammarSyntaxError,
     InvalidSchemaError,
@@ -49,7 +50,6 @@ from grammar_engine.compiler.regex_ast import (
     Empty,
     Node,
     Repeat,
-    parse_regex,
 )
 from grammar_engine.compiler.spelling import any_json_string, to_json_string
 
@@ -174,7 +174,7 @@ class Lexical:
 
 @lru_cache(maxsize=2048)
 def _node(pattern: str) -> Node:
-    return parse_regex(pattern, dialect="ecma")
+    return parse_ecma_regex(pattern)
 
 
 @lru_cache(maxsize=512)
