@@ -64,6 +64,8 @@ def measure(data: object, what: str = "the schema") -> int:
         depth += 1
         count += len(level)
         if depth > MAX_NESTING:
+            if _holds_itself(data):
+                raise InvalidSchemaError(f"{what} is not JSON data: it holds itself")
             raise LimitExceededError(f"{what} is nested too deeply", limit=f"{MAX_NESTING}", given="more")
         if count > MAX_CONTAINERS:
             raise LimitExceededError(f"{what} has too many objects and arrays", limit=f"{MAX_CONTAINERS}", given="more")
@@ -73,6 +75,26 @@ def measure(data: object, what: str = "the schema") -> int:
             below += [member for member in members if isinstance(member, _CONTAINERS)]
         level = below
     return depth
+
+
+def _holds_itself(data: object) -> bool:
+    """Is a container inside itself?"""
+    open_: set[int] = set()
+    done: set[int] = set()
+    todo: list[tuple[Any, bool]] = [(data, False)]
+    while todo:
+        one, leaving = todo.pop()
+        if leaving:
+            open_.discard(id(one))
+            done.add(id(one))
+        elif id(one) in open_:
+            return True
+        elif id(one) not in done:
+            open_.add(id(one))
+            todo.append((one, True))
+            members = one.values() if isinstance(one, dict) else one
+            todo += ((member, False) for member in members if isinstance(member, _CONTAINERS))
+    return False
 
 
 def _depth_of_text(text: str) -> int:

@@ -251,10 +251,14 @@ class _Builder:
     def finish(self, key: str) -> ByteAutomaton:
         own = len(self._entries)
         counts = [len(entries) for entries in self._entries]
-        entries = np.array([entry for entries in self._entries for entry in entries], np.int32).reshape(-1, 3)
-        largest = int(np.abs(entries[:, 2]).max(initial=0))
-        if largest > MAX_COUNT:
-            raise LimitExceededError("a repetition is counted too far", limit=f"{MAX_COUNT}", given=largest)
+        flat = [entry for entries in self._entries for entry in entries]
+        try:
+            entries = np.array(flat, np.int32).reshape(-1, 3)
+        except OverflowError:
+            entries = np.empty((0, 3), np.int32)
+        if len(entries) < len(flat) or int(np.abs(entries[:, 2]).max(initial=0)) > MAX_COUNT:
+            given = max(abs(bound) for _, _, bound in flat)
+            raise LimitExceededError("a repetition is counted too far", limit=f"{MAX_COUNT}", given=given)
         positions = np.array(list(self._positions), np.int32).reshape(-1, 3)
         copied, copied_counts = self._copies.write(own)
         in_copies = positions[:, 2] < 0

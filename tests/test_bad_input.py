@@ -187,12 +187,47 @@ def test_keywords_that_are_not_enforced(
 
 
 @pytest.mark.parametrize("keyword", ["items", "allOf", "not", "additionalProperties", "const"])
-@pytest.mark.parametrize("depth", [1_000, 10_000])
-def test_a_deep_schema(compiler: GrammarCompiler, healthy: Matcher, keyword: str, depth: int) -> None:
-    schema = nested(True, keyword, depth)
+def test_a_schema_that_is_too_deep(compiler: GrammarCompiler, healthy: Matcher, keyword: str) -> None:
+    schema = nested(True, keyword, 10_000)
     error = refused(lambda: compiler.compile_json_schema(schema), LimitExceededError)
     assert "nested too deeply" in str(error)
     assert error.limit
+
+
+@pytest.mark.parametrize("keyword", ["items", "allOf", "not", "additionalProperties", "anyOf", "oneOf"])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_deep_schema(compiler: GrammarCompiler, keyword: str, as_text: bool) -> None:
+    schema: Any = {"type": "null"}
+    for _ in range(1000):
+        schema = {keyword: [schema] if keyword.endswith("Of") else schema}
+    matcher = Matcher(compiler.compile_json_schema(_written(schema) if as_text else schema))
+    wrong = keyword not in ("items", "additionalProperties")
+    assert matcher.accept_bytes(b'"a"') != wrong
+
+
+def test_a_deep_schema_of_required_parts(compiler: GrammarCompiler) -> None:
+    schema: Any = {"type": "null"}
+    for _ in range(1000):
+        schema = {"type": "object", "properties": {"a": schema}, "required": ["a"], "additionalProperties": False}
+    matcher = Matcher(compiler.compile_json_schema(schema))
+    assert matcher.accept_bytes(b'{"a":' * 1000 + b"null" + b"}" * 1000)
+    assert matcher.is_accepting()
+
+
+def _written(schema: Any) -> str:
+    """JSON text of schemas that hold one other; ``json`` cannot write them."""
+    parts: list[str] = []
+    ends: list[str] = []
+    while schema != {"type": "null"}:
+        ((keyword, schema),) = schema.items()
+        parts.append(f'{{"{keyword}": ')
+        ends.append("}")
+        if isinstance(schema, list):
+            (schema,) = schema
+            parts.append("[")
+            ends.append("]}")
+            ends.pop(-2)
+    return "".join(parts) + '{"type": "null"}' + "".join(reversed(ends))
 
 
 def test_a_deep_schema_as_text(compiler: GrammarCompiler, healthy: Matcher) -> None:
