@@ -202,7 +202,7 @@ class Engine:
             while True:
                 result: int = run(
                     operation, self.mem, self.context.scratch, trie.info, trie.end, trie.first, trie.runs,
-                    trie.token_ids, self.context.pool.rows, self.rows, bitmask, data, a, b, c,
+                    trie.children, trie.token_ids, self.context.pool.rows, self.rows, bitmask, data, a, b, c,
                 )  # fmt: skip
                 if result >= 0:
                     return result

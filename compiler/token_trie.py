@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.kernels.trie import build_trie, mark_runs
+from grammar_engine.kernels.trie import build_trie, count_children, list_children, mark_runs
 
 Int32Array = npt.NDArray[np.int32]
 
 MAX_TOKEN_BYTES = 4000  # depth has 12 bits; the walk's stack has 4096 entries
 MAX_TOKENS_PER_NODE = 2000  # 11 bits
+MANY_CHILDREN = 8  # from so many on a node has a table of them (of 128,000 tokens, 2,500 nodes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +30,8 @@ class TokenTrie:
     end:       one past the last node of the subtree.
     first:     where the node's tokens start in ``token_ids``.
     runs:      classes of bytes (see kernels.trie) that hold every byte below the node.
+    children:  for node i the place of its table of children in this same array, or 0 if it has few; a table holds for
+               each byte the child that reads it, or 0.
     token_ids: ids sorted by bytes.
     data:      all tokens' bytes, one int32 each, token t at ``starts[t] : starts[t + 1]``.
     """
@@ -37,6 +40,7 @@ class TokenTrie:
     end: Int32Array
     first: Int32Array
     runs: Int32Array
+    children: Int32Array
     token_ids: Int32Array
     data: Int32Array
     starts: Int32Array
@@ -70,4 +74,24 @@ def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:
     info, end, first = (np.ascontiguousarray(nodes[:count, i]) for i in range(3))
     runs = np.empty(count, np.int32)
     mark_runs(info, runs)
-    return TokenTrie(info=info, end=end, first=first, runs=runs, token_ids=token_ids, data=data, starts=starts)
+    return TokenTrie(
+        info=info,
+        end=end,
+        first=first,
+        runs=runs,
+        children=_tables_of_children(info, end),
+        token_ids=token_ids,
+        data=data,
+        starts=starts,
+    )
+
+
+def _tables_of_children(info: Int32Array, end: Int32Array) -> Int32Array:
+    count = len(end)
+    counts = np.empty(count, np.int32)
+    count_children(end, counts)
+    many = np.flatnonzero(counts >= MANY_CHILDREN)
+    children = np.zeros(count + 256 * len(many), np.int32)
+    children[many] = count + 256 * np.arange(len(many))
+    list_children(info, end, children)
+    return children

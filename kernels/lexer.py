@@ -59,11 +59,14 @@ X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, 
 )
 # Lexer state: fields, then payload: is_start, numbers of threads, monitors and matches, then those: (position, counter)
 # of each thread and monitor, (terminal, counter) of each match.
+# L_BYTES, L_BYTES + 1: the bytes that a thread, or a shadow, can read: address of a list, 0 if not known, WIDE if many.
 # L_TABLE: address of the 256 states behind each byte (0: none, UNKNOWN), or 0 as long as few steps were asked for.
-L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_FIELDS = 2, 3, 4, 5, 6, 7, 8, 9, 10
+L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES, L_FIELDS = 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
 
 STEPS_WITHOUT_TABLE = 24
+FEW_BYTES = 32  # so many bytes are looked up one by one where a trie node has many children
+WIDE = -16  # unlike any code
 
 CLOSED = -(1 << 30)  # no counter: the entry may not be taken
 FREE = -(1 << 20)  # where free counting starts
@@ -137,6 +140,8 @@ def intern_lexer_state(mem, length):
         mem[state + L_EXIT] = 0
         mem[state + L_TABLE] = 0
         mem[state + L_STEPS] = 0
+        mem[state + L_BYTES] = 0
+        mem[state + L_BYTES + 1] = 0
     return state
 
 
@@ -160,6 +165,45 @@ def table_of(mem, state):
                 mem[table + b] = UNKNOWN
         mem[state + L_TABLE] = table
     return table
+
+
+@kernel("int64(int32[::1], int64, int64)")
+def bytes_of(mem, state, shadows):
+    """The list [n, bytes, ascending...] that some thread (some shadow, if ``shadows``) reads; WIDE if many; or FULL."""
+    known = mem[state + L_BYTES + shadows]
+    if known != 0:
+        return known
+    if must_grow(mem):
+        return FULL
+    top = mem[H_TOP]
+    count = 0
+    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
+        position = mem[i]
+        if shadows and mem[position + P_SHADOW] == 0:
+            continue
+        low, high = mem[position + P_LOW], mem[position + P_HIGH]
+        if high - low >= FEW_BYTES:
+            count = FEW_BYTES + 1
+            break
+        for b in range(low, high + 1):
+            at = top + 1 + count
+            while at > top + 1 and mem[at - 1] > b:
+                at -= 1
+            if at > top + 1 and mem[at - 1] == b:
+                continue
+            for j in range(top + 1 + count, at, -1):
+                mem[j] = mem[j - 1]
+            mem[at] = b
+            count += 1
+        if count > FEW_BYTES:
+            break
+    if count > FEW_BYTES:
+        mem[state + L_BYTES + shadows] = WIDE
+        return WIDE
+    mem[top] = count
+    mem[H_TOP] = top + 1 + count
+    mem[state + L_BYTES + shadows] = top
+    return top
 
 
 @kernel("int64(int32[::1], int64, int64)")

@@ -19,7 +19,7 @@ from grammar_engine.kernels.walks import NODE_DEPTH, NODE_TOKENS, new_row
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def mask_by_steps(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, pair):
+def mask_by_steps(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, pair):
     """The mask of (lexer state, configuration), by position steps alone: its address, or a code."""
     scratch[SCRATCH_WORK] = pair
     start = intern_position(mem, scratch, 1)

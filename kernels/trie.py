@@ -53,6 +53,31 @@ def mark_runs(info, runs):
     return 0
 
 
+@kernel("int64(int32[::1], int32[::1])", entry=True)
+def count_children(end, counts):
+    """counts[i] := number of children of node i."""
+    counts[:] = 0
+    for i in range(end.size):
+        child = i + 1
+        while child < end[i]:
+            counts[i] += 1
+            child = end[child]
+    return 0
+
+
+@kernel("int64(int32[::1], int32[::1], int32[::1])", entry=True)
+def list_children(info, end, children):
+    """For each node i whose children[i] is the place of a table there: table[byte] := the child that reads the byte."""
+    for i in range(end.size):
+        table = children[i]
+        if table != 0:
+            child = i + 1
+            while child < end[i]:
+                children[table + (info[child] & 0xFF)] = child
+                child = end[child]
+    return 0
+
+
 @kernel("int64(int32[::1], int32[::1], int32[::1], int32[:, ::1])", entry=True)
 def build_trie(data, starts, order, nodes):
     """Fill ``nodes`` (info, end, first) in preorder; returns their number, or -1 if a node has too many tokens."""

@@ -57,6 +57,8 @@ from grammar_engine.kernels.lexer import (
     P_KEY,
     P_LOW,
     P_SHADOW,
+    WIDE,
+    bytes_of,
     exit_of,
     free_state,
     lexer_step,
@@ -64,7 +66,7 @@ from grammar_engine.kernels.lexer import (
     table_of,
     without_shadows,
 )
-from grammar_engine.kernels.scratch import SCRATCH_EXITS, SCRATCH_ROUND, SCRATCH_SEEN, SCRATCH_WALK, SEEN_SLOTS
+from grammar_engine.kernels.scratch import SCRATCH_EXITS, SCRATCH_PATH, SCRATCH_ROUND, SCRATCH_SEEN, SCRATCH_WALK, SEEN_SLOTS
 
 # Walk: [row or -1, tokens, groups, token ids..., groups of exits: [lexer state, nodes, node...]...].
 W_ROW, W_TOKENS, W_GROUPS, W_LIST = 0, 1, 2, 3
@@ -194,8 +196,30 @@ def first_exit(scratch, epoch, node, state):
     return LIMIT
 
 
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int64, int64, int64, int64)")
+def next_node(mem, node_info, node_end, children, node, parent, state, shadows):
+    """Where a walk goes on that skips a node and what is below it: its next sibling, one that ``state`` (or its shadows)
+    can read if the parent has a table, else the end of the parent; or FULL.
+    """
+    table = children[parent]
+    if table == 0:
+        return node_end[node]
+    readable = bytes_of(mem, state, shadows)
+    if readable == WIDE:
+        return node_end[node]
+    if readable < 0:
+        return readable
+    byte = node_info[node] & 0xFF
+    for k in range(readable + 1, readable + 1 + mem[readable]):
+        if mem[k] > byte:
+            child = children[table + mem[k]]
+            if child != 0:
+                return child
+    return node_end[parent]
+
+
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64, int64)")
-def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state, nodes, count):
+def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state, nodes, count):
     """The walk of a lexer state below each of the trie nodes mem[nodes:nodes + count]: its record, or a code.
 
     LIMIT if there are more exits or tokens than scratch can hold (the same ones, found again below nested nodes).
@@ -212,8 +236,9 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_i
     scratch[SCRATCH_WALK] = state
     for n in range(nodes, nodes + count):
         node = mem[n]
+        scratch[SCRATCH_PATH] = node
         depth0 = (node_info[node] >> NODE_DEPTH) & 0xFFF
-        i = node + 1
+        i = np.int64(node + 1)
         end = node_end[node]
         while i < end:
             visits += 1
@@ -228,7 +253,11 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_i
                 if after < 0:
                     return after
             if after == 0:
-                i = node_end[i]
+                i = np.int64(
+                    next_node(mem, node_info, node_end, children, i, scratch[SCRATCH_PATH + depth - 1], above, 0)
+                )
+                if i < 0:
+                    return i
                 continue
             alive = mem[after + L_THREADS] != 0
             below = node_end[i]
@@ -269,6 +298,7 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_i
                     exits += 1
             if alive:
                 scratch[SCRATCH_WALK + depth] = after
+                scratch[SCRATCH_PATH + depth] = i
                 i += 1
             else:
                 i = node_end[i]
@@ -277,7 +307,7 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, token_i
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
-def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, group, start):
+def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, group, start):
     """The walk of lexemes that begin in ``start`` at the exits of a group: its record, or a code.
 
     It depends on the group and the start alone, so it is done once, not for every configuration. Most exits lead
@@ -306,10 +336,24 @@ def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, token_
             table = np.int64(table_of(mem, start))
             if table < 0:
                 return table
+            readable = bytes_of(mem, start, 0)
+            if readable < 0 and readable != WIDE:
+                return readable
             nodes = mem[H_TOP]
             for k in range(group + 2, group + 2 + count):
                 child = mem[k] + 1
                 end = node_end[mem[k]]
+                listed = children[mem[k]]
+                if listed != 0 and readable != WIDE:
+                    child = end
+                    for r in range(readable + 1, readable + 1 + mem[readable]):
+                        if children[listed + mem[r]] != 0:
+                            child = mem[k]
+                            break
+                    if child < end:
+                        mem[nodes + viable] = mem[k]
+                        viable += 1
+                    continue
                 while child < end and mem[table + (node_info[child] & 0xFF)] == 0:
                     child = node_end[child]
                 if child < end:
@@ -317,7 +361,7 @@ def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, token_
                     viable += 1
         mem[H_TOP] = nodes + viable
         record = walk_below(
-            mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, start, nodes, viable
+            mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, start, nodes, viable
         )
         if record < 0 and mem[H_TOP] == nodes + viable:
             mem[H_TOP] = nodes
@@ -327,7 +371,7 @@ def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, token_
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, int64)")
-def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, state):
+def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, state):
     """A walk from the root in free counting (see lexer.counter_after), for lexer states inside one counted loop.
 
     Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
@@ -460,7 +504,7 @@ def shadow_reads(mem, state, byte):
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state):
+def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state):
     """A walk of a state without shadows: remembered, or put together from what the vocabulary knows, or done."""
     known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
@@ -472,7 +516,7 @@ def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, to
         mem[H_MISS] = state
         return MISS_ROW
     record = walk_below(
-        mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state, H_ROOT_NODE, 1
+        mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state, H_ROOT_NODE, 1
     )
     if record > 0:
         memo_put(mem, M_WALK, state, 0, record)
@@ -480,7 +524,7 @@ def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, to
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state):
+def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state):
     """The walk of a state with shadows (unordered lexing): that of the state without them, less the exits they forbid.
 
     Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
@@ -488,14 +532,15 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
     plain = without_shadows(mem, state)
     if plain < 0:
         return plain
-    found = unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, plain)
+    found = unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, plain)
     if found < 0:
         return found
     # Where the shadows are alive, note nodes and what really matches there: (node, exit or 0) in trie order.
     exits_at = SCRATCH_EXITS
     noted = 0
     scratch[SCRATCH_WALK] = state
-    i = 1
+    scratch[SCRATCH_PATH] = 0
+    i = np.int64(1)
     end = node_end[0]
     visits = 0
     while i < end:
@@ -505,7 +550,9 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
         byte = info & 0xFF
         above = scratch[SCRATCH_WALK + depth - 1]
         if not shadow_reads(mem, above, byte):
-            i = node_end[i]
+            i = np.int64(next_node(mem, node_info, node_end, children, i, scratch[SCRATCH_PATH + depth - 1], above, 1))
+            if i < 0:
+                return i
             continue
         after = lexer_step(mem, above, byte)
         if after < 0:
@@ -520,6 +567,7 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
         noted += 1
         if after != 0 and mem[after + L_SHADOWED] != 0:
             scratch[SCRATCH_WALK + depth] = after
+            scratch[SCRATCH_PATH + depth] = i
             i += 1
         else:
             i = node_end[i]
@@ -557,11 +605,11 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, toke
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state):
+def walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state):
     """The walk of a lexer state from the root of the trie: its record, or a code."""
     if mem[state + L_SHADOWED] == 0 or mem[H_ORDERED] != 0:
-        return unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state)
+        return unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state)
     known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
         return known
-    return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, token_ids, shared, rows, state)
+    return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state)
