@@ -29,7 +29,7 @@ class TokenTrie:
     info:      byte | depth << 8 | number of tokens << 20.
     end:       one past the last node of the subtree.
     first:     where the node's tokens start in ``token_ids``.
-    runs:      classes of bytes (see kernels.trie) that hold every byte below the node.
+    runs:      classes of bytes (see kernels.trie) that hold every byte below the node | height of its subtree << 16.
     children:  for node i the place of its table of children in this same array, or 0 if it has few; a table holds for
                each byte the child that reads it, or 0.
     token_ids: ids sorted by bytes.

@@ -27,7 +27,7 @@ OP_EXIT = 7  # lexer.exit_of of lexer state a
 
 @kernel(f"int64(int64, {MEMORY}, {TRIE}, {ROWS}, {ROWS}, int32[::1], int64, int64, int64)", entry=True)
 def run(
-    operation, mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, bitmask, data, a, b, c
+    operation, mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, bitmask, data, a, b, c
 ):
     """One operation of the engine: an address, 0, or a code (see kernels.arena)."""
     if operation == OP_ADVANCE:
@@ -40,21 +40,17 @@ def run(
     if operation == OP_FILL:
         pairs = mem[a + 1]
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            code = mask_of_pair(
-                mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, mem[i]
-            )
+            code = mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, mem[i])
             if code == LIMIT:
                 code = mask_by_steps(
-                    mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, mem[i]
+                    mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, mem[i]
                 )
             if code < 0:
                 return np.int64(code)
         words = bitmask.shape[1]
         empty = True
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            mask = mask_of_pair(
-                mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, mem[i]
-            )
+            mask = mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, mem[i])
             row = mem[mask + K_ROW]
             if row >= 0:
                 if empty:
@@ -66,9 +62,7 @@ def run(
             for w in range(words):
                 bitmask[b, w] = 0
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            mask = mask_of_pair(
-                mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, mem[i]
-            )
+            mask = mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, mem[i])
             for k in range(mask + K_LIST, mask + K_LIST + mem[mask + K_COUNT]):
                 token = mem[k]
                 bitmask[b, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
@@ -88,11 +82,11 @@ def run(
                 return np.int64(count)
         return np.int64(intern_position(mem, scratch, count))
     if operation == OP_WALK:
-        return np.int64(walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, a))
+        return np.int64(walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, a))
     if operation == OP_STEP:
         return np.int64(lexer_step(mem, a, b))
     if operation == OP_COUNTED_WALK:
-        return np.int64(counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, a))
+        return np.int64(counted_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, a))
     if operation == OP_FREE_STATE:
         return np.int64(free_state(mem, a))
     if operation == OP_EXIT:

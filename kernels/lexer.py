@@ -25,7 +25,7 @@ A state in which only shadows are left is dead.
 from __future__ import annotations
 
 import numpy as np
-from grammar_engine.compiler.automaton import AGAIN, ENTER
+from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT
 from grammar_engine.kernels.arena import (
     FULL,
     H_EPOCH,
@@ -61,7 +61,20 @@ X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, 
 # of each thread and monitor, (terminal, counter) of each match.
 # L_BYTES, L_BYTES + 1: the bytes that a thread, or a shadow, can read: address of a list, 0 if not known, WIDE if many.
 # L_TABLE: address of the 256 states behind each byte (0: none, UNKNOWN), or 0 as long as few steps were asked for.
-L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES, L_FIELDS = 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
+L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES, L_LOOSE, L_ROOM, L_FIELDS = (
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    12,
+    13,
+    14,
+)
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
 
 STEPS_WITHOUT_TABLE = 24
@@ -70,6 +83,8 @@ WIDE = -16  # unlike any code
 
 CLOSED = -(1 << 30)  # no counter: the entry may not be taken
 FREE = -(1 << 20)  # where free counting starts
+LOOSE = -(1 << 28)
+ENDLESS = 1 << 30  # rounds that are left where nothing is counted
 
 
 @kernel("int64(int64, int64, int64)")
@@ -78,9 +93,12 @@ def counter_after(c, op, bound):
 
     Below zero the counter is *free*: rounds are counted from FREE upwards, no bound holds, and leaving the loop keeps
     the count. One walk in that mode tells for every token how many rounds it begins, whatever the bounds are.
+    LOOSE stands for any count: no bound holds, and nothing is counted.
     """
     if op == 0:
         return c
+    if c == LOOSE:
+        return np.int64(0) if op == EXIT else np.int64(LOOSE)
     if c < 0:
         return c + 1 if op == AGAIN else c
     if op == ENTER:
@@ -142,6 +160,8 @@ def intern_lexer_state(mem, length):
         mem[state + L_STEPS] = 0
         mem[state + L_BYTES] = 0
         mem[state + L_BYTES + 1] = 0
+        mem[state + L_LOOSE] = 0
+        mem[state + L_ROOM] = ENDLESS
     return state
 
 
@@ -491,6 +511,49 @@ def exit_of(mem, state):
             mem[head + 4 + i] = mem[source + i]
         result = intern_lexer_state(mem, 4 + 2 * matches)
     mem[state + L_EXIT] = result
+    return result
+
+
+@kernel("int64(int32[::1], int64)")
+def loose_of(mem, state):
+    """The state with its counter, if there is one, made LOOSE; or FULL. Two different counters: the state itself.
+
+    Leaves in L_ROOM how many more rounds may begin as long as the threads stay at the same positions.
+    """
+    known = mem[state + L_LOOSE]
+    if known != 0:
+        return known
+    if must_grow(mem):
+        return FULL
+    counter = 0
+    tightest = ENDLESS
+    counters = 0
+    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
+        c = mem[i + 1]
+        if c == 0:
+            continue
+        if c != counter:
+            counters += 1
+            counter = c
+        closure = mem[mem[i] + P_NEXT]
+        for entry in range(closure + 1, closure + 1 + 3 * mem[closure], 3):
+            if mem[entry + 1] == AGAIN and mem[entry + 2] >= 0:
+                tightest = min(tightest, mem[entry + 2])
+    result = state
+    if counters == 1 and counter > 0 and mem[state + L_MONITORS] == 0:
+        top = mem[H_TOP]
+        base = top + L_LIST
+        length = mem[state + R_LENGTH]
+        if base + length + 64 > mem.size:
+            return FULL
+        for i in range(length):
+            mem[top + L_FIELDS + i] = mem[state + L_FIELDS + i]
+        for i in range(base, base + 2 * mem[state + L_THREADS], 2):
+            if mem[i + 1] != 0:
+                mem[i + 1] = LOOSE
+        mem[state + L_ROOM] = tightest - counter if tightest < ENDLESS else ENDLESS
+        result = intern_lexer_state(mem, length)
+    mem[state + L_LOOSE] = result
     return result
 
 

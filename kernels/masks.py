@@ -122,7 +122,7 @@ def spill(mem, scratch, shared, rows, base, own, ids):
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, pair):
+def mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, pair):
     """The mask of (lexer state, configuration): its address, or a code."""
     known = mem[pair + Q_MASK]
     if known != 0:
@@ -131,9 +131,7 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, child
         return FULL
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
-    found = walk(
-        mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, mem[pair + Q_FIELDS]
-    )
+    found = walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, mem[pair + Q_FIELDS])
     if found < 0:
         return found
     scratch[SCRATCH_WORK] = found
@@ -183,7 +181,7 @@ def mask_of_pair(mem, scratch, node_info, node_end, node_token, node_runs, child
                 if t >= 0:
                     start, after = scratch[SCRATCH_TARGETS + 2 * t], scratch[SCRATCH_TARGETS + 2 * t + 1]
                 behind = walk_behind(
-                    mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, group, start
+                    mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, group, start
                 )
                 if behind < 0:
                     code = behind

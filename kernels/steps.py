@@ -19,7 +19,7 @@ from grammar_engine.kernels.walks import NODE_DEPTH, NODE_TOKENS, new_row
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def mask_by_steps(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, pair):
+def mask_by_steps(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, pair):
     """The mask of (lexer state, configuration), by position steps alone: its address, or a code."""
     scratch[SCRATCH_WORK] = pair
     start = intern_position(mem, scratch, 1)
@@ -33,8 +33,8 @@ def mask_by_steps(mem, scratch, node_info, node_end, node_token, node_runs, chil
     scratch[SCRATCH_WALK] = start
     node = 1
     code = 0
-    while node < node_end[0]:
-        info = node_info[node]
+    while node < t_end[0]:
+        info = t_info[node]
         depth = (info >> NODE_DEPTH) & 0xFFF
         byte = info & 0xFF
         before = np.int64(scratch[SCRATCH_WALK + depth - 1])
@@ -52,12 +52,12 @@ def mask_by_steps(mem, scratch, node_info, node_end, node_token, node_runs, chil
             scratch[known + 2] = byte
             scratch[known + 3] = after
         if after == 0:
-            node = node_end[node]
+            node = t_end[node]
             continue
         scratch[SCRATCH_WALK + depth] = after
-        first = node_token[node]
+        first = t_first[node]
         for t in range(first, first + (info >> NODE_TOKENS)):
-            token = token_ids[t]
+            token = t_ids[t]
             rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
         node += 1
     if code == 0 and must_grow(mem):

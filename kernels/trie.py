@@ -2,7 +2,8 @@
 
 **Runs.** Most of a vocabulary is words: subtrees in which every byte belongs to one small class. A lexer state that
 every byte of such a class leads back to itself (the inside of a string, ``[a-z0-9]+``) takes the whole subtree at once,
-without looking at its nodes. The classes reach from the digits to the printable ASCII of a JSON string.
+without looking at its nodes. The classes reach from the digits to the printable ASCII of a JSON string. Where a loop
+is counted, the height of the subtree says whether the count can run out in it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _CLASSES = (
     bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\'),
 )
 ALL_RUNS = (1 << len(_CLASSES)) - 1
+HEIGHT = 16  # the height of a node's subtree stands above so many bits
 
 
 def _runs_of_bytes() -> npt.NDArray[np.int32]:
@@ -39,7 +41,7 @@ RUNS_OF_BYTE = _runs_of_bytes()  # bit c: the byte is in class c
 
 @kernel("int64(int32[::1], int32[::1])", entry=True)
 def mark_runs(info, runs):
-    """runs[i] := the classes that hold every byte below node i."""
+    """runs[i] := the classes that hold every byte below node i, and the height of what is below it."""
     path = np.zeros(4096, np.int64)
     for i in range(info.size):
         runs[i] = ALL_RUNS
@@ -47,8 +49,12 @@ def mark_runs(info, runs):
         path[depth] = i
         classes = RUNS_OF_BYTE[info[i] & 0xFF]
         d = depth - 1
-        while d >= 0 and (runs[path[d]] & ~classes) != 0:
-            runs[path[d]] &= classes
+        while d >= 0 and (runs[path[d]] & ALL_RUNS & ~classes) != 0:
+            runs[path[d]] &= classes | ~ALL_RUNS
+            d -= 1
+        d = depth - 1
+        while d >= 0 and (runs[path[d]] >> HEIGHT) < depth - d:
+            runs[path[d]] = (runs[path[d]] & ALL_RUNS) | ((depth - d) << HEIGHT)
             d -= 1
     return 0
 

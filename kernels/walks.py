@@ -49,6 +49,7 @@ from grammar_engine.kernels.lexer import (
     L_MARK,
     L_MATCHES,
     L_MONITORS,
+    L_ROOM,
     L_SHADOWED,
     L_SHARED,
     L_TABLE,
@@ -62,11 +63,20 @@ from grammar_engine.kernels.lexer import (
     exit_of,
     free_state,
     lexer_step,
+    loose_of,
     runs_of,
     table_of,
     without_shadows,
 )
-from grammar_engine.kernels.scratch import SCRATCH_EXITS, SCRATCH_PATH, SCRATCH_ROUND, SCRATCH_SEEN, SCRATCH_WALK, SEEN_SLOTS
+from grammar_engine.kernels.scratch import (
+    SCRATCH_EXITS,
+    SCRATCH_PATH,
+    SCRATCH_ROUND,
+    SCRATCH_SEEN,
+    SCRATCH_WALK,
+    SEEN_SLOTS,
+)
+from grammar_engine.kernels.trie import ALL_RUNS, HEIGHT
 
 # Walk: [row or -1, tokens, groups, token ids..., groups of exits: [lexer state, nodes, node...]...].
 W_ROW, W_TOKENS, W_GROUPS, W_LIST = 0, 1, 2, 3
@@ -197,36 +207,36 @@ def first_exit(scratch, epoch, node, state):
 
 
 @kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int64, int64, int64, int64)")
-def next_node(mem, node_info, node_end, children, node, parent, state, shadows):
+def next_node(mem, t_info, t_end, t_children, node, parent, state, shadows):
     """Where a walk goes on that skips a node and what is below it: its next sibling, one that ``state`` (or its shadows)
     can read if the parent has a table, else the end of the parent; or FULL.
     """
-    table = children[parent]
+    table = t_children[parent]
     if table == 0:
-        return node_end[node]
+        return t_end[node]
     readable = bytes_of(mem, state, shadows)
     if readable == WIDE:
-        return node_end[node]
+        return t_end[node]
     if readable < 0:
         return readable
-    byte = node_info[node] & 0xFF
+    byte = t_info[node] & 0xFF
     for k in range(readable + 1, readable + 1 + mem[readable]):
         if mem[k] > byte:
-            child = children[table + mem[k]]
+            child = t_children[table + mem[k]]
             if child != 0:
                 return child
-    return node_end[parent]
+    return t_end[parent]
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64, int64)")
-def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state, nodes, count):
+def walk_below(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state, nodes, count):
     """The walk of a lexer state below each of the trie nodes mem[nodes:nodes + count]: its record, or a code.
 
     LIMIT if there are more exits or tokens than scratch can hold (the same ones, found again below nested nodes).
     """
     exits_at = SCRATCH_EXITS
-    most_exits = 2 * node_info.size
-    tokens_at = exits_at + 6 * node_info.size
+    most_exits = 2 * t_info.size
+    tokens_at = exits_at + 6 * t_info.size
     most_tokens = scratch.size - tokens_at - 4096
     exits = 0
     tokens = 0
@@ -237,12 +247,12 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, childre
     for n in range(nodes, nodes + count):
         node = mem[n]
         scratch[SCRATCH_PATH] = node
-        depth0 = (node_info[node] >> NODE_DEPTH) & 0xFFF
+        depth0 = (t_info[node] >> NODE_DEPTH) & 0xFFF
         i = np.int64(node + 1)
-        end = node_end[node]
+        end = t_end[node]
         while i < end:
             visits += 1
-            info = node_info[i]
+            info = t_info[i]
             depth = ((info >> NODE_DEPTH) & 0xFFF) - depth0
             above = scratch[SCRATCH_WALK + depth - 1]
             byte = info & 0xFF
@@ -253,24 +263,25 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, childre
                 if after < 0:
                     return after
             if after == 0:
-                i = np.int64(
-                    next_node(mem, node_info, node_end, children, i, scratch[SCRATCH_PATH + depth - 1], above, 0)
-                )
+                i = np.int64(next_node(mem, t_info, t_end, t_children, i, scratch[SCRATCH_PATH + depth - 1], above, 0))
                 if i < 0:
                     return i
                 continue
             alive = mem[after + L_THREADS] != 0
-            below = node_end[i]
-            if alive and below > i + RUN_NODES and node_runs[i] != 0 and mem[after + L_MATCHES] == 0:
-                runs = runs_of(mem, after)
+            below = t_end[i]
+            if alive and below > i + RUN_NODES and (t_runs[i] & ALL_RUNS) != 0 and mem[after + L_MATCHES] == 0:
+                loose = loose_of(mem, after)
+                if loose < 0:
+                    return loose
+                runs = runs_of(mem, loose)
                 if runs < 0:
                     return runs
-                if (runs & node_runs[i]) != 0:
-                    last = node_token[below] if below < node_token.size else token_ids.size
-                    if tokens + last - node_token[i] > most_tokens:
+                if (runs & t_runs[i]) != 0 and mem[after + L_ROOM] >= (t_runs[i] >> HEIGHT):
+                    last = t_first[below] if below < t_first.size else t_ids.size
+                    if tokens + last - t_first[i] > most_tokens:
                         return LIMIT
-                    for k in range(node_token[i], last):
-                        scratch[tokens_at + tokens] = token_ids[k]
+                    for k in range(t_first[i], last):
+                        scratch[tokens_at + tokens] = t_ids[k]
                         tokens += 1
                     i = below
                     continue
@@ -278,9 +289,9 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, childre
             if alive and here != 0:
                 if tokens + here > most_tokens:
                     return LIMIT
-                first = node_token[i]
+                first = t_first[i]
                 for k in range(first, first + here):
-                    scratch[tokens_at + tokens] = token_ids[k]
+                    scratch[tokens_at + tokens] = t_ids[k]
                     tokens += 1
             if mem[after + L_MATCHES] != 0 and not (alive and below == i + 1):
                 # (Where the lexeme may go on and no token is longer, that it may end here adds nothing.)
@@ -301,13 +312,13 @@ def walk_below(mem, scratch, node_info, node_end, node_token, node_runs, childre
                 scratch[SCRATCH_PATH + depth] = i
                 i += 1
             else:
-                i = node_end[i]
+                i = t_end[i]
     mem[H_VISITS] += visits
     return close_walk(mem, scratch, rows, tokens_at, tokens, exits_at, exits)
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
-def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, group, start):
+def walk_behind(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, group, start):
     """The walk of lexemes that begin in ``start`` at the exits of a group: its record, or a code.
 
     It depends on the group and the start alone, so it is done once, not for every configuration. Most exits lead
@@ -320,13 +331,13 @@ def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, childr
     count = mem[group + 1]
     if must_grow(mem) or mem[H_TOP] + count + SLACK > mem.size:
         return FULL
-    tokens_at = SCRATCH_EXITS + 6 * node_info.size
+    tokens_at = SCRATCH_EXITS + 6 * t_info.size
     tokens = 0
     if start == 0:
         for k in range(group + 2, group + 2 + count):
-            first = node_token[mem[k]]
-            for t in range(first, first + (node_info[mem[k]] >> NODE_TOKENS)):
-                scratch[tokens_at + tokens] = token_ids[t]
+            first = t_first[mem[k]]
+            for t in range(first, first + (t_info[mem[k]] >> NODE_TOKENS)):
+                scratch[tokens_at + tokens] = t_ids[t]
                 tokens += 1
         record = close_walk(mem, scratch, rows, tokens_at, tokens, SCRATCH_EXITS, 0)
     else:
@@ -342,26 +353,26 @@ def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, childr
             nodes = mem[H_TOP]
             for k in range(group + 2, group + 2 + count):
                 child = mem[k] + 1
-                end = node_end[mem[k]]
-                listed = children[mem[k]]
+                end = t_end[mem[k]]
+                listed = t_children[mem[k]]
                 if listed != 0 and readable != WIDE:
                     child = end
                     for r in range(readable + 1, readable + 1 + mem[readable]):
-                        if children[listed + mem[r]] != 0:
+                        if t_children[listed + mem[r]] != 0:
                             child = mem[k]
                             break
                     if child < end:
                         mem[nodes + viable] = mem[k]
                         viable += 1
                     continue
-                while child < end and mem[table + (node_info[child] & 0xFF)] == 0:
-                    child = node_end[child]
+                while child < end and mem[table + (t_info[child] & 0xFF)] == 0:
+                    child = t_end[child]
                 if child < end:
                     mem[nodes + viable] = mem[k]
                     viable += 1
         mem[H_TOP] = nodes + viable
         record = walk_below(
-            mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, start, nodes, viable
+            mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, start, nodes, viable
         )
         if record < 0 and mem[H_TOP] == nodes + viable:
             mem[H_TOP] = nodes
@@ -371,7 +382,7 @@ def walk_behind(mem, scratch, node_info, node_end, node_token, node_runs, childr
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, int64)")
-def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, state):
+def counted_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, state):
     """A walk from the root in free counting (see lexer.counter_after), for lexer states inside one counted loop.
 
     Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
@@ -380,31 +391,31 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, child
     loop with several counts, so that one number per exit does not say it; or a code.
     """
     exits_at = SCRATCH_EXITS
-    tokens_at = exits_at + 6 * node_info.size
+    tokens_at = exits_at + 6 * t_info.size
     exits = 0
     tokens = 0
     scratch[SCRATCH_WALK] = state
     i = 1
-    end = node_end[0]
+    end = t_end[0]
     visits = 0
     while i < end:
         visits += 1
-        info = node_info[i]
+        info = t_info[i]
         depth = (info >> NODE_DEPTH) & 0xFFF
         after = lexer_step(mem, scratch[SCRATCH_WALK + depth - 1], info & 0xFF)
         if after < 0:
             return after
         if after == 0:
-            i = node_end[i]
+            i = t_end[i]
             continue
         threads = mem[after + L_THREADS]
         if threads != 0:
             rounds = np.int64(1 << 30)
             for k in range(after + L_LIST, after + L_LIST + 2 * threads, 2):
                 rounds = min(rounds, mem[k + 1] - FREE if mem[k + 1] < 0 else -1)
-            first = node_token[i]
+            first = t_first[i]
             for k in range(first, first + (info >> NODE_TOKENS)):
-                scratch[tokens_at + 2 * tokens] = token_ids[k]
+                scratch[tokens_at + 2 * tokens] = t_ids[k]
                 scratch[tokens_at + 2 * tokens + 1] = rounds
                 tokens += 1
         if mem[after + L_MATCHES] > 1:
@@ -419,7 +430,7 @@ def counted_walk(mem, scratch, node_info, node_end, node_token, node_runs, child
             scratch[SCRATCH_WALK + depth] = after
             i += 1
         else:
-            i = node_end[i]
+            i = t_end[i]
     mem[H_VISITS] += visits
     scratch[0] = tokens
     scratch[1] = exits
@@ -504,7 +515,7 @@ def shadow_reads(mem, state, byte):
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state):
+def unshadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state):
     """A walk of a state without shadows: remembered, or put together from what the vocabulary knows, or done."""
     known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
@@ -516,7 +527,7 @@ def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, ch
         mem[H_MISS] = state
         return MISS_ROW
     record = walk_below(
-        mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state, H_ROOT_NODE, 1
+        mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state, H_ROOT_NODE, 1
     )
     if record > 0:
         memo_put(mem, M_WALK, state, 0, record)
@@ -524,7 +535,7 @@ def unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, ch
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state):
+def shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state):
     """The walk of a state with shadows (unordered lexing): that of the state without them, less the exits they forbid.
 
     Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
@@ -532,7 +543,7 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, chil
     plain = without_shadows(mem, state)
     if plain < 0:
         return plain
-    found = unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, plain)
+    found = unshadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, plain)
     if found < 0:
         return found
     # Where the shadows are alive, note nodes and what really matches there: (node, exit or 0) in trie order.
@@ -541,16 +552,16 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, chil
     scratch[SCRATCH_WALK] = state
     scratch[SCRATCH_PATH] = 0
     i = np.int64(1)
-    end = node_end[0]
+    end = t_end[0]
     visits = 0
     while i < end:
         visits += 1
-        info = node_info[i]
+        info = t_info[i]
         depth = (info >> NODE_DEPTH) & 0xFFF
         byte = info & 0xFF
         above = scratch[SCRATCH_WALK + depth - 1]
         if not shadow_reads(mem, above, byte):
-            i = np.int64(next_node(mem, node_info, node_end, children, i, scratch[SCRATCH_PATH + depth - 1], above, 1))
+            i = np.int64(next_node(mem, t_info, t_end, t_children, i, scratch[SCRATCH_PATH + depth - 1], above, 1))
             if i < 0:
                 return i
             continue
@@ -570,7 +581,7 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, chil
             scratch[SCRATCH_PATH + depth] = i
             i += 1
         else:
-            i = node_end[i]
+            i = t_end[i]
     mem[H_VISITS] += visits
     if must_grow(mem):
         return FULL
@@ -605,11 +616,11 @@ def shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, chil
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state):
+def walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state):
     """The walk of a lexer state from the root of the trie: its record, or a code."""
     if mem[state + L_SHADOWED] == 0 or mem[H_ORDERED] != 0:
-        return unshadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state)
+        return unshadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state)
     known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
         return known
-    return shadowed_walk(mem, scratch, node_info, node_end, node_token, node_runs, children, token_ids, shared, rows, state)
+    return shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state)
