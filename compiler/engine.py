@@ -9,6 +9,7 @@ that the vocabulary already knows, grow. Each happens once per new thing, never 
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -331,38 +332,72 @@ class Engine:
         """The record of a terminal, made when first named; its automaton is loaded when first needed."""
         found = self._terminals.get(number)
         if found is None:
-            found = self.append([number] + [0] * (lexer.TERMINAL_SIZE - 1))
-            self._terminals[number] = found
+            found = self._terminals[number] = self.append([number] + [0] * (lexer.TERMINAL_SIZE - 1))
             self._terminal_ids[found] = number
         return found
 
     def _expand(self, address: int) -> None:
-        """Write the productions of a nonterminal: right-hand sides first, then the list of their addresses."""
+        """Write the productions of a nonterminal, and of those that the grammar says will be asked for next.
+
+        One block of ints: records of symbols that are named for the first time, right-hand sides, lists of them.
+        """
         number = self._nonterminal_ids[address]
-        productions = self.grammar.productions(number)
-        if not productions and not (number == self.grammar.start and self.grammar.accepts_empty):
-            raise ValueError(f"nonterminal {number} has no productions")
-        self.expansions += 1
         terminals, nonterminals = self._terminals, self._nonterminals
-        flat: list[int] = []
-        offsets: list[int] = []
-        for production in productions:
-            offsets.append(len(flat))
-            for symbol in production:
-                if symbol >= 0:
-                    flat.append(terminals.get(symbol) or self.terminal_address(symbol))
-                else:
-                    flat.append(-(nonterminals.get(~symbol) or self._nonterminal(~symbol)))
-            flat += (0, address, len(production))
-        base = self.append(flat)
-        table = [len(offsets)]
-        table += [base + offset for offset in offsets]
-        self.mem[address + parser.N_PRODUCTIONS] = self.append(table)
+        first_terminals: dict[int, int] = {}
+        lists: list[tuple[int, int]] = []
+        block: list[int] = []
+        base = int(self.mem[arena.H_TOP])
+        for left, productions in self.grammar.expand(number):
+            if not productions and not (left == self.grammar.start and self.grammar.accepts_empty):
+                raise ValueError(f"nonterminal {left} has no productions")
+            at = nonterminals.get(left) or self._new_nonterminal(left, block, base)
+            if at < base and self.mem[at + parser.N_PRODUCTIONS]:
+                continue
+            self.expansions += 1
+            right_hand_sides: list[int] = []
+            for production in productions:
+                symbols = [
+                    (terminals.get(symbol) or self._new_terminal(symbol, block, base))
+                    if symbol >= 0
+                    else -(nonterminals.get(~symbol) or self._new_nonterminal(~symbol, block, base))
+                    for symbol in production
+                ]
+                right_hand_sides.append(base + len(block))
+                block += symbols
+                block += (0, at, len(symbols))
+                if symbols[0] > 0:
+                    first_terminals[symbols[0]] = production[0]
+            lists.append((at, base + len(block)))
+            block.append(len(right_hand_sides))
+            block += right_hand_sides
+        self.append(array("i", block))  # type: ignore[arg-type]  (a buffer is copied faster than a list)
+        mem = self.mem
+        for at, productions_at in lists:
+            mem[at + parser.N_PRODUCTIONS] = productions_at
         # Terminals that begin a production are asked for next: load them without being asked one by one.
-        for offset in offsets:
-            terminal = flat[offset]
-            if terminal > 0 and not self.mem[terminal + lexer.X_CLOSURE]:
-                self._writer.load(terminal, self.grammar.terminal(self._terminal_ids[terminal]))
+        for terminal, symbol in first_terminals.items():
+            if not self.mem[terminal + lexer.X_CLOSURE] and not self.mem[terminal + lexer.X_TEXTS]:
+                self._writer.load(terminal, self.grammar.terminal(symbol))
+
+    def _new_nonterminal(self, number: int, block: list[int], base: int) -> int:
+        """A nonterminal's record in a block that will stand at ``base``; its address."""
+        address = self._nonterminals[number] = base + len(block)
+        self._nonterminal_ids[address] = number
+        block += (0,) * parser.NONTERMINAL_SIZE
+        return address
+
+    def _new_terminal(self, number: int, block: list[int], base: int) -> int:
+        """A terminal's record in a block that will stand at ``base``, behind its text if it is a literal; its address."""
+        text = self.grammar.literal(number)
+        texts = 0
+        if text:
+            texts = base + len(block)
+            block += (1, len(text))
+            block += text
+        address = self._terminals[number] = base + len(block)
+        self._terminal_ids[address] = number
+        block += (number, 0, 0, 0, 0, 0, 0, 0, texts)
+        return address
 
     def _pairs(self, position: int) -> list[int]:
         mem = self.mem

@@ -105,6 +105,14 @@ class Grammar(ABC):
     def terminal(self, terminal: int) -> Terminal:
         """The lexical rule of a terminal; called once, when a lexer state first needs it."""
 
+    def expand(self, nonterminal: int) -> Sequence[tuple[int, Sequence[Production]]]:
+        """The productions of a nonterminal, with its number, and of any others that are at hand and soon needed."""
+        return [(nonterminal, self.productions(nonterminal))]
+
+    def literal(self, terminal: int) -> bytes | None:
+        """The text of a terminal that is a plain literal, if that is known without building anything."""
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class EagerGrammar(Grammar):

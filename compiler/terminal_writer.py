@@ -140,7 +140,7 @@ class TerminalWriter:
             shadow = self._write(terminal.automaton, self._shadow_of(address), shadow=True)[0]
             unless = engine.append([len(terminal.unless), *(engine.terminal_address(t) for t in terminal.unless)])
         elif terminal.excluded:
-            shadow = self._write_excluded(terminal.excluded, self._shadow_of(address))
+            shadow = self._write_texts(terminal.excluded, self._shadow_of(address), shadow=True)
         closure, wide = self._write(terminal.automaton, address, shadow=False)
         mem = engine.mem
         mem[address + lexer.X_SHADOW] = shadow
@@ -158,7 +158,7 @@ class TerminalWriter:
         """The address of the start closure, and whether the automaton is wide."""
         engine = self._engine
         if isinstance(automaton, bytes):
-            return self._write_literal(automaton, terminal, shadow=shadow), False
+            return self._write_texts((automaton,), terminal, shadow=shadow), False
         block = block_of(automaton)
         base = engine.append(block.ints)
         written = engine.mem[base : base + len(block.ints)]
@@ -174,22 +174,21 @@ class TerminalWriter:
                 self.keyed.append(KeyedAutomaton(digest=block.digest, address=base, loop=loop))
         return base + block.start, bool(automaton.key) and block.wide
 
-    def _write_literal(self, text: bytes, terminal: int, *, shadow: bool) -> int:
-        """A literal is a chain: closure, position, closure, position, ..., closure with MATCH."""
-        at = start = int(self._engine.mem[arena.H_TOP])
-        block: list[int] = []
-        flag = int(shadow)
-        for byte in text:
-            block += (1, at + 4, 0, 0, byte, byte, at + 9, 0, flag)
-            at += 9
-        block += (1, -terminal, 0, 0)
-        self._engine.append(block)
-        return start
+    def _write_texts(self, texts: Sequence[bytes], terminal: int, *, shadow: bool) -> int:
+        """The closure that starts all the texts, as literals."""
+        engine = self._engine
+        packed = engine.append(pack_texts(texts))
+        while True:
+            closure = int(lexer.write_texts(engine.mem, packed, terminal, int(shadow)))
+            if closure > 0:
+                return closure
+            engine.grow()
 
-    def _write_excluded(self, texts: tuple[bytes, ...], terminal: int) -> int:
-        """A closure that starts all the texts, each a literal chain."""
-        starts = [self._write_literal(text, terminal, shadow=True) for text in texts]
-        closure = [len(starts)]
-        for start in starts:
-            closure += (start + 4, 0, 0)
-        return self._engine.append(closure)
+
+def pack_texts(texts: Sequence[bytes]) -> list[int]:
+    """Texts as ``kernels.lexer.write_texts`` reads them: [n, (length, bytes...)...]."""
+    packed = [len(texts)]
+    for text in texts:
+        packed.append(len(text))
+        packed += text
+    return packed

@@ -32,6 +32,7 @@ from grammar_engine.kernels.arena import (
     H_ORDERED,
     H_TOP,
     R_LENGTH,
+    SLACK,
     T_LEXER,
     UNKNOWN,
     intern,
@@ -45,18 +46,9 @@ P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
 # P_KEY: 0, or the key of a shared automaton: its number, whether it is one counted loop, its bounds (most -1: none).
 KEY_NUMBER, KEY_COUNTED, KEY_LEAST, KEY_MOST, KEY_SIZE = 0, 1, 2, 3, 4
 # Closure: [number of entries, (target, op, bound)...]; target > 0: position, < 0: minus a terminal that matches.
-# Terminal.
-X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE, TERMINAL_SIZE = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-)
+# Terminal. X_TEXTS: a literal's text as [1, length, bytes...], until its closure is written.
+X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE = 0, 1, 2, 3, 4, 5, 6, 7
+X_TEXTS, TERMINAL_SIZE = 8, 9
 # Lexer state: fields, then payload: is_start, numbers of threads, monitors and matches, then those: (position, counter)
 # of each thread and monitor, (terminal, counter) of each match.
 # L_BYTES, L_BYTES + 1: the bytes that a thread, or a shadow, can read: address of a list, 0 if not known, WIDE if many.
@@ -108,6 +100,46 @@ def counter_after(c, op, bound):
             return min(c + 1, -bound)
         return c + 1 if c < bound else CLOSED
     return 0 if c >= bound else CLOSED
+
+
+@kernel("int64(int32[::1], int64, int64, int64)", entry=True)
+def write_texts(mem, texts, terminal, shadow):
+    """The closure that starts each of the texts [n, (length, bytes...)...], which match ``terminal``; or FULL.
+
+    A text is a chain: closure, position, closure, position, ..., closure with a match.
+    """
+    count = mem[texts]
+    end = texts + 1
+    for _ in range(count):
+        end += 1 + mem[end]
+    top = mem[H_TOP]
+    if must_grow(mem) or top + 13 * (end - texts) + SLACK > mem.size:
+        return FULL
+    closure = top
+    top += 1 + 3 * count
+    mem[closure] = count
+    at = texts + 1
+    for k in range(count):
+        length = mem[at]
+        first = closure + 1 + 3 * k
+        mem[first] = top
+        mem[first + 1] = 0
+        mem[first + 2] = 0
+        for i in range(at + 1, at + 1 + length):
+            mem[top + P_LOW] = mem[i]
+            mem[top + P_HIGH] = mem[i]
+            mem[top + P_NEXT] = top + POSITION_SIZE
+            mem[top + P_KEY] = 0
+            mem[top + P_SHADOW] = shadow
+            top += POSITION_SIZE
+            mem[top] = 1
+            mem[top + 1] = top + 4 if i < at + length else -terminal
+            mem[top + 2] = 0
+            mem[top + 3] = 0
+            top += 4
+        at += 1 + length
+    mem[H_TOP] = top
+    return closure
 
 
 @kernel("int64(int32[::1], int64, int64, int64, int64, int64)")

@@ -46,7 +46,7 @@ from grammar_engine.kernels.arena import (
     memo_put,
     must_grow,
 )
-from grammar_engine.kernels.lexer import X_CLOSURE, X_IGNORED, X_MARK, X_WIDE, lexer_start
+from grammar_engine.kernels.lexer import X_CLOSURE, X_IGNORED, X_MARK, X_TEXTS, X_WIDE, lexer_start, write_texts
 from grammar_engine.kernels.scratch import SCRATCH_SHIFT
 
 # Nonterminal.
@@ -340,8 +340,13 @@ def starts_of(mem, scratch, configuration, before):
                 continue
             mem[t + X_MARK] = epoch
             if mem[t + X_CLOSURE] == 0:
-                mem[H_MISS] = t
-                return MISS_TERMINAL
+                if mem[t + X_TEXTS] == 0:
+                    mem[H_MISS] = t
+                    return MISS_TERMINAL
+                closure = write_texts(mem, mem[t + X_TEXTS], t, 0)
+                if closure < 0:
+                    return closure
+                mem[t + X_CLOSURE] = closure
             if mem[t + X_WIDE] != 0 and ordered == 0:
                 scratch[half + wide] = t
                 wide += 1

@@ -208,7 +208,7 @@ def first_exit(scratch, epoch, node, state):
 
 @kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int64, int64, int64, int64)")
 def next_node(mem, t_info, t_end, t_children, node, parent, state, shadows):
-    """Where a walk goes on that skips a node and what is below it: its next sibling, one that ``state`` (or its shadows)
+    """Where a walk goes on that skips a node and what is below it: its next sibling, one that ``state`` (its shadows)
     can read if the parent has a table, else the end of the parent; or FULL.
     """
     table = t_children[parent]

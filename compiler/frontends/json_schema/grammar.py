@@ -120,6 +120,15 @@ class JsonSchemaGrammar(Grammar):
         except RecursionError as error:
             raise _too_deep() from error
 
+    def expand(self, nonterminal: int) -> Sequence[tuple[int, Sequence[Production]]]:
+        """As ``productions``, with the rest of the object behind each property that is named."""
+        return self._symbols.expand_with_soon(nonterminal)
+
+    def literal(self, terminal: int) -> bytes | None:
+        """The text of a constant or of a property's name."""
+        key = self._symbols.terminal_keys[terminal]
+        return key[1] if key[0] == "text" else None  # type: ignore[return-value]
+
     def terminal(self, terminal: int) -> Terminal:
         """The lexical rule of a terminal."""
         key = self._symbols.terminal_keys[terminal]

@@ -307,7 +307,7 @@ class ObjectWriter:
         name, formula = plan.names[index], plan.members[index]
         found: Production | None = None
         if formula is not None and is_spellable(name) and self._objects.possible(formula):
-            rest = symbols.nonterminal(self.after, (index, 0, 0), depth)
+            rest = symbols.soon(symbols.nonterminal(self.after, (index, 0, 0), depth))
             text = symbols.terminal("text", spelling_of(name))
             found = (text, self._colon, self._value(formula, depth), rest)
         self._known[key] = found

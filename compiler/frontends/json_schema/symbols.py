@@ -25,6 +25,7 @@ class Symbols:
         self._rules: list[tuple[Rule, tuple[object, ...]]] = [(list, (productions,)) for productions in rules]
         self._terminals = {key: number for number, key in enumerate(terminals)}
         self.terminal_keys = list(terminals)
+        self._soon: list[int] = []
 
     def deeper(self, depth: int) -> int:
         """The depth inside a container: counted only where it matters, so that nonterminals are shared otherwise."""
@@ -38,6 +39,20 @@ class Symbols:
             number = self._nonterminals[key] = len(self._rules)
             self._rules.append((rule, arguments))
         return ~number
+
+    def soon(self, nonterminal: Symbol) -> Symbol:
+        """Note that a nonterminal will be asked for behind the one that is being expanded, and is cheap."""
+        self._soon.append(~nonterminal)
+        return nonterminal
+
+    def expand_with_soon(self, nonterminal: int) -> list[tuple[int, Sequence[Production]]]:
+        """The productions of a nonterminal, and of those that its rule noted."""
+        out = [(nonterminal, self.expand(nonterminal))]
+        if self._soon:
+            noted, self._soon = self._soon, []
+            out += [(other, self.expand(other)) for other in noted]
+            self._soon.clear()
+        return out
 
     def expand(self, nonterminal: int) -> Sequence[Production]:
         """The productions of a nonterminal."""
