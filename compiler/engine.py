@@ -78,7 +78,7 @@ class EngineContext:
         try:
             mem, rows = self._spare.pop()
         except IndexError:
-            mem = np.empty(max(INITIAL_ARENA, 4 * len(beginning)), np.int32)
+            mem = np.empty(max(INITIAL_ARENA, 2 * len(beginning)), np.int32)
             rows = np.empty((INITIAL_ROWS, self.words), np.uint32)
         mem[: len(beginning)] = beginning
         return mem, rows

@@ -93,9 +93,10 @@ class RowLoader:
         at = walk + walks.W_LIST + tokens
         exits: list[tuple[bytes, Int32Array]] = []
         for _ in range(groups):
-            nodes = mem[at + 2 : at + 2 + int(mem[at + 1])].copy()
+            first = at + walks.E_NODES
+            nodes = mem[first : first + int(mem[at + walks.E_COUNT])].copy()
             exits.append((engine.context.trie.path(int(nodes[0])), nodes))
-            at += 2 + len(nodes)
+            at = first + len(nodes)
         return StoredWalk(
             row=engine.rows[row].copy() if row >= 0 else None,
             tokens=mem[walk + walks.W_LIST : walk + walks.W_LIST + tokens].copy(),
@@ -107,7 +108,7 @@ class RowLoader:
         parts = [np.array([row, len(stored.tokens), len(stored.exits)], np.int32), stored.tokens]
         for witness, nodes in stored.exits:
             end = self._engine.call(OP_EXIT, self._after(state, witness))
-            parts += [np.array([end, len(nodes)], np.int32), nodes]
+            parts += [np.array([end, len(nodes), 0], np.int32), nodes]
         self._remember(state, self._engine.append(np.concatenate(parts)))
 
     # -- counted --------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.automaton import AGAIN, EXIT, MATCH, ByteAutomaton
 from grammar_engine.compiler.ir import Terminal
-from grammar_engine.kernels import arena, lexer
+from grammar_engine.kernels import lexer
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine

@@ -70,6 +70,7 @@ L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
 
 STEPS_WITHOUT_TABLE = 24
+MOST_ALIVE = 64  # states that are looked at to see whether a lexeme stays alive
 FEW_BYTES = 32  # so many bytes are looked up one by one where a trie node has many children
 WIDE = -16  # unlike any code
 
@@ -589,22 +590,78 @@ def loose_of(mem, state):
     return result
 
 
+@kernel("int64(int32[::1], int64, int64)")
+def stays_alive(mem, state, run):
+    """1 if every text of a class's bytes keeps the lexeme alive and never ends it; 0 if not, or not surely; or FULL.
+
+    That is so if the states reached are few, all alive, and none matches: inside ``.*word.*``, say.
+    """
+    mem[H_EPOCH] += 1
+    epoch = mem[H_EPOCH]
+    mem[state + L_MARK] = epoch
+    mem[state + L_GROUP] = 0  # the next state of the list
+    last = state
+    here = state
+    count = 1
+    while here != 0:
+        for byte in range(0x20, 0x7F):
+            if RUNS_OF_BYTE[byte] & run == 0:
+                continue
+            after = lexer_step(mem, here, byte)
+            if after < 0:
+                return after
+            if after == 0 or mem[after + L_THREADS] == 0 or mem[after + L_MATCHES] != 0:
+                return 0
+            if mem[after + L_MARK] != epoch:
+                count += 1
+                if count > MOST_ALIVE:
+                    return 0
+                mem[after + L_MARK] = epoch
+                mem[after + L_GROUP] = 0
+                mem[last + L_GROUP] = after
+                last = after
+        here = mem[here + L_GROUP]
+    return 1
+
+
 @kernel("int64(int32[::1], int64)")
 def runs_of(mem, state):
-    """The classes of bytes (see kernels.trie) of which every byte leads back to the state, or FULL."""
+    """The classes of bytes (see kernels.trie) whose texts keep the lexeme alive without ending it, or FULL.
+
+    For sure where every byte leads back to the state; else, if nothing is counted, by a look at the states behind it.
+    """
     known = mem[state + L_RUNS]
     if known != UNKNOWN:
         return known
     runs = ALL_RUNS
+    elsewhere = 0
     for byte in range(0x20, 0x7F):
         classes = RUNS_OF_BYTE[byte]
         if (runs & classes) != 0:
             after = lexer_step(mem, state, byte)
             if after < 0:
                 return after
-            if after != state:
+            if after == 0 or mem[after + L_THREADS] == 0 or mem[after + L_MATCHES] != 0:
                 runs &= ~classes
                 if runs == 0:
                     break
+            elif after != state:
+                elsewhere |= classes
+    elsewhere &= runs
+    runs &= ~elsewhere
+    counts = 0
+    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
+        counts |= mem[i + 1]
+    if elsewhere != 0 and counts == 0 and mem[state + L_MONITORS] == 0:
+        widest = 1
+        while widest * 2 <= elsewhere:
+            widest *= 2
+        alive = stays_alive(mem, state, widest)
+        if alive < 0:
+            return alive
+        if alive:
+            runs |= widest
+            if widest * 2 > ALL_RUNS:  # the widest class holds all others
+                runs = ALL_RUNS
     mem[state + L_RUNS] = runs
     return runs

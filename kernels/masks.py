@@ -41,6 +41,8 @@ from grammar_engine.kernels.scratch import (
     VISITED_SLOTS,
 )
 from grammar_engine.kernels.walks import (
+    E_COUNT,
+    E_NODES,
     MANY,
     W_GROUPS,
     W_LIST,
@@ -170,7 +172,7 @@ def mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids
         at += mem[found + W_TOKENS]
         for _ in range(mem[found + W_GROUPS]):
             group = at
-            at += 2 + mem[group + 1]
+            at += E_NODES + mem[group + E_COUNT]
             targets = targets_of(mem, scratch, configuration, mem[group])
             if targets < 0:
                 code = targets

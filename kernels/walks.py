@@ -78,7 +78,10 @@ from grammar_engine.kernels.scratch import (
 )
 from grammar_engine.kernels.trie import ALL_RUNS, HEIGHT
 
-# Walk: [row or -1, tokens, groups, token ids..., groups of exits: [lexer state, nodes, node...]...].
+# Walk: [row or -1, tokens, groups, token ids..., groups of exits...].
+# Group of exits: [lexer state, number of nodes, address of its index or 0, nodes...].
+# Its index: [257 offsets by byte, children of its nodes, sorted by the byte that they read...].
+E_STATE, E_COUNT, E_INDEX, E_NODES = 0, 1, 2, 3
 W_ROW, W_TOKENS, W_GROUPS, W_LIST = 0, 1, 2, 3
 
 # Common walk of a counted loop: [exits, lexer state behind the loop, most rounds that a token begins, a row (or -1) for
@@ -89,6 +92,7 @@ B_EXITS, B_AFTER, B_ROUNDS, B_ROWS = 0, 1, 2, 3
 NODE_DEPTH, NODE_TOKENS = 8, 20
 
 MANY = 256  # more token ids than this become a row
+MANY_EXITS = 32  # from so many on a group has an index
 RUN_NODES = 2  # subtrees of at most so many nodes are not worth asking for runs
 
 
@@ -129,7 +133,7 @@ def add_row(target, index, shared, rows, row):
 def finish_walk(mem, scratch, record, exits_at, exits):
     """Write the exits, (node, lexer state) pairs in scratch, into a walk's record at TOP, grouped by lexer state.
 
-    In a group the nodes keep their order. The caller has made room for three ints per exit.
+    In a group the nodes keep their order. The caller has made room for four ints per exit.
     """
     mem[H_EPOCH] += 1
     epoch = mem[H_EPOCH]
@@ -147,10 +151,11 @@ def finish_walk(mem, scratch, record, exits_at, exits):
     for g in range(states_at, states_at + groups):
         state = scratch[g]
         count = mem[state + L_GROUP]
-        mem[at] = state
-        mem[at + 1] = count
-        mem[state + L_GROUP] = at + 2
-        at += 2 + count
+        mem[at + E_STATE] = state
+        mem[at + E_COUNT] = count
+        mem[at + E_INDEX] = 0
+        mem[state + L_GROUP] = at + E_NODES
+        at += E_NODES + count
     for k in range(exits_at, exits_at + 2 * exits, 2):
         state = scratch[k + 1]
         mem[mem[state + L_GROUP]] = scratch[k]
@@ -176,7 +181,7 @@ def close_walk(mem, scratch, rows, tokens_at, tokens, exits_at, exits):
             rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
         listed = 0
     top = mem[H_TOP]
-    if top + W_LIST + listed + 3 * exits + SLACK > mem.size:
+    if top + W_LIST + listed + 4 * exits + SLACK > mem.size:
         if row >= 0:
             mem[H_ROWS_USED] -= 1
         return FULL
@@ -229,8 +234,10 @@ def next_node(mem, t_info, t_end, t_children, node, parent, state, shadows):
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64, int64)")
-def walk_below(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state, nodes, count):
-    """The walk of a lexer state below each of the trie nodes mem[nodes:nodes + count]: its record, or a code.
+def walk_from(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state, nodes, count):
+    """The walk of a lexer state from each of the trie nodes mem[nodes:nodes + count] on: its record, or a code.
+
+    The state reads the nodes' own bytes first; from the root, which has none, it is what is below that is walked.
 
     LIMIT if there are more exits or tokens than scratch can hold (the same ones, found again below nested nodes).
     """
@@ -247,8 +254,8 @@ def walk_below(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, 
     for n in range(nodes, nodes + count):
         node = mem[n]
         scratch[SCRATCH_PATH] = node
-        depth0 = (t_info[node] >> NODE_DEPTH) & 0xFFF
-        i = np.int64(node + 1)
+        depth0 = max(((t_info[node] >> NODE_DEPTH) & 0xFFF) - 1, 0)
+        i = np.int64(max(node, 1))
         end = t_end[node]
         while i < end:
             visits += 1
@@ -262,6 +269,8 @@ def walk_below(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, 
                 after = lexer_step(mem, above, byte)
                 if after < 0:
                     return after
+            if after == 0 and i == node:
+                break
             if after == 0:
                 i = np.int64(next_node(mem, t_info, t_end, t_children, i, scratch[SCRATCH_PATH + depth - 1], above, 0))
                 if i < 0:
@@ -317,6 +326,41 @@ def walk_below(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, 
     return close_walk(mem, scratch, rows, tokens_at, tokens, exits_at, exits)
 
 
+@kernel("int64(int32[::1], int32[::1], int32[::1], int64)")
+def index_exits(mem, t_info, t_end, group):
+    """The index of a group of exits: made once, for all lexemes that may begin there; or FULL."""
+    first, last = group + E_NODES, group + E_NODES + mem[group + E_COUNT]
+    if must_grow(mem):
+        return FULL
+    index = mem[H_TOP]
+    for b in range(index, index + 257):
+        mem[b] = 0
+    count = 0
+    for k in range(first, last):
+        child = mem[k] + 1
+        while child < t_end[mem[k]]:
+            mem[index + 1 + (t_info[child] & 0xFF)] += 1
+            count += 1
+            child = t_end[child]
+    if index + 257 + count + SLACK > mem.size:
+        return FULL
+    for b in range(index, index + 256):
+        mem[b + 1] += mem[b]
+    for k in range(first, last):
+        child = mem[k] + 1
+        while child < t_end[mem[k]]:
+            at = index + (t_info[child] & 0xFF)
+            mem[index + 257 + mem[at]] = child
+            mem[at] += 1
+            child = t_end[child]
+    for b in range(index + 256, index, -1):  # each offset has moved to where the next one begins
+        mem[b] = mem[b - 1]
+    mem[index] = 0
+    mem[H_TOP] = index + 257 + count
+    mem[group + E_INDEX] = index
+    return index
+
+
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
 def walk_behind(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, group, start):
     """The walk of lexemes that begin in ``start`` at the exits of a group: its record, or a code.
@@ -328,50 +372,61 @@ def walk_behind(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids,
     known = memo_get(mem, M_BEHIND, group, start)
     if known != UNKNOWN:
         return known
-    count = mem[group + 1]
-    if must_grow(mem) or mem[H_TOP] + count + SLACK > mem.size:
+    count = mem[group + E_COUNT]
+    if must_grow(mem):
         return FULL
     tokens_at = SCRATCH_EXITS + 6 * t_info.size
     tokens = 0
     if start == 0:
-        for k in range(group + 2, group + 2 + count):
+        for k in range(group + E_NODES, group + E_NODES + count):
             first = t_first[mem[k]]
             for t in range(first, first + (t_info[mem[k]] >> NODE_TOKENS)):
                 scratch[tokens_at + tokens] = t_ids[t]
                 tokens += 1
         record = close_walk(mem, scratch, rows, tokens_at, tokens, SCRATCH_EXITS, 0)
     else:
-        nodes = mem[H_TOP]
-        viable = 0
-        if mem[start + L_THREADS] != 0:
-            table = np.int64(table_of(mem, start))
-            if table < 0:
-                return table
+        table = np.int64(table_of(mem, start))
+        if table < 0:
+            return table
+        viable = np.int64(0)
+        nodes = np.int64(0)
+        if count >= MANY_EXITS:
+            index = np.int64(mem[group + E_INDEX])
+            if index == 0:
+                index = np.int64(index_exits(mem, t_info, t_end, group))
+                if index < 0:
+                    return index
+            nodes = np.int64(mem[H_TOP])
+            if nodes + mem[index + 256] + SLACK > mem.size:
+                return FULL
+            for byte in range(256):
+                if mem[table + byte] != 0:
+                    for k in range(index + 257 + mem[index + byte], index + 257 + mem[index + byte + 1]):
+                        mem[nodes + viable] = mem[k]
+                        viable += 1
+        else:
             readable = bytes_of(mem, start, 0)
             if readable < 0 and readable != WIDE:
                 return readable
-            nodes = mem[H_TOP]
-            for k in range(group + 2, group + 2 + count):
-                child = mem[k] + 1
-                end = t_end[mem[k]]
+            nodes = np.int64(mem[H_TOP])
+            if nodes + 256 * count + SLACK > mem.size:
+                return FULL
+            for k in range(group + E_NODES, group + E_NODES + count):
                 listed = t_children[mem[k]]
                 if listed != 0 and readable != WIDE:
-                    child = end
                     for r in range(readable + 1, readable + 1 + mem[readable]):
                         if t_children[listed + mem[r]] != 0:
-                            child = mem[k]
-                            break
-                    if child < end:
-                        mem[nodes + viable] = mem[k]
-                        viable += 1
-                    continue
-                while child < end and mem[table + (t_info[child] & 0xFF)] == 0:
-                    child = t_end[child]
-                if child < end:
-                    mem[nodes + viable] = mem[k]
-                    viable += 1
+                            mem[nodes + viable] = t_children[listed + mem[r]]
+                            viable += 1
+                else:
+                    child = mem[k] + 1
+                    while child < t_end[mem[k]]:
+                        if mem[table + (t_info[child] & 0xFF)] != 0:
+                            mem[nodes + viable] = child
+                            viable += 1
+                        child = t_end[child]
         mem[H_TOP] = nodes + viable
-        record = walk_below(
+        record = walk_from(
             mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, start, nodes, viable
         )
         if record < 0 and mem[H_TOP] == nodes + viable:
@@ -488,7 +543,7 @@ def walk_in_loop(mem, state, counter):
     top = mem[H_TOP]
     if top + W_LIST + 2 * exits + SLACK > mem.size:
         return FULL
-    at = top + W_LIST + 2
+    at = top + W_LIST + E_NODES
     for k in range(first, first + 2 * exits, 2):
         rounds = mem[k + 1]
         if rounds < 0 or (rounds <= room and counter + rounds >= mem[key + KEY_LEAST]):
@@ -496,9 +551,10 @@ def walk_in_loop(mem, state, counter):
             at += 1
     mem[top + W_ROW] = row
     mem[top + W_TOKENS] = 0
-    mem[top + W_GROUPS] = at > top + W_LIST + 2  # in the middle of a character there is no exit, and no state behind
-    mem[top + W_LIST] = mem[base + B_AFTER]
-    mem[top + W_LIST + 1] = at - top - W_LIST - 2
+    mem[top + W_GROUPS] = at > top + W_LIST + E_NODES  # (in the middle of a character there is none)
+    mem[top + W_LIST + E_STATE] = mem[base + B_AFTER]
+    mem[top + W_LIST + E_COUNT] = at - top - W_LIST - E_NODES
+    mem[top + W_LIST + E_INDEX] = 0
     mem[H_TOP] = at
     memo_put(mem, M_WALK, state, 0, top)
     return top
@@ -526,7 +582,7 @@ def unshadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_
             return walk_in_loop(mem, state, counter)
         mem[H_MISS] = state
         return MISS_ROW
-    record = walk_below(
+    record = walk_from(
         mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state, H_ROOT_NODE, 1
     )
     if record > 0:
@@ -591,7 +647,7 @@ def shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_id
     at = found + W_LIST + tokens
     for _ in range(mem[found + W_GROUPS]):
         n = 0
-        for k in range(at + 2, at + 2 + mem[at + 1]):
+        for k in range(at + E_NODES, at + E_NODES + mem[at + E_COUNT]):
             while n < noted and scratch[exits_at + 2 * n] < mem[k]:
                 n += 1
             after = mem[at]
@@ -602,9 +658,9 @@ def shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_id
             scratch[merged_at + 2 * kept] = mem[k]
             scratch[merged_at + 2 * kept + 1] = after
             kept += 1
-        at += 2 + mem[at + 1]
+        at += E_NODES + mem[at + E_COUNT]
     top = mem[H_TOP]
-    if top + W_LIST + tokens + 3 * kept + SLACK > mem.size:
+    if top + W_LIST + tokens + 4 * kept + SLACK > mem.size:
         return FULL
     mem[top + W_ROW] = mem[found + W_ROW]
     mem[top + W_TOKENS] = tokens
