@@ -8,6 +8,7 @@ that the vocabulary already knows, grow. Each happens once per new thing, never 
 
 from __future__ import annotations
 
+import mmap
 import threading
 from array import array
 from collections.abc import Hashable, Sequence
@@ -28,11 +29,11 @@ from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START, run
 Int32Array = npt.NDArray[np.int32]
 Uint32Array = npt.NDArray[np.uint32]
 
-INITIAL_ARENA = (
-    1 << 19
-)  # ints; not zeroed, so only what is used is ever touched. (From 4 MB on numpy asks for huge pages: slow)
+INITIAL_ARENA = 1 << 18  # ints, where the limit allows no more
+RESERVED_ARENA = 1 << 22  # ints: addresses only; memory is what is touched
 INITIAL_TABLE = 1 << 9
 INITIAL_ROWS = 8
+RESERVED_ROWS_BYTES = 1 << 24
 SPARE_ARENAS = 4  # kept of grammars that are gone
 SPARE_BYTES = 1 << 25  # an arena and its rows larger than this are not kept
 NUM_SLACKS = 16  # room that is left when the arena grows, in units of what one step may use unchecked
@@ -70,14 +71,19 @@ class EngineContext:
             found = self._snapshots[prelude.key] = take_snapshot(prelude, self)
         return found
 
-    def take_memory(self, beginning: Int32Array) -> tuple[Int32Array, Uint32Array]:
+    def take_memory(self, beginning: Int32Array, limits: Limits) -> tuple[Int32Array, Uint32Array]:
         """An arena that begins with what is given, and a pool of rows: those of a grammar that is gone if any.
 
         The system maps a page of fresh memory when it is first touched, which costs more than what is written to it.
         """
-        try:
+        generous = 4 * RESERVED_ARENA <= limits.arena_bytes and RESERVED_ROWS_BYTES <= limits.mask_bytes
+        if generous and self._spare:
             mem, rows = self._spare.pop()
-        except IndexError:
+        elif generous:
+            mem = reserve(RESERVED_ARENA).view(np.int32)
+            num_rows = RESERVED_ROWS_BYTES // (4 * self.words)
+            rows = reserve(num_rows * self.words).reshape(num_rows, self.words)
+        else:
             mem = np.empty(max(INITIAL_ARENA, 2 * len(beginning)), np.int32)
             rows = np.empty((INITIAL_ROWS, self.words), np.uint32)
         mem[: len(beginning)] = beginning
@@ -87,6 +93,14 @@ class EngineContext:
         """Keep what a grammar leaves for the next one, unless there is enough or it is large."""
         if len(self._spare) < SPARE_ARENAS and mem.nbytes + rows.nbytes <= SPARE_BYTES:
             self._spare.append((mem, rows))
+
+
+def reserve(words: int) -> Uint32Array:
+    """A uint32 array of so many words whose memory is mapped when it is touched, in pages of the usual size.
+
+    (numpy asks the system for huge pages, each of which is cleared as a whole when its first byte is touched.)
+    """
+    return np.frombuffer(mmap.mmap(-1, 4 * words), np.uint32)
 
 
 def _empty_arena() -> Int32Array:
@@ -109,7 +123,9 @@ class Engine:
         self._lock = threading.RLock()
         prelude = grammar.prelude
         snapshot = None if prelude is None else context.snapshot(prelude)
-        self.mem, self.rows = context.take_memory(context.empty_arena if snapshot is None else snapshot.mem)
+        self.mem, self.rows = context.take_memory(
+            context.empty_arena if snapshot is None else snapshot.mem, self.limits
+        )
         self._terminals: dict[int, int] = {} if snapshot is None else snapshot.terminals.copy()
         self._nonterminals: dict[int, int] = {} if snapshot is None else snapshot.nonterminals.copy()
         self._terminal_ids = {address: number for number, address in self._terminals.items()}
@@ -255,7 +271,7 @@ class Engine:
             if 4 * size > self.limits.arena_bytes:
                 limit = f"arena of {self.limits.arena_bytes} bytes"
                 raise LimitExceededError("the automata of this grammar grew too large", limit=limit, given=4 * size)
-            grown = np.empty(size, np.int32)
+            grown = reserve(size).view(np.int32)
             grown[: len(self.mem)] = self.mem
             self.mem = grown
         return self.mem
@@ -264,7 +280,7 @@ class Engine:
         """Double the pool of rows, or empty it (and forget the masks built on it) when it is at its budget."""
         rows = self.rows
         if 2 * rows.nbytes <= max(self.limits.mask_bytes, 4 * INITIAL_ROWS * 4 * self.context.words):
-            grown = np.empty((2 * len(rows), self.context.words), np.uint32)
+            grown = reserve(2 * rows.size).reshape(2 * len(rows), self.context.words)
             grown[: len(rows)] = rows
             self.rows = grown
             return
@@ -387,7 +403,7 @@ class Engine:
         return address
 
     def _new_terminal(self, number: int, block: list[int], base: int) -> int:
-        """A terminal's record in a block that will stand at ``base``, behind its text if it is a literal; its address."""
+        """A terminal's record in a block that will stand at ``base``, behind its text if a literal; its address."""
         text = self.grammar.literal(number)
         texts = 0
         if text:

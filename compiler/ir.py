@@ -109,7 +109,7 @@ class Grammar(ABC):
         """The productions of a nonterminal, with its number, and of any others that are at hand and soon needed."""
         return [(nonterminal, self.productions(nonterminal))]
 
-    def literal(self, terminal: int) -> bytes | None:
+    def literal(self, terminal: int) -> bytes | None:  # noqa: ARG002 (the default knows of none)
         """The text of a terminal that is a plain literal, if that is known without building anything."""
         return None
 

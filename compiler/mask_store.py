@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from grammar_engine.kernels.trie import set_bits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,16 +69,18 @@ class CountedWalk:
         found = self.rows.get(rounds_left)
         if found is None:
             count = int(np.searchsorted(self.token_rounds, rounds_left, side="right"))
-            found = bitmask_of(self.tokens[:count], self.words)
+            if 2 * count > len(self.tokens) and rounds_left < self.most_rounds:
+                found = self.row(self.most_rounds) & ~bitmask_of(self.tokens[count:], self.words)
+            else:
+                found = bitmask_of(self.tokens[:count], self.words)
             self.rows[rounds_left] = found
         return found
 
 
 def bitmask_of(tokens: npt.NDArray[np.int32], words: int) -> npt.NDArray[np.uint32]:
     """A row with the bits of ``tokens`` set."""
-    bits = np.zeros(words * 32, np.uint8)
-    bits[tokens] = 1
-    row: npt.NDArray[np.uint32] = np.packbits(bits, bitorder="little").view(np.uint32)
+    row = np.zeros(words, np.uint32)
+    set_bits(row, tokens)
     return row
 
 

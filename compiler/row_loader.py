@@ -163,7 +163,7 @@ class RowLoader:
         triples = scratch[exits_at : exits_at + 3 * exits].reshape(exits, 3)
         order = np.argsort(pairs[:, 1].astype(np.int16), kind="stable")  # 16 bits: a radix sort, 1 ms instead of 8
         return CountedWalk(
-            tokens=pairs[order, 0],
+            tokens=np.ascontiguousarray(pairs[order, 0]),
             token_rounds=pairs[order, 1],
             exit_nodes=triples[:, 0].copy(),
             exit_rounds=triples[:, 2].copy(),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.kernels.trie import build_trie, count_children, list_children, mark_runs
+from grammar_engine.kernels.trie import build_trie, count_children, list_children, mark_runs, mark_texts
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -74,6 +74,9 @@ def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:
     info, end, first = (np.ascontiguousarray(nodes[:count, i]) for i in range(3))
     runs = np.empty(count, np.int32)
     mark_runs(info, runs)
+    both = np.concatenate([info, runs])
+    mark_texts(end, both)
+    runs = both[count:].copy()
     return TokenTrie(
         info=info,
         end=end,

@@ -39,7 +39,7 @@ from grammar_engine.kernels.arena import (
     kernel,
     must_grow,
 )
-from grammar_engine.kernels.trie import ALL_RUNS, RUNS_OF_BYTE
+from grammar_engine.kernels.trie import ALL_RUNS, BYTE_RUNS, PRINTABLE_RUN, RUNS_OF_BYTE, utf8_step
 
 # Position: a byte range and the closure (state) behind it.
 P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
@@ -53,7 +53,7 @@ X_TEXTS, TERMINAL_SIZE = 8, 9
 # of each thread and monitor, (terminal, counter) of each match.
 # L_BYTES, L_BYTES + 1: the bytes that a thread, or a shadow, can read: address of a list, 0 if not known, WIDE if many.
 # L_TABLE: address of the 256 states behind each byte (0: none, UNKNOWN), or 0 as long as few steps were asked for.
-L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES, L_LOOSE, L_ROOM, L_FIELDS = (
+L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES, L_LOOSE, L_ROOM, L_ALIVE, L_FIELDS = (
     2,
     3,
     4,
@@ -66,11 +66,13 @@ L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES
     12,
     13,
     14,
+    15,
 )
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
 
 STEPS_WITHOUT_TABLE = 24
-MOST_ALIVE = 64  # states that are looked at to see whether a lexeme stays alive
+NOT_ALIVE, ALIVE_ASCII, ALIVE_TEXT = 1, 2, 3  # L_ALIVE: what is known of ``stays_alive``
+MOST_ALIVE = 256  # states that are looked at to see whether a lexeme stays alive
 FEW_BYTES = 32  # so many bytes are looked up one by one where a trie node has many children
 WIDE = -16  # unlike any code
 
@@ -194,6 +196,7 @@ def intern_lexer_state(mem, length):
         mem[state + L_BYTES] = 0
         mem[state + L_BYTES + 1] = 0
         mem[state + L_LOOSE] = 0
+        mem[state + L_ALIVE] = 0
         mem[state + L_ROOM] = ENDLESS
     return state
 
@@ -591,37 +594,52 @@ def loose_of(mem, state):
 
 
 @kernel("int64(int32[::1], int64, int64)")
-def stays_alive(mem, state, run):
-    """1 if every text of a class's bytes keeps the lexeme alive and never ends it; 0 if not, or not surely; or FULL.
+def stays_alive(mem, state, text):
+    """1 if every text keeps the lexeme alive and never ends it; 0 if not, or not surely; or FULL.
 
-    That is so if the states reached are few, all alive, and none matches: inside ``.*word.*``, say.
+    Texts of printable ASCII, and, with ``text``, of all characters beyond ASCII too. That is so if the states reached
+    are few, all alive, and none matches: inside ``.*word.*``, say. Each is explored with the place in UTF-8 that it is
+    reached at.
     """
-    mem[H_EPOCH] += 1
-    epoch = mem[H_EPOCH]
-    mem[state + L_MARK] = epoch
-    mem[state + L_GROUP] = 0  # the next state of the list
-    last = state
-    here = state
+    found = np.zeros(MOST_ALIVE, np.int64)
+    places = np.zeros(MOST_ALIVE, np.int64)
+    found[0] = state
     count = 1
-    while here != 0:
-        for byte in range(0x20, 0x7F):
-            if RUNS_OF_BYTE[byte] & run == 0:
+    done = 0
+    alive = 1
+    while done < count and alive:
+        here, place = found[done], places[done]
+        done += 1
+        for byte in range(0x20, 0xF5 if text else 0x7F):
+            behind = utf8_step(place, byte)
+            if behind < 0:
                 continue
             after = lexer_step(mem, here, byte)
             if after < 0:
                 return after
             if after == 0 or mem[after + L_THREADS] == 0 or mem[after + L_MATCHES] != 0:
-                return 0
-            if mem[after + L_MARK] != epoch:
-                count += 1
-                if count > MOST_ALIVE:
-                    return 0
-                mem[after + L_MARK] = epoch
-                mem[after + L_GROUP] = 0
-                mem[last + L_GROUP] = after
-                last = after
-        here = mem[here + L_GROUP]
-    return 1
+                alive = 0
+                break
+            if after == here and behind == place:
+                continue
+            k = 0
+            while k < count and found[k] != after:
+                k += 1
+            if k < count:
+                if places[k] != behind:
+                    alive = 0
+                    break
+                continue
+            if count == MOST_ALIVE:
+                alive = 0
+                break
+            found[count] = after
+            places[count] = behind
+            count += 1
+    for k in range(count):
+        if places[k] == 0 and (alive or mem[found[k] + L_ALIVE] == 0):
+            mem[found[k] + L_ALIVE] = (ALIVE_TEXT if text else ALIVE_ASCII) if alive else NOT_ALIVE
+    return alive
 
 
 @kernel("int64(int32[::1], int64)")
@@ -633,7 +651,7 @@ def runs_of(mem, state):
     known = mem[state + L_RUNS]
     if known != UNKNOWN:
         return known
-    runs = ALL_RUNS
+    runs = BYTE_RUNS
     elsewhere = 0
     for byte in range(0x20, 0x7F):
         classes = RUNS_OF_BYTE[byte]
@@ -647,21 +665,22 @@ def runs_of(mem, state):
                     break
             elif after != state:
                 elsewhere |= classes
-    elsewhere &= runs
+    printable = (runs & PRINTABLE_RUN) != 0
     runs &= ~elsewhere
     counts = 0
     for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
         counts |= mem[i + 1]
-    if elsewhere != 0 and counts == 0 and mem[state + L_MONITORS] == 0:
-        widest = 1
-        while widest * 2 <= elsewhere:
-            widest *= 2
-        alive = stays_alive(mem, state, widest)
-        if alive < 0:
-            return alive
-        if alive:
-            runs |= widest
-            if widest * 2 > ALL_RUNS:  # the widest class holds all others
-                runs = ALL_RUNS
+    if printable and counts == 0 and mem[state + L_MONITORS] == 0:
+        if mem[state + L_ALIVE] == 0:
+            alive = stays_alive(mem, state, 1)
+            if alive == 0:
+                mem[state + L_ALIVE] = 0
+                alive = stays_alive(mem, state, 0)
+            if alive < 0:
+                return alive
+        if mem[state + L_ALIVE] == ALIVE_TEXT:
+            runs = ALL_RUNS
+        elif mem[state + L_ALIVE] == ALIVE_ASCII:
+            runs = BYTE_RUNS
     mem[state + L_RUNS] = runs
     return runs

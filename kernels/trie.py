@@ -2,8 +2,9 @@
 
 **Runs.** Most of a vocabulary is words: subtrees in which every byte belongs to one small class. A lexer state that
 every byte of such a class leads back to itself (the inside of a string, ``[a-z0-9]+``) takes the whole subtree at once,
-without looking at its nodes. The classes reach from the digits to the printable ASCII of a JSON string. Where a loop
-is counted, the height of the subtree says whether the count can run out in it.
+without looking at its nodes. The classes reach from the digits to the printable ASCII of a JSON string; the last one
+is not of bytes: TEXT_RUN says that every path below the node begins some text of such characters and others beyond
+ASCII, in UTF-8. Where a loop is counted, the height of the subtree says whether the count can run out in it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ _CLASSES = (
     _LOWER + _UPPER + _DIGITS + b"_-. ",
     bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\'),
 )
-ALL_RUNS = (1 << len(_CLASSES)) - 1
+BYTE_RUNS = (1 << len(_CLASSES)) - 1
+PRINTABLE_RUN = 1 << (len(_CLASSES) - 1)  # holds all the classes before it
+TEXT_RUN = 1 << len(_CLASSES)
+ALL_RUNS = BYTE_RUNS | TEXT_RUN
 HEIGHT = 16  # the height of a node's subtree stands above so many bits
 
 
@@ -39,22 +43,78 @@ def _runs_of_bytes() -> npt.NDArray[np.int32]:
 RUNS_OF_BYTE = _runs_of_bytes()  # bit c: the byte is in class c
 
 
+# Where a text in UTF-8 is (Unicode 16, table 3-7): between characters, before one, two or three more bytes of any
+# kind, or behind E0, ED, F0, F4, which leave less room.
+NUM_UTF8_STATES = 8
+
+
+@kernel("int64(int64, int64)")
+def utf8_step(state, byte):
+    """Where a text is after a byte: a state, or -1. ASCII: the printable characters of a JSON string."""
+    if state == 0:
+        if byte < 0x80:
+            return 0 if (RUNS_OF_BYTE[byte] & PRINTABLE_RUN) != 0 else -1
+        if byte == 0xE0:
+            return 4
+        if byte == 0xED:
+            return 5
+        if byte == 0xF0:
+            return 6
+        if byte == 0xF4:
+            return 7
+        if 0xC2 <= byte <= 0xDF:
+            return 1
+        if 0xE1 <= byte <= 0xEF:
+            return 2
+        return 3 if 0xF1 <= byte <= 0xF3 else -1
+    low = 0xA0 if state == 4 else 0x90 if state == 6 else 0x80
+    high = 0x9F if state == 5 else 0x8F if state == 7 else 0xBF
+    if byte < low or byte > high:
+        return -1
+    if state >= 6:
+        return 2
+    return 1 if state >= 4 else state - 1
+
+
+@kernel("int64(int32[::1], int32[::1])", entry=True)
+def mark_texts(end, info_and_runs):
+    """Set TEXT_RUN for the nodes below which there is only text. ``info_and_runs``: info of all nodes, then runs."""
+    count = end.size
+    possible = np.full(count, (1 << NUM_UTF8_STATES) - 1, np.int64)  # from which states what is below is text
+    above = np.zeros(count, np.int64)
+    for i in range(count):
+        child = i + 1
+        while child < end[i]:
+            above[child] = i
+            child = end[child]
+    for i in range(count - 1, 0, -1):  # what is below a node has a greater number
+        byte = info_and_runs[i] & 0xFF
+        for state in range(NUM_UTF8_STATES):
+            after = utf8_step(state, byte)
+            if after < 0 or not possible[i] >> after & 1:
+                possible[above[i]] &= ~(1 << state)
+    for i in range(count):
+        if possible[i] & 1:
+            info_and_runs[count + i] |= TEXT_RUN
+    return 0
+
+
 @kernel("int64(int32[::1], int32[::1])", entry=True)
 def mark_runs(info, runs):
     """runs[i] := the classes that hold every byte below node i, and the height of what is below it."""
     path = np.zeros(4096, np.int64)
     for i in range(info.size):
-        runs[i] = ALL_RUNS
+        runs[i] = BYTE_RUNS
         depth = (info[i] >> 8) & 0xFFF
         path[depth] = i
         classes = RUNS_OF_BYTE[info[i] & 0xFF]
         d = depth - 1
-        while d >= 0 and (runs[path[d]] & ALL_RUNS & ~classes) != 0:
-            runs[path[d]] &= classes | ~ALL_RUNS
+        while d >= 0 and (runs[path[d]] & BYTE_RUNS & ~classes) != 0:
+            runs[path[d]] &= classes | ~BYTE_RUNS
             d -= 1
         d = depth - 1
         while d >= 0 and (runs[path[d]] >> HEIGHT) < depth - d:
-            runs[path[d]] = (runs[path[d]] & ALL_RUNS) | ((depth - d) << HEIGHT)
+            runs[path[d]] = (runs[path[d]] & BYTE_RUNS) | ((depth - d) << HEIGHT)
             d -= 1
     return 0
 
@@ -122,3 +182,11 @@ def build_trie(data, starts, order, nodes):
         nodes[stack[depth], 1] = count
         depth -= 1
     return count
+
+
+@kernel("int64(uint32[::1], int32[::1])", entry=True)
+def set_bits(row, tokens):
+    """Set the bits of tokens in a row."""
+    for k in range(tokens.size):
+        row[tokens[k] >> 5] |= np.uint32(1) << np.uint32(tokens[k] & 31)
+    return 0

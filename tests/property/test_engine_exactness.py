@@ -209,6 +209,7 @@ def test_masks_equal_brute_force_leftmost(block: int) -> None:
 def test_masks_are_the_same_when_everything_has_to_grow(lexing: Lexing, monkeypatch: pytest.MonkeyPatch) -> None:
     """An arena, tables and a pool of rows that start too small: every operation is interrupted and called again."""
     monkeypatch.setattr(engine, "INITIAL_ARENA", 1 << 15)
+    monkeypatch.setattr(engine, "RESERVED_ARENA", 1 << 40)
     monkeypatch.setattr(engine, "INITIAL_TABLE", 4)
     monkeypatch.setattr(engine, "INITIAL_ROWS", 1)
     monkeypatch.setattr(engine, "NUM_SLACKS", 1)
@@ -218,6 +219,7 @@ def test_masks_are_the_same_when_everything_has_to_grow(lexing: Lexing, monkeypa
 def test_a_walk_larger_than_the_arena(monkeypatch: pytest.MonkeyPatch) -> None:
     """One walk with exits at tens of thousands of nodes needs more than the arena has: it grows until that fits."""
     monkeypatch.setattr(engine, "INITIAL_ARENA", 1 << 17)
+    monkeypatch.setattr(engine, "RESERVED_ARENA", 1 << 40)
     short: list[bytes | None] = [bytes([i & 63, i >> 6 & 63, i >> 12]) for i in range(1 << 16)]
     tokens = [*short, *((token or b"") + b"\x07" for token in short)]
     vocabulary = Vocabulary([*tokens, None], stop_token_ids=[len(tokens)])

@@ -95,6 +95,13 @@ def free_json_prelude(options: JsonSchemaOptions, terminal: Callable[[tuple[obje
     terminals = [terminal(key) for key in TERMINAL_KEYS]
     begin: list[Production] = [(~VALUE,)]
     texts = [_SAMPLE]
+    # A counted string, for the walk that all counted strings share; not among the numbered terminals.
+    counted = len(rules)
+    rules.append(((len(terminals),),))
+    terminals.append(terminal(("string", StringKey(0, 64))))
+    begin.append((len(terminals), ~counted))
+    terminals.append(Terminal(name="kind", automaton=b"\x80"))
+    texts.append(b'\x80"a"')
     # Behind a byte that JSON does not have: each kind of value as members and items, where nothing else may stand.
     kinds: tuple[tuple[tuple[Production, ...], bytes], ...] = (
         (((_STRING,),), b'"b"'),
