@@ -76,7 +76,7 @@ class EngineContext:
 
         The system maps a page of fresh memory when it is first touched, which costs more than what is written to it.
         """
-        generous = 4 * RESERVED_ARENA <= limits.arena_bytes and RESERVED_ROWS_BYTES <= limits.mask_bytes
+        generous = limits.arena_bytes >= 4 * RESERVED_ARENA and limits.mask_bytes >= RESERVED_ROWS_BYTES
         if generous and self._spare:
             mem, rows = self._spare.pop()
         elif generous:

@@ -28,6 +28,7 @@ from grammar_engine.compiler.ir import Production, Symbol
 
 _NEVER = 1 << 60
 _BLOCK = 8
+_AT_ONCE = 32  # in objects of at most so many names, what stands behind each is written with it
 State = tuple[int, int, int]
 """seen, count, met"""
 
@@ -307,7 +308,9 @@ class ObjectWriter:
         name, formula = plan.names[index], plan.members[index]
         found: Production | None = None
         if formula is not None and is_spellable(name) and self._objects.possible(formula):
-            rest = symbols.soon(symbols.nonterminal(self.after, (index, 0, 0), depth))
+            rest = symbols.nonterminal(self.after, (index, 0, 0), depth)
+            if len(plan.names) <= _AT_ONCE:
+                symbols.soon(rest)
             text = symbols.terminal("text", spelling_of(name))
             found = (text, self._colon, self._value(formula, depth), rest)
         self._known[key] = found

@@ -40,10 +40,9 @@ class Symbols:
             self._rules.append((rule, arguments))
         return ~number
 
-    def soon(self, nonterminal: Symbol) -> Symbol:
+    def soon(self, nonterminal: Symbol) -> None:
         """Note that a nonterminal will be asked for behind the one that is being expanded, and is cheap."""
         self._soon.append(~nonterminal)
-        return nonterminal
 
     def expand_with_soon(self, nonterminal: int) -> list[tuple[int, Sequence[Production]]]:
         """The productions of a nonterminal, and of those that its rule noted."""
