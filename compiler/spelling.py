@@ -20,7 +20,7 @@ from grammar_engine.compiler.char_states import Edge
 from grammar_engine.compiler.charset import CharSet, Range
 from grammar_engine.compiler.errors import LimitExceededError, UnsatisfiableGrammarError
 from grammar_engine.compiler.limits import MAX_COUNT
-from grammar_engine.compiler.utf8 import Branches, Template, TrieNode, digit_trie, node, utf8_trie
+from grammar_engine.compiler.utf8 import Branches, Template, TrieNode, branch_template, digit_trie, node, utf8_trie
 
 _QUOTE, _BACKSLASH = 0x22, 0x5C
 _RAW = CharSet.from_ranges([(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)])
@@ -65,7 +65,7 @@ def to_json_string(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
     """
     if automaton.is_empty():
         raise UnsatisfiableGrammarError("no text is in the language")
-    builder = _Builder(json_trie)
+    builder = _Builder(json_trie, None if automaton.deterministic else _json_template)
     states = automaton.states
     end = len(states) + 1
     builder.reserve(end + 1)
@@ -100,6 +100,14 @@ def json_trie(charset: CharSet) -> Branches:
     units = _hex_units(charset)
     escaped = (*short, (0x75, 0x75, node(units)))
     return (*raw, (_BACKSLASH, _BACKSLASH, node(escaped))) if charset else ()
+
+
+_LabelTemplate = tuple[tuple[tuple[int, int, int], ...], Template]
+
+
+@lru_cache(maxsize=512)
+def _json_template(charset: CharSet) -> _LabelTemplate:
+    return branch_template(json_trie(charset))
 
 
 def _hex_units(charset: CharSet) -> Branches:
@@ -213,11 +221,16 @@ class _Builder:
     """Collects the states of a byte automaton; states behind trie nodes are made when first needed.
 
     The escapes of an ASCII label are few and the same on many edges, so they are only noted down as a copy of a
-    template, and all copies are written at once at the end. Labels beyond ASCII share states node by node.
+    template, and all copies are written at once at the end. Labels beyond ASCII share states node by node, where many
+    lead to one target as in a deterministic automaton; else they are copied too (``whole``: the template of a label).
     """
 
-    def __init__(self, spelling: Callable[[CharSet], Branches]) -> None:
+    def __init__(
+        self, spelling: Callable[[CharSet], Branches], whole: Callable[[CharSet], _LabelTemplate] | None = None
+    ) -> None:
         self._spelling = spelling
+        self._whole = whole
+        self._spelled: dict[tuple[CharSet, int], list[tuple[int, int, int]]] = {}
         self._entries: list[list[tuple[int, int, int]]] = []
         self._positions: dict[tuple[int, int, int], int] = {}
         self._behind: dict[tuple[TrieNode, int], int] = {}
@@ -239,6 +252,10 @@ class _Builder:
         label, _, op, bound = edge
         positions = self._positions
         ascii_only = label.ranges[-1][1] < 0x80
+        if not ascii_only and self._whole is not None:
+            for move in self._copied(label, target):
+                append((positions.setdefault(move, len(positions)), op, bound))
+            return
         for low, high, below in self._spelling(label):
             if below is None:
                 behind = target
@@ -290,6 +307,16 @@ class _Builder:
                 reached.append((positions.setdefault(position, len(positions)), KEEP, 0))
             self._entries[state] = reached
         return state
+
+    def _copied(self, label: CharSet, target: int) -> list[tuple[int, int, int]]:
+        """The first moves of a label's spellings."""
+        moves = self._spelled.get((label, target))
+        if moves is None and self._whole is not None:
+            heads, template = self._whole(label)
+            first = self._copies.add(template, target) if len(template.counts) else 0
+            moves = [(low, high, target if number < 0 else ~(first + number)) for low, high, number in heads]
+            self._spelled[label, target] = moves
+        return moves or []
 
     def _copy(self, trie: TrieNode, target: int) -> int:
         """The same as ``~n``, for state n of the copies."""

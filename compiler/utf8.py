@@ -34,7 +34,7 @@ class TrieNode:
     def template(self) -> Template:
         """The node with all that is below it as arrays; worked out once."""
         if self._template is None:
-            self._template = _template(self)
+            self._template = _template([self])
         return self._template
 
 
@@ -49,9 +49,17 @@ class Template(NamedTuple):
     counts: npt.NDArray[np.int32]
 
 
-def _template(top: TrieNode) -> Template:
-    numbers = {top: 0}
-    order = [top]
+def branch_template(branches: Branches) -> tuple[tuple[tuple[int, int, int], ...], Template]:
+    """All that is behind some branches as one template, and the branches with the numbers of their nodes in it."""
+    order = list(dict.fromkeys(below for _, _, below in branches if below is not None))
+    numbers = {below: number for number, below in enumerate(order)}
+    heads = tuple((low, high, -1 if below is None else numbers[below]) for low, high, below in branches)
+    return heads, _template(order)
+
+
+def _template(order: list[TrieNode]) -> Template:
+    """Of some nodes, numbered as listed, and those below them."""
+    numbers = {here: number for number, here in enumerate(order)}
     moves: list[tuple[int, int, int]] = []
     for here in order:  # grows while we walk it
         for low, high, below in here.branches:
@@ -61,7 +69,8 @@ def _template(top: TrieNode) -> Template:
                 if number == len(order):
                     order.append(below)
             moves.append((low, high, number))
-    return Template(np.array(moves, np.int32), np.array([len(here.branches) for here in order], np.int32))
+    counts = [len(here.branches) for here in order]
+    return Template(np.array(moves, np.int32).reshape(-1, 3), np.array(counts, np.int32))
 
 
 @lru_cache(maxsize=1 << 16)
