@@ -308,6 +308,19 @@ class Engine:
         mem[arena.H_TOP] = top + count
         return top
 
+    def interned(self, table: int, fields: int, payload: Sequence[int]) -> int:
+        """The record of a payload that no kernel made; what is known about a new one is nothing."""
+        with self._lock:
+            if self.mem[arena.H_PRESSURE]:
+                self.grow()
+            mem = self._reserve(fields + len(payload))
+            top = int(mem[arena.H_TOP])
+            mem[top + fields : top + fields + len(payload)] = payload
+            record = int(arena.intern(mem, table, fields, len(payload)))
+            if record == top:
+                mem[top + arena.R_LENGTH + 1 : top + fields] = 0
+            return record
+
     # -- the grammar in the arena ---------------------------------------------------------------------------------
 
     def _initialize(self) -> None:

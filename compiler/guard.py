@@ -28,20 +28,25 @@ import numpy.typing as npt
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.guard_tokens import GuardTokens, set_of, spellings
 from grammar_engine.compiler.ir import Guarding
+from grammar_engine.compiler.json_items import following_bytes, read_items
 from grammar_engine.compiler.json_text import (
     BEFORE_NAME,
     IN_NAME,
+    IN_STRING,
     NAME_ESCAPE,
     OUTSIDE,
     START,
+    STRING_ESCAPE,
     Frame,
     Names,
-    RepeatedNameError,
+    RepetitionError,
     State,
     read,
     split,
     with_prefix,
 )
+from grammar_engine.compiler.json_values import shortened
+from grammar_engine.compiler.live_parses import LiveParses
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
@@ -50,6 +55,7 @@ MAX_SEARCHED = 20_000
 """Bytes that are tried to find a free name of a thin class."""
 
 _QUOTE = 0x22
+BLANKS = b" \t\r\n"
 MANY_NAMES = 24
 """Names from which on it is quicker to look at what tokens hold before a quote."""
 Row = npt.NDArray[np.uint32]
@@ -65,21 +71,21 @@ class Guard:
         self.asked = asked
         self.tokens = tokens
         self._engine = engine
+        self.parses = LiveParses(engine, asked.distinct)
         self.in_name: dict[int, bool] = {}
         """Positions of the engine at which a name has begun and not ended, as far as known."""
+
+    def read_items(self, state: State, data: bytes, before: int) -> tuple[State, int]:
+        """The state and the position behind ``data``, in any array; RepetitionError if it is refused."""
+        return read_items(state, data, before, self.parses, self.tokens.whole)
 
     def start(self) -> GuardedText:
         """The empty text."""
         return GuardedText(self)
 
-    def advance(self, position: int, data: bytes) -> int:
-        """The engine's position after bytes, or 0."""
-        values = np.frombuffer(data, np.uint8).astype(np.int32)
-        return self._engine.advance(position, values, 0, len(values))
-
     def may_be_dead(self, state: State) -> bool:
         """Could all names be used up that begin as what has been read of one? If not, ``has_way`` need not be asked."""
-        frame, mode, partial = state
+        frame, mode, partial, _ = state
         names = frame.names
         if not names or mode not in (BEFORE_NAME, IN_NAME, NAME_ESCAPE):
             return False
@@ -87,8 +93,59 @@ class Guard:
 
     def has_way(self, position: int, state: State) -> bool:
         """Is there a free name behind what has been read of one?"""
-        frame, mode, partial = state
+        frame, mode, partial, _ = state
         return self._has_way(position, None if mode == BEFORE_NAME else partial, frame.names or (), set())
+
+    def has_item_way(self, position: int, state: State) -> bool:
+        """Can the items at hand become ones that have not stood? Depth first, as long as they may become such."""
+        engine = self._engine
+        todo = [(position, state)]
+        seen: set[object] = set()
+        while todo:
+            position, state = todo.pop()
+            like = following_bytes(state)
+            if not like:
+                return True
+            frame, mode, partial, item = state
+            key = (position, frame, mode, partial, shortened(item))
+            if key in seen:
+                continue
+            seen.add(key)
+            if len(seen) > MAX_SEARCHED:
+                raise LimitExceededError(
+                    "an item that has not stood is searched for too long",
+                    limit=f"{MAX_SEARCHED} beginnings",
+                    given="more",
+                )
+            # Behind a blank nothing may stand that may not stand in its place: tried where a layout demands it.
+            blank = BLANKS if mode in (OUTSIDE, BEFORE_NAME) else b""
+            steps = 0
+            for byte in sorted(engine.candidate_bytes(position), key=lambda b: 2 * (b in blank) + (b in like)):
+                if byte in blank and steps:
+                    break
+                if not engine.step_byte(position, byte):
+                    continue
+                steps += 1
+                behind = self.step_item(position, state, byte)
+                if behind is not None:
+                    if byte not in like:
+                        return True
+                    todo.append(behind)
+        return False
+
+    def is_open(self, position: int, state: State) -> bool:
+        """Is there a way on: a free name, an item that has not stood?"""
+        if self.asked.thin and self.may_be_dead(state) and not self.has_way(position, state):
+            return False
+        return not (self.asked.narrow and state[0].within) or self.has_item_way(position, state)
+
+    def step_item(self, position: int, state: State, byte: int) -> tuple[int, State] | None:
+        """The position and the state behind a byte within an array of distinct items; None if it is refused."""
+        try:
+            state, position = self.read_items(state, bytes((byte,)), position)
+        except RepetitionError:
+            return None
+        return position, state
 
     def _has_way(self, position: int, raw: bytes | None, names: Names, seen: set[object]) -> bool:
         """raw: the beginning of the name's spelling; None: before its quote."""
@@ -162,13 +219,17 @@ class GuardedText:
         while self._known[-1][0] > num_steps:
             self._known.pop()
 
-    def take(self, step: Entry, before: int, position: int) -> bool:
-        """Append a step that led from ``before`` to ``position``. False, and nothing changes, if it is refused.
+    def take(self, step: Entry, before: int, position: int) -> int:
+        """Append a step that leads from ``before`` to ``position``: the position behind it. 0, and nothing changes, if
+        it is refused.
 
-        No name ends in a step that is not read at once: it takes a quote within a name, or two quotes.
+        No name ends in a step that is not read at once: it takes a quote within a name, or two quotes. Nor does an
+        array of distinct items begin in one.
         """
         guard = self._guard
         asked = guard.asked
+        if asked.distinct and (self._known[-1][1][0].within or self._opens_array(step)):
+            return self._take_item(step, before)
         if asked.names:
             quotes = guard.tokens.has_quote[step] if isinstance(step, int) else 2
             if quotes and quotes < 2 and not asked.thin:
@@ -178,15 +239,30 @@ class GuardedText:
                 steps = [*self._steps[count:], step]
                 try:
                     state = read(state, b"".join(map(self._bytes, steps)), guard.tokens.whole)
-                except RepeatedNameError:
-                    return False
+                except RepetitionError:
+                    return 0
                 if asked.thin and guard.may_be_dead(state) and not guard.has_way(position, state):
-                    return False
+                    return 0
                 self._steps.append(step)
                 self._known.append((len(self._steps), state))
-                return True
+                return position
         self._steps.append(step)
-        return True
+        return position
+
+    def _take_item(self, step: Entry, before: int) -> int:
+        guard = self._guard
+        try:
+            state, position = guard.read_items(self.state(), self._bytes(step), before)
+        except RepetitionError:
+            return 0
+        if not guard.is_open(position, state):
+            return 0
+        self._steps.append(step)
+        self._known.append((len(self._steps), state))
+        return position
+
+    def _opens_array(self, step: Entry) -> bool:
+        return bool(self._guard.tokens.has_bracket[step]) if isinstance(step, int) else b"[" in step
 
     def is_in_name(self, position: int) -> bool:
         """Has a name begun and not ended? ``position`` is the engine's, which tells."""
@@ -196,12 +272,12 @@ class GuardedText:
             known = self._guard.in_name[position] = mode in (IN_NAME, NAME_ESCAPE)
         return known
 
-    def admits(self, byte: int, before: int, position: int) -> bool:
-        """Would ``take`` append a byte that led from ``before`` to ``position``?"""
-        if not self.take(bytes((byte,)), before, position):
-            return False
-        self.cut(len(self._steps) - 1)
-        return True
+    def admits(self, byte: int, before: int, position: int) -> int:
+        """What ``take`` would answer for a byte that leads from ``before`` to ``position``."""
+        behind = self.take(bytes((byte,)), before, position)
+        if behind:
+            self.cut(len(self._steps) - 1)
+        return behind
 
     def end(self) -> None:
         """Append a stop token."""
@@ -223,12 +299,15 @@ class GuardedText:
 
     def key(self) -> object:
         """What the future depends on beside the engine's position; None: on nothing."""
-        if not self._guard.asked.names:
+        asked = self._guard.asked
+        if not (asked.names or asked.distinct):
             return None
-        frame, mode, partial = state = self.state()
+        frame, mode, partial, _ = state = self.state()
+        if frame.within:
+            return state
         if mode in (IN_NAME, NAME_ESCAPE):
             return (frame.names, partial) if frame.names else None
-        if not self._guard.asked.counted:
+        if not asked.counted:
             return None
         return state
 
@@ -237,6 +316,8 @@ class GuardedText:
     def filter(self, rows: Rows, index: int, position: int) -> None:
         """Clear the tokens that ``take`` would refuse. ``rows[index]`` is the mask of ``position``."""
         guard = self._guard
+        if guard.asked.distinct:
+            self._filter_items(rows[index], position)
         if not guard.asked.names:
             return
         if guard.asked.thin:
@@ -251,7 +332,7 @@ class GuardedText:
                 self._try(rows[index], chain(state[0].tokens, tokens.twice), state, None)
             return
         state = self.state()
-        frame, _, raw = state
+        frame, _, raw, _ = state
         value, tail = split(raw)
         names = with_prefix(frame.names or (), value)
         if names:
@@ -261,6 +342,61 @@ class GuardedText:
                 self._try(rows[index], ids, state, None)
         if frame.tokens:
             self._try(rows[index], frame.tokens, state, None)
+
+    def _filter_items(self, row: Row, position: int) -> None:
+        """Clear the tokens in which an item ends that has stood, and those behind which none is left."""
+        guard = self._guard
+        tokens = guard.tokens
+        state = self.state()
+        frame, mode, _, item = state
+        narrow = guard.asked.narrow
+        if not frame.within:
+            self._try_items(row, set_of(row, tokens.listing if narrow else tokens.several_bits), state, position)
+            return
+        if not narrow:  # strings, and behind any beginning some are left
+            items = frame.items
+            if mode in (IN_STRING, STRING_ESCAPE) and items is not None and items.sure:
+                value, tail = split(item[items.begin :].lstrip(BLANKS)[1:])
+                self._clear_closing(row, with_prefix(items.strings, value), value, tail)
+                self._try_items(row, set_of(row, tokens.several_bits), state, position)
+            else:
+                self._try_items(row, set_of(row, tokens.quoting), state, position)
+            return
+        self._walk(row, position, state)
+        for bits in (tokens.opening, tokens.several_bits) if mode >= IN_NAME else (tokens.listing, tokens.dividing):
+            self._try_items(row, set_of(row, bits), state, position)
+
+    def _walk(self, row: Row, position: int, state: State) -> None:
+        """Down the trie of tokens, as far as items at hand may become ones that have stood."""
+        guard = self._guard
+        trie = guard.tokens.trie
+        todo = [(0, position, state)]
+        while todo:
+            node, position, state = todo.pop()
+            for byte in following_bytes(state):
+                child = guard.tokens.child(node, byte)
+                if child < 0 or (byte in BLANKS and guard.tokens.is_blank(child)):
+                    continue
+                if not guard.parses.advance(position, bytes((byte,))):
+                    continue
+                behind = guard.step_item(position, state, byte)
+                if behind is None or not guard.is_open(*behind):
+                    first, last = int(trie.first[child]), guard.tokens.last(child)
+                    for token in trie.token_ids[first:last].tolist():
+                        row[token >> 5] &= ~np.uint32(1 << (token & 31))
+                else:
+                    todo.append((child, *behind))
+
+    def _try_items(self, row: Row, tokens: Iterable[int], state: State, position: int) -> None:
+        """Clear those of the tokens, all in the mask, that are refused."""
+        guard = self._guard
+        for token in tokens:
+            try:
+                behind, reached = guard.read_items(state, guard.tokens.tokens[token] or b"", position)
+            except RepetitionError:
+                reached = 0
+            if not reached or not guard.is_open(reached, behind):
+                row[token >> 5] &= ~np.uint32(1 << (token & 31))
 
     def _clear_closing(self, row: Row, names: Names, value: bytes, tail: bytes) -> None:
         """Clear the tokens that end one of the names, which all begin with ``value``."""
@@ -278,7 +414,7 @@ class GuardedText:
     def _filter_thin(self, row: Row, position: int) -> None:
         tokens = self._guard.tokens
         state = self.state()
-        frame, mode, raw = state
+        frame, mode, raw, _ = state
         tried = [*frame.tokens, *tokens.several]
         if mode in (IN_NAME, NAME_ESCAPE):
             value, tail = split(raw)
@@ -306,12 +442,12 @@ class GuardedText:
             data = guard.tokens.tokens[token] or b""
             try:
                 behind = read(state, data, whole)
-            except RepeatedNameError:
+            except RepetitionError:
                 row[word] &= ~bit
                 continue
             if (
                 position is not None
                 and guard.may_be_dead(behind)
-                and not guard.has_way(guard.advance(position, data), behind)
+                and not guard.has_way(guard.parses.advance(position, data), behind)
             ):
                 row[word] &= ~bit

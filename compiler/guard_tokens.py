@@ -23,7 +23,8 @@ Bits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint32
 Clearing = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]
 """Words of a mask, and what to leave of each."""
 
-_QUOTE = 0x22
+_QUOTE, _BRACKET = 0x22, 0x5B
+_LISTING = re.compile(rb"[,\[][ \t\r\n]*[^ \t\r\n]")
 _HEAD = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SHORT = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 
@@ -33,8 +34,10 @@ class GuardTokens:
 
     def __init__(self, tokens: Sequence[bytes | None], trie: TokenTrie) -> None:
         self.tokens = tokens
-        self._trie = trie
+        self.trie = trie
         self._known: dict[tuple[bytes, bytes], Clearing | None] = {}
+        self._blank: dict[int, bool] = {}
+        self._children: dict[int, dict[int, int]] = {}
         self._beginnings: dict[tuple[bytes, bytes], tuple[int, ...]] = {}
         self.has_quote = bytearray(len(tokens))
         self.with_quote = self._holding(_QUOTE)
@@ -73,16 +76,55 @@ class GuardTokens:
         """Ids of tokens that hold a string twice."""
         self.several = tuple(token for token in self.with_quote if self.has_quote[token] > 1)
         """Ids of tokens with several quotes."""
+        self.several_bits = bits_of(self.several)
+        """The same, for ``set_of``."""
+        self.has_bracket = bytearray(len(tokens))
+        for token in self._holding(_BRACKET):
+            self.has_bracket[token] = 1
         self._heads = {first: list(values) for first, values in heads.items()}
         self.quoting = bits_of(self.with_quote)
         self.opening = bits_of([token for token in self.with_quote if not (tokens[token] or b"").endswith(b'"')])
         """Tokens with a quote that is not the last byte, for ``set_of``."""
 
     def _holding(self, byte: int) -> list[int]:
-        at = np.flatnonzero(self._trie.data == byte)
-        owners = np.searchsorted(self._trie.starts, at, side="right") - 1
+        at = np.flatnonzero(self.trie.data == byte)
+        owners = np.searchsorted(self.trie.starts, at, side="right") - 1
         ids: list[int] = np.unique(owners).tolist()
         return ids
+
+    @cached_property
+    def listing(self) -> Bits:
+        """Tokens in which something follows a comma or opening bracket, for ``set_of``."""
+        found = {*self._holding(0x2C), *self._holding(_BRACKET)}
+        return bits_of(sorted(token for token in found if _LISTING.search(self.tokens[token] or b"")))
+
+    def child(self, node: int, byte: int) -> int:
+        """The trie's node behind a byte, −1 if there is none."""
+        children = self._children.get(node)
+        if children is None:
+            trie = self.trie
+            children = {}
+            child, end = node + 1, int(trie.end[node])
+            while child < end:
+                children[int(trie.info[child]) & 0xFF] = child
+                child = int(trie.end[child])
+            if len(self._children) >= MAX_KNOWN:
+                self._children.clear()
+            self._children[node] = children
+        return children.get(byte, -1)
+
+    def is_blank(self, node: int) -> bool:
+        """Do the tokens at and below a node consist of blanks, as far as they stand behind it?"""
+        known = self._blank.get(node)
+        if known is None:
+            ids = self.trie.token_ids[int(self.trie.first[node]) : self.last(node)].tolist()
+            known = self._blank[node] = not any((self.tokens[token] or b"").strip(b" \t\r\n") for token in ids)
+        return known
+
+    def last(self, node: int) -> int:
+        """Where in ``trie.token_ids`` the tokens at and below a node end."""
+        end = int(self.trie.end[node])
+        return int(self.trie.first[end]) if end < self.trie.num_nodes else len(self.trie.token_ids)
 
     @cached_property
     def dividing(self) -> Bits:
@@ -91,7 +133,7 @@ class GuardTokens:
 
     @cached_property
     def _sorted(self) -> list[bytes]:
-        return [self.tokens[token] or b"" for token in self._trie.token_ids.tolist()]
+        return [self.tokens[token] or b"" for token in self.trie.token_ids.tolist()]
 
     def heads(self, names: Sequence[bytes], value: bytes) -> list[bytes]:
         """Those of the sorted names, all of which begin with ``value``, that some token may end behind ``value``.
@@ -142,7 +184,7 @@ class GuardTokens:
             begin = text + b'"'
             first = bisect_left(self._sorted, begin)
             last = bisect_left(self._sorted, begin[:-1] + b"#", first)
-            ids = self._trie.token_ids[first:last]
+            ids = self.trie.token_ids[first:last]
             np.bitwise_or.at(bits, ids >> 5, np.uint32(1) << (ids & 31).astype(np.uint32))
         words = np.flatnonzero(bits)
         found = (words, ~bits[words]) if len(words) else None
@@ -176,7 +218,7 @@ class GuardTokens:
         """Add the tokens that are exactly this text."""
         at = bisect_left(self._sorted, text)
         while at < len(self._sorted) and self._sorted[at] == text:
-            passed[int(self._trie.token_ids[at])] = None
+            passed[int(self.trie.token_ids[at])] = None
             at += 1
 
     def _begins(self, text: bytes) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,8 @@ class Guarding:
     names: a property name may stand that some automaton, not a rule of its own, allows: no object has two of one name.
     thin: the names of such an automaton may run out, or those behind some beginning. fewest: a lower bound of how many
     names some of them have.
+    distinct: terminals that open an array whose items must differ. narrow: the items of such an array may run out, or
+    those behind some beginning of their text.
     counted: more such properties may have to come, because their number counts or what they hold.
     """
 
@@ -74,6 +76,8 @@ class Guarding:
     thin: bool = False
     fewest: int = 1 << 60
     counted: bool = False
+    distinct: set[int] = field(default_factory=set)
+    narrow: bool = False
 
 
 class Grammar(ABC):

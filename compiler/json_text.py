@@ -4,7 +4,8 @@ The text is known to be JSON (a grammar has accepted it), so a few bytes tell ev
 and commas. States and frames are immutable and linked to the ones around them, so that any number of texts that begin
 alike share them, and going back costs nothing.
 
-    state = (innermost frame, mode, what has been read of the name at hand: its raw spelling)
+    state = (innermost frame, mode, what has been read of the name at hand: its raw spelling,
+             what has been read of an item that must differ from others, see ``json_items.py``)
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grammar_engine.compiler.json_items import Items
 
 # What comes next. In a name or a string value, and behind a backslash in one.
 OUTSIDE, BEFORE_NAME, IN_NAME, IN_STRING, NAME_ESCAPE, STRING_ESCAPE = range(6)
@@ -35,31 +40,37 @@ class Frame:
 
     names: the names that have stood, as UTF-8, sorted; None for an array and for the text as a whole.
     tokens: ids of tokens that hold a whole name of this frame or of one around it, see ``GuardTokens.whole``.
+    items: of an array whose items must differ. within: this frame or one around it is such an array, or may be.
     """
 
-    __slots__ = ("names", "parent", "tokens")
+    __slots__ = ("items", "names", "parent", "tokens", "within")
 
-    def __init__(self, parent: Frame | None, names: Names | None, tokens: tuple[int, ...]) -> None:
+    def __init__(
+        self, parent: Frame | None, names: Names | None, tokens: tuple[int, ...], items: Items | None = None
+    ) -> None:
         self.parent = parent
         self.names = names
         self.tokens = tokens
+        self.items = items
+        self.within = items is not None or (parent is not None and parent.within)
 
 
-State = tuple[Frame, int, bytes]
+State = tuple[Frame, int, bytes, bytes]
 
-START: State = (Frame(None, None, ()), OUTSIDE, b"")
+START: State = (Frame(None, None, ()), OUTSIDE, b"", b"")
 
 
-class RepeatedNameError(Exception):
-    """An object would have two properties of one name."""
+class RepetitionError(Exception):
+    """An object would have two properties of one name, or an array of distinct items an item again."""
 
 
 def read(state: State, data: bytes, whole: dict[bytes, tuple[int, ...]]) -> State:
-    """The state behind ``data``. RepeatedNameError if a name in it ends that its object has had.
+    """The state behind ``data``; RepetitionError if a name ends in it that its object has had.
 
+    No byte of it stands within an array of distinct items, and it opens none: that is what ``json_items.py`` reads.
     whole: of ``GuardTokens``.
     """
-    frame, mode, partial = state
+    frame, mode, partial, item = state
     i, end = 0, len(data)
     while i < end:
         if mode >= NAME_ESCAPE:
@@ -81,7 +92,7 @@ def read(state: State, data: bytes, whole: dict[bytes, tuple[int, ...]]) -> Stat
                 mode += _TO_ESCAPE
             else:
                 if mode == IN_NAME:
-                    frame = _with_name(frame, text_of(partial), whole)
+                    frame = with_name(frame, text_of(partial), whole)
                     partial = b""
                 mode = OUTSIDE
         else:
@@ -101,15 +112,16 @@ def read(state: State, data: bytes, whole: dict[bytes, tuple[int, ...]]) -> Stat
             else:
                 assert frame.parent is not None
                 frame, mode = frame.parent, OUTSIDE
-    return frame, mode, partial
+    return frame, mode, partial, item
 
 
-def _with_name(frame: Frame, name: bytes, whole: dict[bytes, tuple[int, ...]]) -> Frame:
+def with_name(frame: Frame, name: bytes, whole: dict[bytes, tuple[int, ...]]) -> Frame:
+    """An object's frame with one more name; RepetitionError if it has stood."""
     names = frame.names
     assert names is not None
     at = bisect_left(names, name)
     if at < len(names) and names[at] == name:
-        raise RepeatedNameError
+        raise RepetitionError
     tokens = frame.tokens
     if name in whole:
         tokens += whole[name]

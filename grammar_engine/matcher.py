@@ -88,8 +88,10 @@ class Matcher:
             position = self._history[-1]
             if self._text is not None:
                 self._text.end()
-        elif self._text is not None and not self._text.take(token_id, self._history[-1], position):
-            return False
+        elif self._text is not None:
+            position = self._text.take(token_id, self._history[-1], position)
+            if not position:
+                return False
         self._history.append(position)
         return True
 
@@ -98,7 +100,9 @@ class Matcher:
         if self._terminated:
             return not data
         position = self._advance(self._history[-1], data)
-        if position == 0 or (self._text is not None and not self._text.take(data, self._history[-1], position)):
+        if position and self._text is not None:
+            position = self._text.take(data, self._history[-1], position)
+        if not position:
             return False
         self._history.append(position)
         return True
@@ -176,7 +180,9 @@ class Matcher:
             following = 0
             for byte in engine.candidate_bytes(position):
                 after = engine.step_byte(position, byte)
-                if after and (text is None or text.admits(byte, position, after)):
+                if after and text is not None:
+                    after = text.admits(byte, position, after)
+                if after:
                     if following:
                         return bytes(forced)
                     only, following = byte, after

@@ -226,7 +226,7 @@ def test_malformed_schemas_name_the_place(schema: Any, pointer: str) -> None:
 @pytest.mark.parametrize(
     ("schema", "keyword"),
     [
-        ({"uniqueItems": True}, "uniqueItems"),
+        ({"not": {"uniqueItems": True}}, "negated uniqueItems"),
         ({"$ref": "http://example.com/other.json"}, "$ref http://example.com/other.json"),
         ({"$schema": "http://json-schema.org/draft-03/schema#"}, "$schema http://json-schema.org/draft-03/schema#"),
         ({"pattern": "(a)\\1"}, None),

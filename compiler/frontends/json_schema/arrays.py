@@ -4,7 +4,10 @@ The rest of an array behind some of its items is one nonterminal, TAIL(plan, ind
 
     index    number of items so far, as far as it matters (prefixItems, minItems, maxItems)
     counts   per obligation (``contains``, "some item has ¬S"): how many items have met it, as far as that matters
-    used     with uniqueItems: the items so far, which come from a finite set of values
+    used     with uniqueItems: the items so far, where they come from few values
+
+Where there are more values the rules allow repetitions, and the opening bracket is a terminal of its own, so that the
+text is guarded (``compiler/json_items.py``). A guard takes items away, so there must be enough of them (``sizes.py``).
 
 Where none of them matters any more the items form a left-recursive list, so that the parser's stack is the same after
 each of them. A production is offered only if the array can still be finished behind it.
@@ -15,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
-from grammar_engine.compiler.errors import LimitExceededError
+from grammar_engine.compiler.errors import LimitExceededError, UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
     FALSE,
     NULL,
@@ -27,9 +30,12 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
 )
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan
+from grammar_engine.compiler.frontends.json_schema.sizes import Sizes
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Production, Symbol
 
+MAX_DISTINCT_VALUES = 1000
+"""Values up to which the rules remember the items of an array with uniqueItems; with more it is guarded."""
 MAX_DISTINCT_STATES = 10_000
 """Sets of used items that are tried to see whether an array of distinct items can be finished."""
 
@@ -48,10 +54,12 @@ class Arrays:
         possible: Callable[[Formula | None], bool],
         satisfies: Callable[[Formula | None, object], bool],
         deciding: Callable[[], bool],
+        sizes: Sizes,
     ) -> None:
         """possible, satisfies, deciding: of ``Productivity``; deciding: is some answer still a guess?"""
         self._formulas = formulas
         self._dialect = dialect
+        self._sizes = sizes
         self.possible = possible
         self._satisfies = satisfies
         self._deciding = deciding
@@ -63,7 +71,53 @@ class Arrays:
         plan = self._plans.get(conjunct)
         if plan is None:
             plan = self._plans[conjunct] = ArrayPlan(conjunct, self._formulas, self._dialect)
+            if plan.unique and not self._has_few_items(plan):
+                plan.guard()
         return plan
+
+    def _has_few_items(self, plan: ArrayPlan) -> bool:
+        count = 0
+        for formula in {*plan.prefix, plan.rest} - {None}:
+            for conjunct in self._formulas.normal(formula):
+                if conjunct.values is None and conjunct.types & ~(NULL | TRUE | FALSE):
+                    return False
+                count += 3 if conjunct.values is None else len(conjunct.values)
+        return count <= MAX_DISTINCT_VALUES
+
+    def are_inexhaustible(self, plan: ArrayPlan) -> bool:
+        """Are the items strings of which there are some left whatever has stood, behind any beginning?"""
+        return all(self._sizes.are_inexhaustible_strings(formula) for formula in {*plan.prefix, plan.rest} - {None})
+
+    def _has_room(self, plan: ArrayPlan) -> bool:
+        """With distinct items that are guarded: are there enough of them? UnsupportedSchemaError where that is open."""
+        if plan.minimum:
+            for index in range(min(plan.minimum, len(plan.prefix))):
+                self._require(plan, plan.prefix[index], index + 1)
+            if plan.minimum > len(plan.prefix) and not self._require(plan, plan.rest, plan.minimum):
+                return False
+        for _, formula, opposite, least, most in plan.obligations:
+            if formula is None or plan.rest is None:
+                continue
+            if least and not self._require(plan, self._formulas.both(plan.rest, formula), least):
+                return False
+            if most is not None and opposite is not None:
+                self._require(plan, self._formulas.both(plan.rest, opposite), plan.minimum)
+        return True
+
+    def _require(self, plan: ArrayPlan, formula: Formula | None, count: int) -> bool:
+        """Has the formula so many values? False is certain."""
+        if formula is None or count <= 1:
+            return True  # (``_need`` sees to the first)
+        least, most = self._sizes.of(formula)
+        if least >= count:
+            return True
+        if most < count and not plan.prefix:
+            return False
+        raise UnsupportedSchemaError(
+            "uniqueItems",
+            pointer="",
+            advice=f"It is not known whether there are {count} different items: lower minItems or minContains.",
+        )
 
     def is_possible(self, conjunct: Conjunct) -> bool:
         """Does any array satisfy the conjunct?"""
@@ -71,6 +125,8 @@ class Arrays:
             return True
         plan = self.plan(conjunct)
         if plan.maximum is not None and plan.maximum < plan.minimum:
+            return False
+        if plan.guarded and not self._has_room(plan):
             return False
         if plan.simple:
             count = min(plan.minimum, len(plan.prefix))
@@ -82,7 +138,7 @@ class Arrays:
         plan = self.plan(conjunct)
         if len(value) < plan.minimum or (plan.maximum is not None and len(value) > plan.maximum):
             return False
-        if plan.unique and len({identity(item) for item in value}) < len(value):
+        if (plan.unique or plan.guarded) and len({identity(item) for item in value}) < len(value):
             return False
         if not all(self._satisfies(plan.item(index), item) for index, item in enumerate(value)):
             return False
@@ -254,7 +310,13 @@ class ArrayWriter:
     def whole(self, depth: int) -> list[Production]:
         """All arrays of the plan, from bracket to bracket; ``depth`` counts the containers around their items."""
         state = self._arrays.start(self._plan)
-        out = self._next(state, depth, self._symbols.mark("[", depth))
+        opener = self._symbols.mark("[", depth)
+        if self._plan.guarded:
+            opener = self._symbols.terminal("distinct", "[", depth)
+            guarding = self._symbols.guarding
+            guarding.distinct.add(opener)
+            guarding.narrow = guarding.narrow or not self._arrays.are_inexhaustible(self._plan)
+        out = self._next(state, depth, opener)
         if self._arrays.may_close(self._plan, state):
             out.append((self._symbols.mark("[]", depth),))
         return out

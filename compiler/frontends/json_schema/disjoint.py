@@ -16,13 +16,10 @@ from typing import Any, Protocol
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
     ARRAY,
     EVERY_TYPE,
-    FALSE,
     FRACTION,
     INTEGER,
-    NULL,
     OBJECT,
     STRING,
-    TRUE,
     TYPE_BITS,
     identity,
     type_bit,
@@ -64,10 +61,6 @@ class Outline:
         self.length: tuple[float, float] = (0, float("inf"))
         self.items: tuple[float, float] = (0, float("inf"))
         self.low, self.high = float("-inf"), float("inf")
-
-    def is_finite(self) -> bool:
-        """Are there surely finitely many values?"""
-        return self.values is not None or not self.types & ~(NULL | TRUE | FALSE)
 
 
 class Strings(Protocol):

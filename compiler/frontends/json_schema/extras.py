@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from grammar_engine.compiler.automaton import AGAIN, MATCH
 from grammar_engine.compiler.char_automaton import CharAutomaton
-from grammar_engine.compiler.char_states import States
+from grammar_engine.compiler.char_states import MAX_STATES, States
 from grammar_engine.compiler.frontends.json_schema.conjunction import ANYTHING, STRING, Formula, Formulas
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.plans import ObjectPlan
@@ -186,11 +186,11 @@ def is_thin(automaton: CharAutomaton) -> bool:
     return len(_endless(automaton)) < automaton.num_states
 
 
-def size_of(automaton: CharAutomaton) -> int | None:
+def size_of(automaton: CharAutomaton, *, limit: int = MAX_STATES) -> int | None:
     """How many texts the language has; None: infinitely many."""
     if 0 in _endless(automaton):
         return None
-    states = automaton.minimize().states
+    states = automaton.minimize(limit=limit).states
     counts: dict[int, int] = {MATCH: 1}
     for state in _bottom_up(states):
         counts[state] = sum(

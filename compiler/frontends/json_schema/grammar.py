@@ -253,7 +253,7 @@ def _terminal(key: tuple[Any, ...], layout: Layout, lexical: Lexical) -> Termina
     kind, detail = key[:2]
     if kind == "text":
         return Terminal(name=str(detail), automaton=detail)
-    if kind == "mark":
+    if kind in ("mark", "distinct"):
         return Terminal(name=detail, automaton=layout.automaton(detail, key[2]))
     if kind == "name":
         return other_names(detail)

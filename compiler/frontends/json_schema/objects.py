@@ -13,7 +13,7 @@ same after each of them. A production is offered only if the object can still be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import cast
 
@@ -127,16 +127,21 @@ class Objects:
         return plan.last_required <= seen
 
     def options(self, plan: ObjectPlan, formula: Formula | None, selected: int, met: int) -> list[tuple[int, Formula]]:
-        """Ways in which one value can meet obligations: (obligations met, formula of the value), possible ones only."""
+        """Ways in which one value can meet obligations: (obligations met, formula of the value), possible ones only.
+
+        What the value meets in any case is met: no way leaves it out.
+        """
         if formula is None or not self.possible(formula):
             return []
         out = [(0, formula)]
         for bit, (_, wanted) in enumerate(plan.obligations):
             if not selected >> bit & 1 or met >> bit & 1 or wanted is None:
                 continue
-            for meets, stronger in tuple(out):
+            for at, (meets, stronger) in enumerate(tuple(out)):
                 both = self._formulas.both(stronger, wanted)
-                if self.possible(both):
+                if both == stronger:
+                    out[at] = (meets | 1 << bit, stronger)
+                elif self.possible(both):
                     out.append((meets | 1 << bit, both))
         return out
 
@@ -174,27 +179,27 @@ class Objects:
         known = self._ranges.get((plan, seen, met))
         if known is not None:
             return known
-        everything = (1 << len(plan.obligations)) - 1
         extras = self.extras(plan)
-        least = self._least_extras(plan, extras, everything)
         count = 0
+        reached = {met: 0}  # sets of met obligations, and the fewest properties that meet them
         rest = range(seen + 1, len(plan.names)) if not self.any_order else self.following(plan, seen)
-        for index in reversed(list(rest)):
+        for index in rest:
             ways = self.options(plan, plan.members[index], self.selected(plan, plan.names[index]), 0)
             count += bool(ways)
-            least = [
-                min(
-                    min((1 + least[before | meets] for meets, _ in ways), default=_NEVER),
-                    _NEVER if plan.required[index] else least[before],
-                )
-                for before in range(everything + 1)
-            ]
-        most = count if least[met] < _NEVER else -1
+            following = {} if plan.required[index] else dict(reached)
+            for before, number in reached.items():
+                for meets, _ in ways:
+                    after = before | meets
+                    following[after] = min(number + 1, following.get(after, _NEVER))
+            reached = following
+        rest_of = self._least_extras(plan, extras, reached)
+        least = min((number + rest_of[before] for before, number in reached.items()), default=_NEVER)
+        most = count if least < _NEVER else -1
         if extras and most >= 0:
             most = min(_NEVER, most + self._size(plan, extras))
         if not self._deciding():
-            self._ranges[plan, seen, met] = least[met], most
-        return least[met], most
+            self._ranges[plan, seen, met] = least, most
+        return least, most
 
     def _size(self, plan: ObjectPlan, extras: Sequence[NameClass]) -> int:
         """How many undeclared properties there may be."""
@@ -211,13 +216,18 @@ class Objects:
             )
         return size
 
-    def _least_extras(self, plan: ObjectPlan, extras: Sequence[NameClass], everything: int) -> list[int]:
+    def _least_extras(self, plan: ObjectPlan, extras: Sequence[NameClass], starts: Iterable[int]) -> dict[int, int]:
         """Per set of met obligations: how many undeclared properties meet the others."""
+        everything = (1 << len(plan.obligations)) - 1
         ways = {meets for names in extras for meets, _ in self.extra_options(plan, names, 0) if meets}
-        least = [_NEVER] * everything + [0]
-        for before in range(everything - 1, -1, -1):
-            least[before] = min((1 + least[before | meets] for meets in ways if meets & ~before), default=_NEVER)
-        return [min(number, _NEVER) for number in least]
+        out: dict[int, int] = {}
+        for start in starts:
+            number, frontier = 0, {start}
+            while frontier and everything not in frontier:
+                number += 1
+                frontier = {before | meets for before in frontier for meets in ways if meets & ~before}
+            out[start] = number if frontier else _NEVER
+        return out
 
     def _matches(self, pattern: str, name: str) -> bool:
         return self._lexical.pattern_automaton(pattern).accepts(name)

@@ -116,10 +116,10 @@ class ArrayPlan:
     prefix: formula per leading index; rest: formula of every item behind them; None: no item may stand there.
     minimum, maximum: number of items (maximum None: no bound; it already counts what None above cuts off).
     obligations: (first index, formula, negated formula, least, most): so many of the items from there on satisfy the
-    formula; unique: no two items are equal.
+    formula; unique: no two items are equal, which the rules see to; guarded: which is guarded in the text.
     """
 
-    __slots__ = ("maximum", "minimum", "obligations", "prefix", "rest", "simple", "unique")
+    __slots__ = ("guarded", "maximum", "minimum", "obligations", "prefix", "rest", "simple", "unique")
 
     def __init__(self, conjunct: Conjunct, formulas: Formulas, dialect: Dialect) -> None:
         layers = [_array_layer(layer, dialect) for layer in conjunct.array_layers]
@@ -132,6 +132,7 @@ class ArrayPlan:
         self.minimum = conjunct.min_items
         self.maximum = conjunct.max_items
         self.unique = conjunct.unique and (self.maximum is None or self.maximum > 1)
+        self.guarded = False
         self.obligations = [
             (start, formulas.of((schema,)), None if most is None else formulas.of((negated(schema),)), least, most)
             for start, schema, least, most in conjunct.some_items
@@ -141,6 +142,11 @@ class ArrayPlan:
             self.cut(self.prefix.index(None))
         elif self.rest is None:
             self.cut(length)
+
+    def guard(self) -> None:
+        """Leave it to the guard that items differ."""
+        self.unique, self.guarded = False, True
+        self.simple = not self.obligations
 
     def cut(self, index: int) -> None:
         """No item stands at ``index`` or behind it."""

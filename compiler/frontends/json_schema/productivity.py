@@ -41,6 +41,7 @@ from grammar_engine.compiler.frontends.json_schema.scalars import (
     number_satisfies,
     string_key,
 )
+from grammar_engine.compiler.frontends.json_schema.sizes import Sizes
 from grammar_engine.compiler.limits import Deadline
 
 # A schema without any of these has a value, whatever else it says.
@@ -102,7 +103,9 @@ class Productivity:
         self.objects = Objects(
             formulas, lexical, self.possible, self.satisfies, deciding=self._deciding, any_order=any_order
         )
-        self.arrays = Arrays(formulas, dialect, self.possible, self.satisfies, self._deciding)
+        self.arrays = Arrays(
+            formulas, dialect, self.possible, self.satisfies, self._deciding, Sizes(self, formulas, lexical)
+        )
 
     def _deciding(self) -> bool:
         return bool(self._open)

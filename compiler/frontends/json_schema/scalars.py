@@ -160,6 +160,19 @@ def range_is_possible(key: NumberKey) -> bool | None:
     return False if last <= first + _TRIED else None
 
 
+def count_of_numbers(key: NumberKey) -> tuple[int, int | None]:
+    """How many numbers satisfy the key, at least and at most (None: no bound)."""
+    step = common_step(key)
+    if key.lower is None or key.upper is None:
+        return 1 << 60, None
+    if step is None:
+        many = exact(key.lower[0]) < exact(key.upper[0])
+        return (1 << 60, None) if many else (0, 1)
+    first, last = multiples_within(key, step)
+    count = max(0, (last or 0) - (first or 0) + 1)
+    return (0 if key.not_multiples else count), count
+
+
 def multiples_within(key: NumberKey, step: Fraction) -> tuple[int | None, int | None]:
     """Least and greatest k such that k·step is in the range."""
     first = last = None

@@ -76,7 +76,6 @@ class Scan:
         self._places: dict[int, list[tuple[object, Path]]] = {}  # what is applied to the same value
         self._negated: list[tuple[object, Path]] = []
         self._one_of: list[tuple[dict[str, object], Path]] = []
-        self._unique: list[tuple[dict[str, object], Path]] = []
         self.unevaluated: list[tuple[dict[str, object], str]] = []  # schemas that hold such a keyword, and which one
         self.negated_unevaluated: list[tuple[dict[str, object], str]] = []
         self.overlaps: dict[int, list[list[int]]] = {}
@@ -107,8 +106,6 @@ class Scan:
         for holder, path in self._one_of:
             self._compare_branches(disjoint, holder, path)
         self._refuse_negations()
-        for holder, path in self._unique:
-            self._refuse_unbounded(disjoint, holder, path)
 
     def visit(self, schema: object, path: Path) -> None:
         """Check a subschema, later: a document may be nested deeper than Python can recurse."""
@@ -191,25 +188,6 @@ class Scan:
     def one_of(self, holder: dict[str, object], path: Path) -> None:
         """Note a ``oneOf``, to be looked at when all references are known."""
         self._one_of.append((holder, path))
-
-    def unique(self, holder: dict[str, object], path: Path) -> None:
-        """Note a ``uniqueItems``, to be looked at when all references are known."""
-        self._unique.append((holder, path))
-
-    def _refuse_unbounded(self, disjoint: Disjoint, holder: dict[str, object], path: Path) -> None:
-        """Items that must differ can be told apart by the parser only where there are finitely many."""
-        types = holder.get("type", "array")
-        if (types != "array" and "array" not in types) or holder.get("maxItems", 2) <= 1:  # type: ignore[operator]
-            return
-        items = holder.get("items")
-        plain = not any(k in holder for k in ("prefixItems", "contains")) and isinstance(items, dict | bool)
-        if plain and (items is False or (isinstance(items, dict) and disjoint.outline(items).is_finite())):
-            return
-        raise UnsupportedSchemaError(
-            "uniqueItems",
-            pointer=pointer_of(path),
-            advice="It is enforced for items of an enum, const, boolean or null.",
-        )
 
     def _compare_branches(self, disjoint: Disjoint, holder: dict[str, object], path: Path) -> None:
         branches: list[Schema] = holder["oneOf"]  # type: ignore[assignment]
@@ -429,11 +407,6 @@ def _unevaluated(scan: Scan, schema: dict[str, object], path: Path) -> None:
     scan.unevaluated.append((schema, last(path)))
 
 
-def _unique_items(scan: Scan, schema: dict[str, object], path: Path) -> None:
-    if schema["uniqueItems"] is True:
-        scan.unique(schema, path)
-
-
 def _dynamic_reference(scan: Scan, value: object, path: Path) -> None:
     _text(scan, value, path)
     scan.needs_rewriting = True
@@ -468,7 +441,6 @@ _WITH_SIBLINGS: dict[str, Callable[[Scan, dict[str, object], Path], None]] = {
     "oneOf": _one_of,
     "if": _conditional,
     "contains": _counted_contains,
-    "uniqueItems": _unique_items,
     "unevaluatedProperties": _unevaluated,
     "unevaluatedItems": _unevaluated,
 }
