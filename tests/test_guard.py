@@ -84,7 +84,8 @@ def beginnings_of(texts: list[bytes]) -> set[bytes]:
     return {text[:end] for text in texts for end in range(len(text) + 1)}
 
 
-ZERO = {"const": 0}
+ZERO: Schema = {"type": "integer", "minimum": 0, "maximum": 0}
+OPTIONS: dict[str, Any] = {"any_whitespace": False, "separators": (",", ":"), "plain_integers": True}
 
 
 def named(pattern: str, **rest: Any) -> Schema:
@@ -98,7 +99,7 @@ FINITE: dict[str, tuple[Schema, int]] = {
     "behind one beginning": (named("^(a|ba|bb)$"), 60),
     "all must come": (named("^(aa?|b)$", minProperties=3), 60),
     "two classes": (
-        {"type": "object", "patternProperties": {"^[ab]$": ZERO, "^[bc]$": {"enum": [0]}},
+        {"type": "object", "patternProperties": {"^[ab]$": ZERO, "^[bc]$": {"type": "integer", "minimum": -1, "exclusiveMaximum": 1, "multipleOf": 2}},
          "additionalProperties": False, "maxProperties": 2}, 60),
     "declared beside": (named("^(a|ab|b)$", properties={"ab": ZERO, "a": ZERO}, required=["a"]), 60),
     "nested": (named("^[ab]$") | {"patternProperties": {"^[ab]$": {"anyOf": [ZERO, named("^a$")]}}}, 60),
@@ -113,7 +114,7 @@ def test_masks_equal_the_enumerated_language(name: str, order: str, monkeypatch:
     schema, longest = FINITE[name]
     vocabulary = byte_vocabulary(NASTY)
     compiler = GrammarCompiler(vocabulary, cache_dir="")
-    compiled = compiler.compile_json_schema(schema, any_whitespace=False, separators=(",", ":"), property_order=order)
+    compiled = compiler.compile_json_schema(schema, property_order=order, **OPTIONS)
     texts = list(texts_of(compiled, longest))
     assert all(len(text) < longest for text in texts)
     assert compiled.guard is not None
@@ -228,8 +229,7 @@ def test_open_objects(nasty: GrammarCompiler, data: st.DataObject) -> None:
 
 def test_forced_names_are_jumped_over(nasty: GrammarCompiler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "FEW", 0)
-    options: dict[str, Any] = {"any_whitespace": False, "separators": (",", ":")}
-    matcher = Matcher(nasty.compile_json_schema(named("^a[cd]$", minProperties=2), **options))
+    matcher = Matcher(nasty.compile_json_schema(named("^a[cd]$", minProperties=2), **OPTIONS))
     assert matcher.accept_bytes(b'{"ac":0')
     assert matcher.jump_forward_bytes() == b',"'
     assert matcher.accept_bytes(b',"a')
@@ -272,7 +272,7 @@ def test_more_properties_than_there_are_names_is_unsatisfiable() -> None:
 def test_a_class_of_names_is_used_up() -> None:
     """676 names, then the object must end; before that, beginnings of names that are used up are not offered."""
     compiler = GrammarCompiler(byte_vocabulary([b',"', b',"a']), cache_dir="")
-    matcher = Matcher(compiler.compile_json_schema(named("^[a-z]{2}$"), any_whitespace=False, separators=(",", ":")))
+    matcher = Matcher(compiler.compile_json_schema(named("^[a-z]{2}$"), **OPTIONS))
     letters = "abcdefghijklmnopqrstuvwxyz"
     names = [a + b for a in letters for b in letters]
     tokens = compiler.vocabulary.tokens

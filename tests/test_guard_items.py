@@ -77,8 +77,8 @@ def has_distinct_names(text: bytes) -> bool:
     return found
 
 
-BIT = {"enum": [0, 1]}
-SMALL: Schema = {"type": "integer", "minimum": 0, "maximum": 1}
+BIT: Schema = {"type": "integer", "minimum": 0, "maximum": 1}
+SMALL: Schema = {"type": "integer", "minimum": 1, "maximum": 2}
 PAIR = {
     "type": "object",
     "properties": {"a": SMALL, "b": SMALL},
@@ -98,7 +98,7 @@ FINITE: dict[str, Schema] = {
     "nested": distinct(distinct(SMALL, maxItems=2), maxItems=3),
     "in objects": distinct({"type": "object", "properties": {"x": distinct(SMALL, maxItems=2)},
                             "additionalProperties": False}, maxItems=2),
-    "prefix": distinct(SMALL, prefixItems=[{"enum": [0, 5]}, {"enum": [5, 1]}], maxItems=3),
+    "prefix": distinct(SMALL, prefixItems=[{"type": "integer", "minimum": 2, "maximum": 3}, SMALL], maxItems=3),
     "contains": distinct({"type": "integer", "minimum": 0, "maximum": 3}, contains={"const": 2}, maxItems=2),
     "counted": distinct({"type": "integer", "minimum": 0, "maximum": 4}, contains={"maximum": 1}, minContains=2,
                         maxItems=3),
@@ -107,12 +107,12 @@ FINITE: dict[str, Schema] = {
         {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 2}, "maxItems": 3},
     ]},
     "deep branches": {"anyOf": [
-        {"type": "object", "properties": {"x": distinct(SMALL, maxItems=3), "y": {"const": 0}},
+        {"type": "object", "properties": {"x": distinct(SMALL, maxItems=3), "y": SMALL},
          "additionalProperties": False, "required": ["x"]},
-        {"type": "object", "properties": {"x": {"type": "array", "items": {"const": 1}, "maxItems": 3}, "z": BIT},
+        {"type": "object", "properties": {"x": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 1}, "maxItems": 3}, "z": BIT},
          "additionalProperties": False, "required": ["x"]},
     ]},
-    "branches inside": distinct({"anyOf": [distinct(SMALL, maxItems=2), {"type": "array", "items": {"const": 1},
+    "branches inside": distinct({"anyOf": [distinct(SMALL, maxItems=2), {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 1},
                                                                           "maxItems": 2}]}, maxItems=2),
     "names beside": distinct({"type": "object", "patternProperties": {"^[ab]$": SMALL}, "maxProperties": 2,
                               "additionalProperties": False}, maxItems=2),
@@ -129,7 +129,8 @@ def test_masks_equal_the_enumerated_language(
     monkeypatch.setattr(extras, "FEW", 0)
     monkeypatch.setattr(arrays, "MAX_DISTINCT_VALUES", 0)
     schema, vocabulary = FINITE[name], compiler.vocabulary
-    compiled = compiler.compile_json_schema(schema, any_whitespace=False, separators=(",", ":"), property_order=order)
+    options: dict[str, Any] = {"any_whitespace": False, "separators": (",", ":"), "plain_integers": True}
+    compiled = compiler.compile_json_schema(schema, property_order=order, **options)
     judge = jsonschema.Draft202012Validator(schema)
     texts = [text for text in texts_of(compiled, 80) if has_distinct_names(text) and judge.is_valid(json.loads(text))]
     assert compiled.guard is not None
