@@ -11,6 +11,7 @@ shared by threads.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from grammar_engine.compiler.errors import NotEnforced, SchemaNotEnforcedWarning
 from grammar_engine.compiler.ir import Grammar
 from grammar_engine.compiler.limits import DEADLINE, Limits
 from grammar_engine.compiler.mask_cache import MaskCache
@@ -50,6 +52,11 @@ class CompiledGrammar:
         self.engine = engine
         self.stop_ids = stop_ids
         self.guard = guard
+
+    @property
+    def not_enforced(self) -> tuple[NotEnforced, ...]:
+        """What was left out of a JSON Schema because of ``on_unsupported="warn"``."""
+        return self.grammar.not_enforced
 
     @property
     def statistics(self) -> dict[str, int]:
@@ -101,6 +108,7 @@ class GrammarCompiler:
         documents: Mapping[str, object] | None = None,
         plain_integers: bool = False,
         deadline: float | None = DEADLINE,
+        on_unsupported: str = "error",
     ) -> CompiledGrammar:
         """A JSON Schema (dict, bool or JSON text); texts are JSON values that validate against it.
 
@@ -109,7 +117,9 @@ class GrammarCompiler:
         any_whitespace off). property_order: "declared" (additional properties last) or "any". documents: URI → document
         (JSON data) that a ``$ref`` or ``$schema`` may name; nothing is ever fetched. plain_integers: integers have
         digits only, no ``1.0`` or ``1e2``. deadline: seconds of processor time to compile, and again for each part that
-        is expanded while matching; None: no limit. See docs/json_schema.md.
+        is expanded while matching; None: no limit. on_unsupported: "error" refuses a schema with keywords that
+        cannot be enforced; "warn" leaves them out, and SchemaNotEnforcedWarning and ``CompiledGrammar.not_enforced``
+        list them. See docs/json_schema.md.
 
         Raises InvalidSchemaError, UnsupportedSchemaError, UnsatisfiableGrammarError or LimitExceededError; ValueError
         for options that make no sense.
@@ -119,7 +129,7 @@ class GrammarCompiler:
 
         chosen: dict[str, Any] = {"any_whitespace": any_whitespace and indent is None and separators is None}
         chosen.update(indent=indent, separators=separators, property_order=property_order)
-        chosen.update(plain_integers=plain_integers, deadline=deadline)
+        chosen.update(plain_integers=plain_integers, deadline=deadline, on_unsupported=on_unsupported)
         if max_whitespace is not None:
             chosen["max_whitespace"] = max_whitespace
         options = JsonSchemaOptions(**chosen)
@@ -127,9 +137,9 @@ class GrammarCompiler:
         copies = {uri: copy_json(document, "a document") for uri, document in (documents or {}).items()}
         further = {uri: copy[1] for uri, copy in copies.items()}
         if text is None or any(copy[0] is None for copy in copies.values()):  # nested too deeply to be written
-            return self._bind(json_schema_grammar(data, options, further))
+            return _told(self._bind(json_schema_grammar(data, options, further)))
         key = ("json_schema", text, options, *sorted((uri, copy[0]) for uri, copy in copies.items()))
-        return self._compile(key, lambda: json_schema_grammar(data, options, further))
+        return _told(self._compile(key, lambda: json_schema_grammar(data, options, further)))
 
     def compile_regex(self, pattern: str, *, flags: int = 0) -> CompiledGrammar:
         """A regular expression in Python's `re` syntax; the whole text must match, as with ``re.fullmatch``.
@@ -216,3 +226,10 @@ class GrammarCompiler:
         from grammar_engine.compiler.guard_tokens import GuardTokens
 
         return GuardTokens(self.vocabulary.tokens, self._context.trie)
+
+
+def _told(compiled: CompiledGrammar) -> CompiledGrammar:
+    """Warn of what was left out."""
+    if compiled.not_enforced:
+        warnings.warn(SchemaNotEnforcedWarning(compiled.not_enforced), stacklevel=3)
+    return compiled

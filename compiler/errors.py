@@ -17,6 +17,27 @@ editor at ``line`` and ``column`` or a form at ``pointer``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NotEnforced:
+    """A keyword of a JSON Schema that was left out (``on_unsupported="warn"``), and where it stood."""
+
+    keyword: str
+    pointer: str
+
+    def __str__(self) -> str:
+        return f"{self.keyword} (at {self.pointer or 'the root'})"
+
+
+class SchemaNotEnforcedWarning(UserWarning):
+    """Some keywords of a JSON Schema were left out; ``left_out`` lists them."""
+
+    def __init__(self, left_out: tuple[NotEnforced, ...]) -> None:
+        super().__init__("not enforced: " + ", ".join(map(str, left_out)))
+        self.left_out = left_out
+
 
 class GrammarEngineError(Exception):
     """Root of all errors raised on purpose."""

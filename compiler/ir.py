@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from grammar_engine.compiler.automaton import ByteAutomaton
 
 if TYPE_CHECKING:
+    from grammar_engine.compiler.errors import NotEnforced
     from grammar_engine.compiler.prelude import Prelude
 
 Symbol = int
@@ -89,6 +90,7 @@ class Grammar(ABC):
     ignored: ids of terminals that may stand anywhere between lexemes, leading and trailing (Lark's %ignore).
     prelude: a smaller grammar whose symbols this one begins with (see ``compiler.prelude``).
     guarding: what must hold of the texts beside the rules, if anything ever may.
+    not_enforced: what was left out of the language's definition on request, so that the language is larger.
     """
 
     start: int
@@ -97,6 +99,7 @@ class Grammar(ABC):
     ignored: tuple[int, ...] = ()
     prelude: Prelude | None = None
     guarding: Guarding | None = None
+    not_enforced: tuple[NotEnforced, ...] = ()
 
     def begin_step(self) -> None:  # noqa: B027 (most front ends do nothing here)
         """One operation of the engine begins to ask for productions and terminals: limits per step start anew."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
 from grammar_engine.compiler.errors import InvalidSchemaError, LimitExceededError
@@ -49,7 +49,7 @@ def copy_json(data: object, what: str = "the schema") -> tuple[str | None, Any]:
         return data, read_json(data, what)
     try:
         if measure(data, what) > _SHALLOW:
-            return None, _copy(data)
+            return None, plain_copy(data)
         text = json.dumps(data, allow_nan=False)
         return text, json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (TypeError, ValueError) as error:
@@ -120,7 +120,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _copy(data: Any) -> Any:
+def plain_copy(data: Any) -> Any:
     """What ``json.loads(json.dumps(data))`` makes of it, without recursion."""
     top: list[Any] = []
     todo: list[tuple[Any, Any, Any]] = [(data, top, None)]

@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Any
 
 from grammar_engine.compiler.automaton import ByteAutomaton
-from grammar_engine.compiler.errors import LimitExceededError, UnsatisfiableGrammarError
+from grammar_engine.compiler.errors import LimitExceededError, UnsatisfiableGrammarError, UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema import free_json
 from grammar_engine.compiler.frontends.json_schema.arrays import ArrayWriter
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
@@ -49,6 +49,7 @@ from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOpti
 from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan, ObjectPlan
 from grammar_engine.compiler.frontends.json_schema.productivity import Productivity
 from grammar_engine.compiler.frontends.json_schema.references import References
+from grammar_engine.compiler.frontends.json_schema.relaxing import Relaxing
 from grammar_engine.compiler.frontends.json_schema.scalars import number_key, string_key
 from grammar_engine.compiler.frontends.json_schema.scan import Scan
 from grammar_engine.compiler.frontends.json_schema.specialize import specialize
@@ -56,7 +57,7 @@ from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Grammar, Guarding, Production, Symbol, Terminal
 from grammar_engine.compiler.limits import Deadline
 from grammar_engine.compiler.prelude import Prelude
-from grammar_engine.compiler.reading import read_json
+from grammar_engine.compiler.reading import plain_copy, read_json
 from grammar_engine.compiler.spelling import to_json_string
 
 _MAX_ANY_ORDER = 256  # members of a given object; a longer one keeps the order in which the schema wrote it
@@ -284,10 +285,31 @@ def json_schema_grammar(
     """
     if isinstance(schema, str):
         schema = read_json(schema)
+    options = options or JsonSchemaOptions()
+    documents = documents or {}
     try:
-        return JsonSchemaGrammar(schema, options or JsonSchemaOptions(), documents or {})
+        if options.on_unsupported == "warn":
+            return _relaxed(schema, options, documents)
+        return JsonSchemaGrammar(schema, options, documents)
     except RecursionError as error:
         raise _too_deep() from error
+
+
+def _relaxed(schema: object, options: JsonSchemaOptions, documents: Mapping[str, object]) -> Grammar:
+    """The grammar without what is not supported."""
+    schema = plain_copy(schema)
+    relaxing = Relaxing(schema, documents)
+    deadline = Deadline(options.deadline)
+    while True:
+        try:
+            grammar = JsonSchemaGrammar(schema, options, documents)
+        except UnsupportedSchemaError as error:
+            deadline.check()
+            if not relaxing.leave_out(error):
+                raise
+        else:
+            grammar.not_enforced = tuple(relaxing.left_out)
+            return grammar
 
 
 def _too_deep() -> LimitExceededError:

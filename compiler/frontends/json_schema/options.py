@@ -21,6 +21,7 @@ class JsonSchemaOptions:
     property_order: "declared": properties stand in the order of ``properties``, then names that only ``required``
         mentions, then additional ones. "any": in any order, additional ones among them, each declared name once.
     deadline: seconds of processor time to compile, and again for each part that is expanded later; None: no limit.
+    on_unsupported: "error", or "warn": what cannot be enforced is left out (``relaxing.py``), and the grammar lists it.
     plain_integers: integers are written with digits only, not as ``1.0`` or ``1e2``, which denote integers too. For
         readers that are strict about it. Numbers that may have a fraction keep all their spellings.
     """
@@ -31,6 +32,7 @@ class JsonSchemaOptions:
     separators: tuple[str, str] | None = None
     property_order: str = "declared"
     deadline: float | None = DEADLINE
+    on_unsupported: str = "error"
     plain_integers: bool = False
 
     def __post_init__(self) -> None:
@@ -40,6 +42,8 @@ class JsonSchemaOptions:
             raise LimitExceededError(
                 "max_whitespace is out of range", limit=f"0..{_MAX_GAP}", given=self.max_whitespace
             )
+        if self.on_unsupported not in ("error", "warn"):
+            raise ValueError(f"on_unsupported is 'error' or 'warn', not {self.on_unsupported!r}")
         if self.deadline is not None and not self.deadline > 0:
             raise ValueError(f"deadline is a number of seconds above 0, or None, not {self.deadline!r}")
         if isinstance(self.indent, str) and self.indent.strip(" \t\n\r"):
