@@ -56,6 +56,8 @@ MAX_SEARCHED = 20_000
 
 _QUOTE = 0x22
 BLANKS = b" \t\r\n"
+QUOTE = frozenset((_QUOTE,))
+_BYTES = tuple(bytes((byte,)) for byte in range(256))
 MANY_NAMES = 24
 """Names from which on it is quicker to look at what tokens hold before a quote."""
 Row = npt.NDArray[np.uint32]
@@ -75,9 +77,9 @@ class Guard:
         self.in_name: dict[int, bool] = {}
         """Positions of the engine at which a name has begun and not ended, as far as known."""
 
-    def read_items(self, state: State, data: bytes, before: int) -> tuple[State, int]:
-        """The state and the position behind ``data``, in any array; RepetitionError if it is refused."""
-        return read_items(state, data, before, self.parses, self.tokens.whole)
+    def read_items(self, state: State, data: bytes, before: int, after: int) -> tuple[State, int]:
+        """See ``json_items.read_items``."""
+        return read_items(state, data, before, after, self.parses, self.tokens.whole)
 
     def start(self) -> GuardedText:
         """The empty text."""
@@ -107,6 +109,9 @@ class Guard:
             if not like:
                 return True
             frame, mode, partial, item = state
+            # (The quote that ends a name may be refused although no item ends.)
+            if self.parses.has_other(position, like | QUOTE if mode == IN_NAME else like):
+                return True
             key = (position, frame, mode, partial, shortened(item))
             if key in seen:
                 continue
@@ -123,10 +128,11 @@ class Guard:
             for byte in sorted(engine.candidate_bytes(position), key=lambda b: 2 * (b in blank) + (b in like)):
                 if byte in blank and steps:
                     break
-                if not engine.step_byte(position, byte):
+                following = self.parses.step(position, byte)
+                if not following:
                     continue
                 steps += 1
-                behind = self.step_item(position, state, byte)
+                behind = self.step_item(state, byte, position, following)
                 if behind is not None:
                     if byte not in like:
                         return True
@@ -139,10 +145,10 @@ class Guard:
             return False
         return not (self.asked.narrow and state[0].within) or self.has_item_way(position, state)
 
-    def step_item(self, position: int, state: State, byte: int) -> tuple[int, State] | None:
+    def step_item(self, state: State, byte: int, before: int, after: int) -> tuple[int, State] | None:
         """The position and the state behind a byte within an array of distinct items; None if it is refused."""
         try:
-            state, position = self.read_items(state, bytes((byte,)), position)
+            state, position = self.read_items(state, _BYTES[byte], before, after)
         except RepetitionError:
             return None
         return position, state
@@ -229,7 +235,7 @@ class GuardedText:
         guard = self._guard
         asked = guard.asked
         if asked.distinct and (self._known[-1][1][0].within or self._opens_array(step)):
-            return self._take_item(step, before)
+            return self._take_item(step, before, position)
         if asked.names:
             quotes = guard.tokens.has_quote[step] if isinstance(step, int) else 2
             if quotes and quotes < 2 and not asked.thin:
@@ -249,10 +255,10 @@ class GuardedText:
         self._steps.append(step)
         return position
 
-    def _take_item(self, step: Entry, before: int) -> int:
+    def _take_item(self, step: Entry, before: int, position: int) -> int:
         guard = self._guard
         try:
-            state, position = guard.read_items(self.state(), self._bytes(step), before)
+            state, position = guard.read_items(self.state(), self._bytes(step), before, position)
         except RepetitionError:
             return 0
         if not guard.is_open(position, state):
@@ -355,12 +361,14 @@ class GuardedText:
             return
         if not narrow:  # strings, and behind any beginning some are left
             items = frame.items
-            if mode in (IN_STRING, STRING_ESCAPE) and items is not None and items.sure:
-                value, tail = split(item[items.begin :].lstrip(BLANKS)[1:])
-                self._clear_closing(row, with_prefix(items.strings, value), value, tail)
-                self._try_items(row, set_of(row, tokens.several_bits), state, position)
-            else:
-                self._try_items(row, set_of(row, tokens.quoting), state, position)
+            tried = tokens.several_bits
+            if mode in (IN_STRING, STRING_ESCAPE) and items is not None:
+                if items.sure:
+                    value, tail = split(item[items.begin :].lstrip(BLANKS)[1:])
+                    self._clear_closing(row, with_prefix(items.strings, value), value, tail)
+                else:
+                    tried = tokens.quoting
+            self._try_items(row, set_of(row, tried), state, position)
             return
         self._walk(row, position, state)
         for bits in (tokens.opening, tokens.several_bits) if mode >= IN_NAME else (tokens.listing, tokens.dividing):
@@ -377,9 +385,10 @@ class GuardedText:
                 child = guard.tokens.child(node, byte)
                 if child < 0 or (byte in BLANKS and guard.tokens.is_blank(child)):
                     continue
-                if not guard.parses.advance(position, bytes((byte,))):
+                following = guard.parses.step(position, byte)
+                if not following:
                     continue
-                behind = guard.step_item(position, state, byte)
+                behind = guard.step_item(state, byte, position, following)
                 if behind is None or not guard.is_open(*behind):
                     first, last = int(trie.first[child]), guard.tokens.last(child)
                     for token in trie.token_ids[first:last].tolist():
@@ -391,8 +400,9 @@ class GuardedText:
         """Clear those of the tokens, all in the mask, that are refused."""
         guard = self._guard
         for token in tokens:
+            data = guard.tokens.tokens[token] or b""
             try:
-                behind, reached = guard.read_items(state, guard.tokens.tokens[token] or b"", position)
+                behind, reached = guard.read_items(state, data, position, guard.parses.advance(position, data))
             except RepetitionError:
                 reached = 0
             if not reached or not guard.is_open(reached, behind):

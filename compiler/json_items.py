@@ -47,6 +47,7 @@ _STRUCTURE_OR_BLANK = re.compile(rb'["{}\[\], \t\r\n]')
 _NO_BLANK = re.compile(rb"[^ \t\r\n]")
 _BACKSLASH, _QUOTE, _COMMA, _OPEN_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = b'\\",{[]'
 _ENDS_NUMBER = b" \t\r\n,]"
+_MAX_ALIKE = 1000
 _TO_ESCAPE = NAME_ESCAPE - IN_NAME
 
 
@@ -70,7 +71,7 @@ class Items:
     of the outermost such array's item; −1 between items. strings: as UTF-8, sorted. seen: identities of all others.
     """
 
-    __slots__ = ("begin", "nodes", "numbers", "others", "seen", "strings", "sure")
+    __slots__ = ("_alike", "begin", "nodes", "numbers", "others", "seen", "strings", "sure")
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Items:
         self.numbers = numbers
         self.others = others
         self.seen = seen
+        self._alike: dict[bytes, tuple[tuple[Any, ...], Bytes]] = {}  # what is known of beginnings of items
 
     def beginning(self, at: int) -> Items:
         """The same with an item that begins at ``at``."""
@@ -119,20 +121,29 @@ class Items:
         """The bytes that may come next if the item at hand is to be one that has stood. text: of the item so far."""
         text = text.lstrip(b" \t\r\n")
         first = text[:1]
-        out: set[int] = set()
         if first == b'"':
             value, _ = split(text[1:])
             return following_string(text[1:], with_prefix(self.strings, value))
+        if first and first in b"-0123456789":
+            return following_number(text.decode(), self.numbers)
+        known = self._alike.get(text)
+        if known is not None:
+            return known[1]
+        out: set[int] = set()
         if not first:
             if self.strings:
                 out.update(b' \t\r\n"')
-        elif first in b"-0123456789":
-            return following_number(text.decode(), self.numbers)
-        if not first and self.numbers:
-            out |= following(b"", self.numbers[0])
-        for value in self.others:
-            out |= following(text, value)
-        return frozenset(out) if out else NOTHING
+            if self.numbers:
+                out |= following(b"", self.numbers[0])
+        # What a beginning cannot become, no longer one can.
+        others, _ = self._alike.get(text[:-1], (self.others, NOTHING))
+        alike = [(value, found) for value in others if (found := following(text, value))]
+        out.update(*(found for _, found in alike))
+        if len(self._alike) >= _MAX_ALIKE:
+            self._alike.clear()
+        result = frozenset(out)
+        self._alike[text] = tuple(value for value, _ in alike), result
+        return result
 
 
 UNDECIDED = Items(frozenset(), False, -1)
@@ -160,9 +171,11 @@ def frames_of(frame: Frame | None) -> Iterator[Frame]:
 
 
 def read_items(
-    state: State, data: bytes, before: int, parses: Parses, whole: dict[bytes, tuple[int, ...]]
+    state: State, data: bytes, before: int, after: int, parses: Parses, whole: dict[bytes, tuple[int, ...]]
 ) -> tuple[State, int]:
-    """As ``json_text.read``, in any array; and the position behind ``data``, which led on from ``before``.
+    """As ``json_text.read``, in any array; and the position behind ``data``.
+
+    before: the position before ``data``; after: behind it, as long as no parse dies.
 
     RepetitionError if a name or an item ends that has stood, and no parse allows that.
     """
@@ -170,8 +183,10 @@ def read_items(
     at = 0
     while at < len(data):
         at = reader.in_string(at) if reader.mode >= IN_NAME else reader.outside(at)
-    reader.reach(len(data))
-    return (reader.frame, reader.mode, reader.partial, reader.item), reader.position
+    if reader.done or reader.pruned:
+        reader.reach(len(data))
+        after = reader.position
+    return (reader.frame, reader.mode, reader.partial, reader.item), after
 
 
 class _Reader:
@@ -184,6 +199,7 @@ class _Reader:
         self.data = data
         self.position = before
         self.done = 0
+        self.pruned = False
         self.parses = parses
         self.whole = whole
 
@@ -286,6 +302,7 @@ class _Reader:
             if items.sure:
                 raise RepetitionError
             self.reach(at)
+            self.pruned = True
             self.position = self.parses.without(self.position, items.nodes)
             if not self.position:
                 raise RepetitionError

@@ -36,7 +36,7 @@ _STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _BLANKS = frozenset(b" \t\r\n")
 _DIGITS = frozenset(b"0123456789.eE+-")
 _ENDS = _BLANKS | frozenset(b",]}")
-_IN_NUMBER = _DIGITS | _ENDS
+_POWER = "+-0123456789"
 _QUOTE = 0x22
 _MOST_DIGITS = 4000
 _WORDS: dict[object, bytes] = {None: b"null", True: b"true", False: b"false"}
@@ -120,23 +120,42 @@ def following_number(raw: str, values: Iterable[Number]) -> Bytes:
     sign, whole, fraction, power = parts.groups()
     digits = ((whole or "") + (fraction or "")).lstrip("0")
     short = digits.rstrip("0")
+    moved = len(digits) - len(short) - len(fraction or "")
+    now = number(raw) if raw[-1:].isdigit() else None
+    out: set[int] = set()
     for value in values:
         if value.digits and (sign == "-") != value.negative:
             continue
-        if short != value.digits and (power is not None or not value.digits.startswith(digits)):
+        if power is not None:
+            if short != value.digits:
+                continue
+            found = _following_power(power, value.exponent - moved) if value.digits else _POWER
+        elif value.digits.startswith(digits):
+            found = value.digits[len(digits) : len(digits) + 1] or "0"
+            found += ".eE" if digits else "0.eE"
+        elif short == value.digits:
+            found = "0.eE"
+        else:
             continue
-        moved = len(digits) - len(short) - len(fraction or "")
-        if not power or not value.digits or _may_be_power(power, value.exponent - moved):
-            return _IN_NUMBER
-    return NOTHING
+        out.update(found.encode())
+        if now == value:
+            out |= _ENDS
+    return frozenset(out)
 
 
-def _may_be_power(text: str, power: int) -> bool:
-    """May an exponent that begins so be this one?"""
-    digits = text.lstrip("+-").lstrip("0")
+def _following_power(text: str, power: int) -> str:
+    """The characters that may come next in an exponent that is to be this one."""
+    if not text:
+        return _POWER
     if (power > 0 and text[0] == "-") or (power < 0 and text[0] != "-"):
-        return False
-    return abs(power) >= 10**_MOST_DIGITS or str(abs(power)).startswith(digits)
+        return ""
+    digits = text.lstrip("+-").lstrip("0")
+    if abs(power) >= 10**_MOST_DIGITS:
+        return _POWER
+    wanted = str(abs(power))
+    if not wanted.startswith(digits):
+        return ""
+    return wanted[len(digits) : len(digits) + 1] if digits else wanted[0] + "0"
 
 
 _Found = int | Bytes | None

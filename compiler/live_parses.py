@@ -16,6 +16,10 @@ from grammar_engine.kernels import arena, lexer, masks, parser, positions
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
 
+MAX_KNOWN = 8192
+"""Positions of which is remembered which bytes may come next."""
+_BYTES = np.arange(256, dtype=np.int32)
+
 
 class LiveParses:
     """The parses of one grammar's positions. ``brackets``: see ``ir.Guarding.distinct``, which may grow."""
@@ -23,12 +27,35 @@ class LiveParses:
     def __init__(self, engine: Engine, brackets: AbstractSet[int]) -> None:
         self._engine = engine
         self._brackets = brackets
+        self._live: dict[int, tuple[list[int], list[int]]] = {}  # bytes that may come next, and those not yet tried
         self._known: dict[int, tuple[frozenset[int], bool]] = {}
 
     def advance(self, position: int, data: bytes) -> int:
         """The engine's position behind bytes, or 0."""
         values = np.frombuffer(data, np.uint8).astype(np.int32)
         return self._engine.advance(position, values, 0, len(values))
+
+    def step(self, position: int, byte: int) -> int:
+        """The engine's position behind a byte, or 0."""
+        return self._engine.advance(position, _BYTES, byte, byte + 1)
+
+    def has_other(self, position: int, bytes_: frozenset[int]) -> bool:
+        """May any byte come next but these?"""
+        known = self._live.get(position)
+        if known is None:
+            if len(self._live) >= MAX_KNOWN:
+                self._live.clear()
+            known = self._live[position] = [], self._engine.candidate_bytes(position)
+        live, left = known
+        if not bytes_.issuperset(live):
+            return True
+        while left:
+            byte = left.pop()
+            if self.step(position, byte):
+                live.append(byte)
+                if byte not in bytes_:
+                    return True
+        return False
 
     def brackets(self, position: int) -> tuple[frozenset[int], bool]:
         """Where an array's first item begins: the nodes behind brackets of distinct items; are there no others?"""

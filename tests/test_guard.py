@@ -85,6 +85,7 @@ def beginnings_of(texts: list[bytes]) -> set[bytes]:
 
 
 ZERO: Schema = {"type": "integer", "minimum": 0, "maximum": 0}
+EVEN: Schema = {"type": "integer", "minimum": -1, "exclusiveMaximum": 1, "multipleOf": 2}
 OPTIONS: dict[str, Any] = {"any_whitespace": False, "separators": (",", ":"), "plain_integers": True}
 
 
@@ -99,7 +100,7 @@ FINITE: dict[str, tuple[Schema, int]] = {
     "behind one beginning": (named("^(a|ba|bb)$"), 60),
     "all must come": (named("^(aa?|b)$", minProperties=3), 60),
     "two classes": (
-        {"type": "object", "patternProperties": {"^[ab]$": ZERO, "^[bc]$": {"type": "integer", "minimum": -1, "exclusiveMaximum": 1, "multipleOf": 2}},
+        {"type": "object", "patternProperties": {"^[ab]$": ZERO, "^[bc]$": EVEN},
          "additionalProperties": False, "maxProperties": 2}, 60),
     "declared beside": (named("^(a|ab|b)$", properties={"ab": ZERO, "a": ZERO}, required=["a"]), 60),
     "nested": (named("^[ab]$") | {"patternProperties": {"^[ab]$": {"anyOf": [ZERO, named("^a$")]}}}, 60),

@@ -79,6 +79,7 @@ def has_distinct_names(text: bytes) -> bool:
 
 BIT: Schema = {"type": "integer", "minimum": 0, "maximum": 1}
 SMALL: Schema = {"type": "integer", "minimum": 1, "maximum": 2}
+ONE: Schema = {"type": "integer", "minimum": 1, "maximum": 1}
 PAIR = {
     "type": "object",
     "properties": {"a": SMALL, "b": SMALL},
@@ -109,10 +110,10 @@ FINITE: dict[str, Schema] = {
     "deep branches": {"anyOf": [
         {"type": "object", "properties": {"x": distinct(SMALL, maxItems=3), "y": SMALL},
          "additionalProperties": False, "required": ["x"]},
-        {"type": "object", "properties": {"x": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 1}, "maxItems": 3}, "z": BIT},
+        {"type": "object", "properties": {"x": {"type": "array", "items": ONE, "maxItems": 3}, "z": BIT},
          "additionalProperties": False, "required": ["x"]},
     ]},
-    "branches inside": distinct({"anyOf": [distinct(SMALL, maxItems=2), {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 1},
+    "branches inside": distinct({"anyOf": [distinct(SMALL, maxItems=2), {"type": "array", "items": ONE,
                                                                           "maxItems": 2}]}, maxItems=2),
     "names beside": distinct({"type": "object", "patternProperties": {"^[ab]$": SMALL}, "maxProperties": 2,
                               "additionalProperties": False}, maxItems=2),
@@ -235,6 +236,18 @@ def test_numbers_are_equal_by_value(text: str) -> None:
     sign = -1 if value.negative else 1
     assert Decimal(sign * int(value.digits or "0")).scaleb(value.exponent) == Decimal(text)
     assert json_values.number(text) == json_values.number(str(Decimal(text) * Decimal("1.00")))
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,3})(\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?", fullmatch=True), st.data())
+def test_the_ways_to_spell_a_number_again(text: str, data: st.DataObject) -> None:
+    """Each byte of a spelling is one of those that may come next, and a value that cannot come is not waited for."""
+    value = json_values.number(text)
+    for end in range(len(text)):
+        assert ord(text[end]) in json_values.following(text[:end].encode(), value)
+    assert ord(",") in json_values.following(text.encode(), value)
+    other = json_values.number(data.draw(st.sampled_from(["1", "-1", "10", "0", "0.5", "123e45"])))
+    if other != value:
+        assert ord(",") not in json_values.following(text.encode(), other)
 
 
 def test_numbers_of_any_exponent_are_compared_at_once(compiler: GrammarCompiler) -> None:

@@ -64,6 +64,7 @@ class Arrays:
         self._satisfies = satisfies
         self._deciding = deciding
         self._plans: dict[Conjunct, ArrayPlan] = {}
+        self._values: dict[Formula, list[tuple[object, object]]] = {}
         self._needs: dict[tuple[ArrayPlan, int, Counts], int] = {}
 
     def plan(self, conjunct: Conjunct) -> ArrayPlan:
@@ -207,8 +208,7 @@ class Arrays:
         if item is None or (plan.maximum is not None and index >= plan.maximum):
             return []
         out: dict[object, tuple[object, State]] = {}
-        for value in self._finite(item):
-            name = identity(value)
+        for name, value in self._finite(item):
             if name in used or name in out:
                 continue
             after = self._counts_with(plan, index, counts, value)
@@ -278,14 +278,19 @@ class Arrays:
             self._needs[plan, index, counts] = need
         return need
 
-    def _finite(self, formula: Formula) -> list[object]:
-        """The values of a formula that has finitely many."""
-        out: list[object] = []
+    def _finite(self, formula: Formula) -> list[tuple[object, object]]:
+        """The values of a formula that has finitely many, each behind its identity."""
+        known = self._values.get(formula)
+        if known is not None:
+            return known
+        out: list[tuple[object, object]] = []
         for conjunct in self._formulas.normal(formula):
             values = conjunct.values
             if values is None:
                 values = [value for bit, value in ((NULL, None), (TRUE, True), (FALSE, False)) if conjunct.types & bit]
-            out += [value for value in values if self._satisfies(formula, value)]
+            out += [(identity(value), value) for value in values if self._satisfies(formula, value)]
+        if not self._deciding():
+            self._values[formula] = out
         return out
 
 
