@@ -375,26 +375,39 @@ class GuardedText:
             self._try_items(row, set_of(row, bits), state, position)
 
     def _walk(self, row: Row, position: int, state: State) -> None:
-        """Down the trie of tokens, as far as items at hand may become ones that have stood."""
+        """Down the trie of tokens, as far as items at hand may become ones that have stood.
+
+        Where a way on is open behind a node it is before it too, so what is farthest down is looked at first.
+        """
         guard = self._guard
-        trie = guard.tokens.trie
-        todo = [(0, position, state)]
-        while todo:
-            node, position, state = todo.pop()
-            for byte in following_bytes(state):
+        nodes = [(0, position, state, -1)]  # node of the trie, position, state, which of the nodes it is below
+        for above, (node, here, read_so_far, _) in enumerate(nodes):  # grows meanwhile
+            in_word = read_so_far[3][-1:].isalnum()  # a blank ends it
+            for byte in following_bytes(read_so_far):
                 child = guard.tokens.child(node, byte)
-                if child < 0 or (byte in BLANKS and guard.tokens.is_blank(child)):
+                if child < 0 or (byte in BLANKS and not in_word and guard.tokens.is_blank(child)):
                     continue
-                following = guard.parses.step(position, byte)
+                following = guard.parses.step(here, byte)
                 if not following:
                     continue
-                behind = guard.step_item(state, byte, position, following)
-                if behind is None or not guard.is_open(*behind):
-                    first, last = int(trie.first[child]), guard.tokens.last(child)
-                    for token in trie.token_ids[first:last].tolist():
-                        row[token >> 5] &= ~np.uint32(1 << (token & 31))
+                behind = guard.step_item(read_so_far, byte, here, following)
+                if behind is None:
+                    self._clear_below(row, child)
                 else:
-                    todo.append((child, *behind))
+                    nodes.append((child, *behind, above))
+        is_open = bytearray(len(nodes))
+        for index in range(len(nodes) - 1, 0, -1):
+            node, here, read_so_far, above = nodes[index]
+            if is_open[index] or guard.is_open(here, read_so_far):
+                is_open[above] = 1
+            else:
+                self._clear_below(row, node)
+
+    def _clear_below(self, row: Row, node: int) -> None:
+        """Clear the tokens at and below a node."""
+        trie = self._guard.tokens.trie
+        for token in trie.token_ids[int(trie.first[node]) : self._guard.tokens.last(node)].tolist():
+            row[token >> 5] &= ~np.uint32(1 << (token & 31))
 
     def _try_items(self, row: Row, tokens: Iterable[int], state: State, position: int) -> None:
         """Clear those of the tokens, all in the mask, that are refused."""

@@ -34,7 +34,7 @@ from grammar_engine.compiler.json_values import (
     NOTHING,
     Bytes,
     Number,
-    following,
+    alike,
     following_number,
     following_string,
     identity,
@@ -134,15 +134,15 @@ class Items:
             if self.strings:
                 out.update(b' \t\r\n"')
             if self.numbers:
-                out |= following(b"", self.numbers[0])
+                out |= alike(b"", self.numbers[:1])[1]
         # What a beginning cannot become, no longer one can.
         others, _ = self._alike.get(text[:-1], (self.others, NOTHING))
-        alike = [(value, found) for value in others if (found := following(text, value))]
-        out.update(*(found for _, found in alike))
+        left, found = alike(text, others)
+        out |= found
         if len(self._alike) >= _MAX_ALIKE:
             self._alike.clear()
         result = frozenset(out)
-        self._alike[text] = tuple(value for value, _ in alike), result
+        self._alike[text] = tuple(left), result
         return result
 
 

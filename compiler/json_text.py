@@ -52,7 +52,7 @@ class Frame:
         self.names = names
         self.tokens = tokens
         self.items = items
-        self.within = items is not None or (parent is not None and parent.within)
+        self.within: bool = items is not None or (parent is not None and parent.within)
 
 
 State = tuple[Frame, int, bytes, bytes]

@@ -3,15 +3,15 @@
 Values are equal as JSON Schema has it: strings by their characters, numbers by their value whatever the spelling (1,
 1.0 and 10e-1), objects whatever the order of their members; true is not 1.
 
-    following(text, value)    the bytes that may come next if a text that begins so is to be one of this value: none if
-                              it cannot be. Too many may be given, because they only say where to look further.
+    alike(text, values)    those of the values that a text which begins so may be of, and the bytes that may come next
+                           if it is to be. Too many may be given, because they only say where to look further.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from grammar_engine.compiler.guard_tokens import spellings
@@ -37,9 +37,9 @@ _BLANKS = frozenset(b" \t\r\n")
 _DIGITS = frozenset(b"0123456789.eE+-")
 _ENDS = _BLANKS | frozenset(b",]}")
 _POWER = "+-0123456789"
-_QUOTE = 0x22
+_QUOTE, _COMMA, _COLON, _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = b'",:{}[]'
 _MOST_DIGITS = 4000
-_WORDS: dict[object, bytes] = {None: b"null", True: b"true", False: b"false"}
+_WORDS: tuple[tuple[object, bytes], ...] = ((None, b"null"), (True, b"true"), (False, b"false"))
 
 
 def number(text: str) -> Number:
@@ -62,7 +62,8 @@ def _whole(text: str) -> int:
     if text[0] in "+-":
         return -_whole(text[1:]) if text[0] == "-" else _whole(text[1:])
     half = len(text) // 2
-    return _whole(text[:half]) * 10 ** (len(text) - half) + _whole(text[half:])
+    power: int = 10 ** (len(text) - half)
+    return _whole(text[:half]) * power + _whole(text[half:])
 
 
 def value_of(text: bytes) -> Any:
@@ -81,12 +82,12 @@ def identity(value: Any) -> Hashable:
     return ("literal", value)
 
 
-def following(text: bytes, value: Any) -> Bytes:
-    """See the module."""
-    found = _read(text, 0, value)
-    if isinstance(found, int):  # a word such as null, which ends where something else comes
-        return _ENDS
-    return found or NOTHING
+def alike(text: bytes, values: Sequence[Any]) -> tuple[list[Any], Bytes]:
+    """See the module. The text is read once for all values."""
+    end, left, found = _read(text, 0, list(enumerate(values)))
+    if end >= 0 and left:  # a word such as null, which ends where something else comes
+        found = _ENDS
+    return [values[index] for index, _ in left], found
 
 
 def following_string(raw: bytes, values: Iterable[bytes]) -> Bytes:
@@ -158,37 +159,35 @@ def _following_power(text: str, power: int) -> str:
     return wanted[len(digits) : len(digits) + 1] if digits else wanted[0] + "0"
 
 
-_Found = int | Bytes | None
-"""Where the value ends; what may come next, if the text ends before; None if it is another value."""
+_Left = list[tuple[int, Any]]
+_Read = tuple[int, _Left, Bytes]
+"""Where the values end, −1 if the text ends before; those that it may still be; what may come next if it has ended."""
+
+_NONE_LEFT: _Read = (0, [], NOTHING)
 
 
-def _read(text: bytes, at: int, value: Any) -> _Found:
+def _read(text: bytes, at: int, left: _Left) -> _Read:
+    """Read one value; ``left``: numbers and values of the candidates."""
     at = _skip(text, at)
     if at == len(text):
-        return _BLANKS | _first_bytes(value)
-    if isinstance(value, Number):
-        found = _NUMBER.match(text, at)
-        if found is None:
-            return None
-        raw = found[0].decode()
-        if found.end() == len(text):
-            return following_number(raw, (value,)) or None
-        return found.end() if number(raw) == value else None
-    if text[at] not in _first_bytes(value):
-        return None
-    if isinstance(value, str):
-        string = _STRING.match(text, at)
-        if string is None:
-            return following_string(text[at + 1 :], (value.encode(),)) or None
-        return string.end() if text_of(string[1]) == value.encode() else None
-    if isinstance(value, list):
-        return _read_array(text, at + 1, value)
-    if isinstance(value, dict):
-        return _read_object(text, at + 1, value)
-    word = _WORDS[value]
-    if text.startswith(word, at):
-        return at + len(word)
-    return frozenset((word[len(text) - at],)) if word.startswith(text[at:]) else None
+        return -1, left, _BLANKS.union(*(_first_bytes(value) for _, value in left)) if left else NOTHING
+    first = text[at]
+    if first == _QUOTE:
+        return _read_string(text, at, [(i, value.encode()) for i, value in left if isinstance(value, str)])
+    if first in _DIGITS:
+        return _read_number(text, at, [(i, value) for i, value in left if isinstance(value, Number)])
+    if first == _OPEN_ARRAY:
+        return _read_array(text, at + 1, [(i, value) for i, value in left if type(value) is list])
+    if first == _OPEN_OBJECT:
+        return _read_object(text, at + 1, [(i, value) for i, value in left if isinstance(value, dict)])
+    for meant, word in _WORDS:
+        if word[0] == first:
+            left = [(i, value) for i, value in left if value is meant]
+            if text.startswith(word, at):
+                return at + len(word), left, NOTHING
+            if left and word.startswith(text[at:]):
+                return -1, left, frozenset((word[len(text) - at],))
+    return _NONE_LEFT
 
 
 def _first_bytes(value: Any) -> Bytes:
@@ -198,7 +197,7 @@ def _first_bytes(value: Any) -> Bytes:
         return frozenset(b'"')
     if isinstance(value, list | dict):
         return frozenset(b"[" if isinstance(value, list) else b"{")
-    return frozenset(_WORDS[value][:1])
+    return frozenset(next(word for meant, word in _WORDS if meant is value)[:1])
 
 
 def _skip(text: bytes, at: int) -> int:
@@ -206,56 +205,106 @@ def _skip(text: bytes, at: int) -> int:
     return at if found is None else found.end()
 
 
-def _mark(text: bytes, at: int, byte: bytes) -> _Found:
+def _read_string(text: bytes, at: int, left: _Left) -> _Read:
+    string = _STRING.match(text, at)
+    if string is not None:
+        value = text_of(string[1])
+        return string.end(), [(i, other) for i, other in left if other == value], NOTHING
+    begin, _ = split(text[at + 1 :])
+    left = [(i, other) for i, other in left if other.startswith(begin)]
+    found = following_string(text[at + 1 :], [other for _, other in left])
+    return -1, left if found else [], found
+
+
+def _read_number(text: bytes, at: int, left: _Left) -> _Read:
+    found = _NUMBER.match(text, at)
+    raw = "" if found is None else found[0].decode()
+    if at + len(raw) < len(text):
+        value = number(raw) if _PARTS.fullmatch(raw) else None
+        return at + len(raw), [(i, other) for i, other in left if other == value], NOTHING
+    following = following_number(raw, [other for _, other in left])
+    return -1, left if following else [], following
+
+
+def _mark(text: bytes, at: int, byte: int, left: _Left) -> _Read:
     """Behind spaces and this byte."""
     at = _skip(text, at)
     if at == len(text):
-        return _BLANKS | frozenset(byte)
-    return at + 1 if text[at : at + 1] == byte else None
+        return -1, left, _BLANKS | {byte} if left else NOTHING
+    return (at + 1, left, NOTHING) if text[at] == byte else _NONE_LEFT
 
 
-def _read_array(text: bytes, at: int, values: list[Any]) -> _Found:
-    found: _Found = at
-    for index, value in enumerate(values):
-        if index:
-            found = _mark(text, at, b",")
-            if not isinstance(found, int):
-                return found
-            at = found
-        found = _read(text, at, value)
-        if not isinstance(found, int):
-            return found
-        at = found
-    return _mark(text, at, b"]")
-
-
-def _read_object(text: bytes, at: int, members: dict[str, Any]) -> _Found:
-    left = {name.encode(): value for name, value in members.items()}
-    first = True
+def _read_array(text: bytes, at: int, left: _Left) -> _Read:
+    index = 0
     while left:
-        if not first:
-            found = _mark(text, at, b",")
-            if not isinstance(found, int):
-                return found
-            at = found
-        first = False
-        found = _mark(text, at, b'"')
-        if not isinstance(found, int):
-            return found
-        string = _STRING.match(text, found - 1)
+        here = _skip(text, at)
+        ending = [(i, value) for i, value in left if len(value) == index]
+        longer = [(i, value) for i, value in left if len(value) > index]
+        if here == len(text):
+            found: Bytes = frozenset((_CLOSE_ARRAY,)) if ending else NOTHING
+            if longer:
+                found |= frozenset((_COMMA,)) if index else _first_of(value[0] for _, value in longer)
+            return -1, left, found | _BLANKS
+        if text[here] == _CLOSE_ARRAY:
+            return here + 1, ending, NOTHING
+        if index:
+            if text[here] != _COMMA:
+                break
+            here += 1
+        end, inner, found = _read(text, here, [(i, value[index]) for i, value in longer])
+        left = _with_numbers(longer, inner)
+        if end < 0:
+            return -1, left, found
+        at, index = end, index + 1
+    return _NONE_LEFT
+
+
+def _first_of(values: Iterable[Any]) -> Bytes:
+    return frozenset[int]().union(*map(_first_bytes, values))
+
+
+def _with_numbers(left: _Left, inner: _Left) -> _Left:
+    numbers = {i for i, _ in inner}
+    return [(i, value) for i, value in left if i in numbers]
+
+
+def _read_object(text: bytes, at: int, left: _Left) -> _Read:
+    seen: set[str] = set()
+    while left:
+        here = _skip(text, at)
+        ending = [(i, value) for i, value in left if len(value) == len(seen)]
+        longer = [(i, value) for i, value in left if len(value) > len(seen)]
+        if here == len(text):
+            found = frozenset((_CLOSE_OBJECT,)) if ending else NOTHING
+            if longer:
+                found |= {_COMMA if seen else _QUOTE}
+            return -1, left, found | _BLANKS
+        if text[here] == _CLOSE_OBJECT:
+            return here + 1, ending, NOTHING
+        if seen:
+            if text[here] != _COMMA:
+                break
+            here += 1
+        end, left, found = _mark(text, here, _QUOTE, longer)
+        if end < 0 or not left:
+            return end, left, found
+        string = _STRING.match(text, end - 1)
         if string is None:
-            return following_string(text[found:], left) or None
-        name = text_of(string[1])
-        if name not in left:
-            return None
-        found = _mark(text, string.end(), b":")
-        if not isinstance(found, int):
-            return found
-        found = _read(text, found, left.pop(name))
-        if not isinstance(found, int):
-            return found
-        at = found
-    return _mark(text, at, b"}")
+            names = {name for _, value in left for name in value.keys() - seen}
+            found = following_string(text[end:], [name.encode() for name in names])
+            return -1, left if found else [], found
+        name = text_of(string[1]).decode()
+        left = [(i, value) for i, value in left if name in value]
+        seen.add(name)
+        end, left, found = _mark(text, string.end(), _COLON, left)
+        if end < 0 or not left:
+            return end, left, found
+        end, inner, found = _read(text, end, [(i, value[name]) for i, value in left])
+        left = _with_numbers(left, inner)
+        if end < 0:
+            return -1, left, found
+        at = end
+    return _NONE_LEFT
 
 
 _ZEROS = re.compile(rb"(\.\d*?|[eE][+-]?)0+$")

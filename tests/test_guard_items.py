@@ -31,6 +31,7 @@ NASTY = [
     b'"aa', b'aa"', b'"]', b'""', b'"","', b"\\u0061", b'\\u0061"', b"u0061", b"\\u00", b"6", b"true", b",true", b"e",
     b"null,null", b"null", b",n", b"{}", b'{"a":0}', b'{"a":', b'},{"a":0', b'"b":0}', b'0,"b":', b"0}", b"1}", b"}]",
     b'0},{"a":0}', b'[{"a":0},{"a":1}', b"1.0", b".0", b"1.", b"e0", b"1e0", b"0.", b"-0", b"-", b'"x":[1,1',
+    b" ", b"\n\n", b"1 ", b"1, 1", b" ]", b"null ", b', "a"', b" 1",
 ]  # fmt: skip
 
 
@@ -243,11 +244,11 @@ def test_the_ways_to_spell_a_number_again(text: str, data: st.DataObject) -> Non
     """Each byte of a spelling is one of those that may come next, and a value that cannot come is not waited for."""
     value = json_values.number(text)
     for end in range(len(text)):
-        assert ord(text[end]) in json_values.following(text[:end].encode(), value)
-    assert ord(",") in json_values.following(text.encode(), value)
+        assert ord(text[end]) in json_values.alike(text[:end].encode(), [value])[1]
+    assert ord(",") in json_values.alike(text.encode(), [value])[1]
     other = json_values.number(data.draw(st.sampled_from(["1", "-1", "10", "0", "0.5", "123e45"])))
     if other != value:
-        assert ord(",") not in json_values.following(text.encode(), other)
+        assert ord(",") not in json_values.alike(text.encode(), [other])[1]
 
 
 def test_numbers_of_any_exponent_are_compared_at_once(compiler: GrammarCompiler) -> None:

@@ -112,6 +112,8 @@ GRAMMARS: dict[str, Compile] = {
         strings("t", "u", "e", t={"format": "date-time", "type": "string"}, u={"format": "uuid", "type": "string"},
                 e={"format": "email", "type": "string"})
     ),
+    "distinct": schema({"type": "array", "uniqueItems": True}),
+    "distinct strings": schema({"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
     "enum": schema({
         "type": "array",
         "items": {"enum": ["red", "green", "grey", "日本", 'a"b\\c', "", 17, None, [1, {"k": 2}]]},
@@ -163,6 +165,8 @@ PLACES: dict[str, list[str]] = {
         '{",": 1, ":": 2, "a": "',
         '{"é": 1, "',
     ],
+    "distinct": ['["the", ', '["the", "th', "[12, 1, 1", '[{"a": 1}, {"a": ', "[[], true, ", "[1, 2.50, 2.5"],
+    "distinct strings": ['["the", "', '["the", "th', '["the", "the', '["a\\u0062", "a', '["", ",", ", "'],
     "anything": ['{"a": [{"name": 1, ', '{"a": [{"name": 1, "n', '{"\\"": 1, "\\', '{",": {":": 0}, "x"', '{"][": "'],
     "pattern and length": ['["a', '["abcdefghi', '["abcdefghijz'],
     "formats": ['{"t": "', '{"t": "2024-02', '{"t": "2023-02-2', '{"t":"2024-02-29T12:00:00Z","u":"0a'],

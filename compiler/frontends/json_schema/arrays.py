@@ -78,7 +78,7 @@ class Arrays:
 
     def _has_few_items(self, plan: ArrayPlan) -> bool:
         count = 0
-        for formula in {*plan.prefix, plan.rest} - {None}:
+        for formula in plan.formulas():
             for conjunct in self._formulas.normal(formula):
                 if conjunct.values is None and conjunct.types & ~(NULL | TRUE | FALSE):
                     return False
@@ -87,7 +87,7 @@ class Arrays:
 
     def are_inexhaustible(self, plan: ArrayPlan) -> bool:
         """Are the items strings of which there are some left whatever has stood, behind any beginning?"""
-        return all(self._sizes.are_inexhaustible_strings(formula) for formula in {*plan.prefix, plan.rest} - {None})
+        return all(map(self._sizes.are_inexhaustible_strings, plan.formulas()))
 
     def _has_room(self, plan: ArrayPlan) -> bool:
         """With distinct items that are guarded: are there enough of them? UnsupportedSchemaError where that is open."""

@@ -152,6 +152,10 @@ class ArrayPlan:
         """No item stands at ``index`` or behind it."""
         self.maximum = index if self.maximum is None else min(self.maximum, index)
 
+    def formulas(self) -> set[Formula]:
+        """The formulas of all items."""
+        return {formula for formula in (*self.prefix, self.rest) if formula is not None}
+
     def item(self, index: int) -> Formula | None:
         """The formula of the item at ``index``."""
         return self.prefix[index] if index < len(self.prefix) else self.rest
