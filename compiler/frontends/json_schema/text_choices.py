@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from grammar_engine.compiler.automaton_product import FALSE, TRUE, All, Formula, Is, Not, Some, operands_of, settle
+from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 
 STRING_BIT = 32
+MAX_FORMULA = 20_000
+"""Parts of what schemas ask of one string."""
 MAX_UNROLLED_LENGTH = 256
 """Lengths up to which a choice between them becomes states."""
 
@@ -30,6 +33,7 @@ class TextFormulas:
         self._targets = targets
         self._overlaps = overlaps
         self._made: dict[int, Formula] = {}
+        self._sizes: dict[int, int] = {}
         self._kept: list[dict[Any, Any]] = []  # an identity stays a schema's own as long as the schema lives
 
     def of(self, schema: Schema) -> Formula:
@@ -40,7 +44,19 @@ class TextFormulas:
         if found is None:
             found = self._made[id(schema)] = All(tuple(self._parts(schema)))
             self._kept.append(schema)
+            if self._size(found) > MAX_FORMULA:
+                raise LimitExceededError("what is asked of one string", limit=f"{MAX_FORMULA} parts", given="more")
         return found
+
+    def _size(self, formula: Formula) -> int:
+        """Parts, those that several places share counted at each: that is how often they are looked at."""
+        if isinstance(formula, Is):
+            return 1
+        size = self._sizes.get(id(formula))
+        if size is None:
+            parts = (formula.part,) if isinstance(formula, Not) else formula.parts
+            size = self._sizes[id(formula)] = 1 + sum(map(self._size, parts))
+        return size
 
     def choices(self, choices: Sequence[Sequence[Schema]]) -> Formula | None:
         """Some branch of every choice; None if that compares lengths so great that they are better counted."""
