@@ -219,7 +219,13 @@ class Objects:
     def _least_extras(self, plan: ObjectPlan, extras: Sequence[NameClass], starts: Iterable[int]) -> dict[int, int]:
         """Per set of met obligations: how many undeclared properties meet the others."""
         everything = (1 << len(plan.obligations)) - 1
-        ways = {meets for names in extras for meets, _ in self.extra_options(plan, names, 0) if meets}
+        ways: set[int] = set()
+        for names in extras:
+            if plan.maximum is None and names.size is None:
+                # As many properties as one likes: one for each obligation, and no need to see which go together.
+                ways.update(1 << bit for bit in range(len(plan.obligations)) if self._can_meet(plan, names, bit))
+            else:
+                ways.update(meets for meets, _ in self.extra_options(plan, names, 0) if meets)
         out: dict[int, int] = {}
         for start in starts:
             number, frontier = 0, {start}
@@ -228,6 +234,15 @@ class Objects:
                 frontier = {before | meets for before in frontier for meets in ways if meets & ~before}
             out[start] = number if frontier else _NEVER
         return out
+
+    def _can_meet(self, plan: ObjectPlan, names: NameClass, bit: int) -> bool:
+        """Can an undeclared property meet an obligation?"""
+        wanted = plan.obligations[bit][1]
+        return (
+            bool(names.selected >> bit & 1)
+            and wanted is not None
+            and self.possible(self._formulas.both(names.formula, wanted))
+        )
 
     def _matches(self, pattern: str, name: str) -> bool:
         return self._lexical.pattern_automaton(pattern).accepts(name)
