@@ -47,6 +47,7 @@ from grammar_engine.compiler.json_text import (
 )
 from grammar_engine.compiler.json_values import shortened
 from grammar_engine.compiler.live_parses import LiveParses
+from grammar_engine.kernels.trie import any_set, clear_bits
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
@@ -333,9 +334,11 @@ class GuardedText:
         in_name = guard.in_name.get(position)
         if not (self.is_in_name(position) if in_name is None else in_name):
             # What ends no name can close frames, but a frame has all the tokens of those around it.
-            if self._known[-1][1][0].tokens or tokens.twice:
+            row = rows[index]
+            held = self._known[-1][1][0].tokens
+            if any_set(row, tokens.twice_ids) or (held and any_set(row, tokens.array_of(held))):
                 state = self.state()
-                self._try(rows[index], chain(state[0].tokens, tokens.twice), state, None)
+                self._try(row, chain(state[0].tokens, tokens.twice), state, None)
             return
         state = self.state()
         frame, _, raw, _ = state
@@ -343,10 +346,13 @@ class GuardedText:
         names = with_prefix(frame.names or (), value)
         if names:
             self._clear_closing(rows[index], names, value, tail)
-        for other, ids in tokens.ending:
-            if other.startswith(value):
-                self._try(rows[index], ids, state, None)
-        if frame.tokens:
+        if tail:
+            for other, ids in tokens.ending:
+                if other.startswith(value):
+                    self._try(rows[index], ids, state, None)
+        elif (ending := tokens.ending_behind.get(value)) is not None and any_set(rows[index], ending):
+            self._try(rows[index], ending.tolist(), state, None)
+        if frame.tokens and any_set(rows[index], tokens.array_of(frame.tokens)):
             self._try(rows[index], frame.tokens, state, None)
 
     def _filter_items(self, row: Row, position: int) -> None:
@@ -424,15 +430,17 @@ class GuardedText:
     def _clear_closing(self, row: Row, names: Names, value: bytes, tail: bytes) -> None:
         """Clear the tokens that end one of the names, which all begin with ``value``."""
         tokens = self._guard.tokens
+        if not value and not tail:
+            clear_bits(row, tokens.closing_any(names))
+            return
         if len(names) > MANY_NAMES and not tail:
             names = tuple(tokens.heads(names, value))
         for name in names:
             if tail and len(name) == len(value):
                 continue
-            clearing = tokens.closing(name[len(value) :], tail)
-            if clearing is not None:
-                words, left = clearing
-                row[words] &= left
+            ids = tokens.closing(name[len(value) :], tail)
+            if ids is not None:
+                clear_bits(row, ids)
 
     def _filter_thin(self, row: Row, position: int) -> None:
         tokens = self._guard.tokens

@@ -20,8 +20,7 @@ MAX_KNOWN = 8192
 """Answers kept per vocabulary; then all are forgotten."""
 
 Bits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint32]]
-Clearing = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]
-"""Words of a mask, and what to leave of each."""
+Ids = npt.NDArray[np.int32]
 
 _QUOTE, _BRACKET = 0x22, 0x5B
 _LISTING = re.compile(rb"[,\[][ \t\r\n]*[^ \t\r\n]")
@@ -35,9 +34,10 @@ class GuardTokens:
     def __init__(self, tokens: Sequence[bytes | None], trie: TokenTrie) -> None:
         self.tokens = tokens
         self.trie = trie
-        self._known: dict[tuple[bytes, bytes], Clearing | None] = {}
+        self._known: dict[tuple[bytes, bytes], Ids | None] = {}
         self._blank: dict[int, bool] = {}
         self._children: dict[int, dict[int, int]] = {}
+        self._closing_any: dict[tuple[bytes, ...], Ids] = {}
         self._beginnings: dict[tuple[bytes, bytes], tuple[int, ...]] = {}
         self.has_quote = bytearray(len(tokens))
         self.with_quote = self._holding(_QUOTE)
@@ -46,6 +46,7 @@ class GuardTokens:
             self.has_quote[token] = 1
         whole: dict[bytes, dict[int, None]] = {}
         ending: dict[bytes, dict[int, None]] = {}
+        ending_behind: dict[bytes, dict[int, None]] = {}
         heads: dict[int, dict[bytes, None]] = {}
         twice: list[int] = []
         for token in self.with_quote:
@@ -66,13 +67,19 @@ class GuardTokens:
                 whole.setdefault(value, {})[token] = None
                 if first > 1:
                     ending.setdefault(value, {})[token] = None
+                    if head is not None and value.endswith(head):
+                        ending_behind.setdefault(value[: len(value) - len(head)], {})[token] = None
             if any(a[1] < b[0] and a[2] == b[2] for a in values for b in values):
                 twice.append(token)
         self.whole = {value: tuple(ids) for value, ids in whole.items()}
         """Ids of tokens that hold a string between quotes, by its value."""
         self.ending = [(value, tuple(ids)) for value, ids in ending.items()]
         """Values and ids of tokens that may end a string and hold the value as another one."""
+        self.ending_behind = {value: np.array(list(ids), np.int32) for value, ids in ending_behind.items()}
+        """Ids of tokens that, behind this beginning of a string, end it and hold the same string again."""
         self.twice = tuple(twice)
+        self.twice_ids = np.array(twice, np.int32)
+        self._arrays: dict[tuple[int, ...], npt.NDArray[np.int32]] = {}
         """Ids of tokens that hold a string twice."""
         self.several = tuple(token for token in self.with_quote if self.has_quote[token] > 1)
         """Ids of tokens with several quotes."""
@@ -85,6 +92,15 @@ class GuardTokens:
         self.quoting = bits_of(self.with_quote)
         self.opening = bits_of([token for token in self.with_quote if not (tokens[token] or b"").endswith(b'"')])
         """Tokens with a quote that is not the last byte, for ``set_of``."""
+
+    def array_of(self, ids: tuple[int, ...]) -> npt.NDArray[np.int32]:
+        """The ids as an array; kept, because frames ask again and again."""
+        found = self._arrays.get(ids)
+        if found is None:
+            if len(self._arrays) >= MAX_KNOWN:
+                self._arrays.clear()
+            found = self._arrays[ids] = np.array(ids, np.int32)
+        return found
 
     def _holding(self, byte: int) -> list[int]:
         at = np.flatnonzero(self.trie.data == byte)
@@ -167,8 +183,18 @@ class GuardTokens:
             known = self._beginnings[key] = tuple(found)
         return known
 
-    def closing(self, rest: bytes, tail: bytes) -> Clearing | None:
-        """The tokens that begin with a spelling of ``rest`` and a quote, as what to clear; None if there are none.
+    def closing_any(self, names: tuple[bytes, ...]) -> Ids:
+        """The tokens that begin with a spelling of one of the names and a quote."""
+        found = self._closing_any.get(names)
+        if found is None:
+            if len(self._closing_any) >= MAX_KNOWN:
+                self._closing_any.clear()
+            parts = [ids for name in names if (ids := self.closing(name, b"")) is not None]
+            found = self._closing_any[names] = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+        return found
+
+    def closing(self, rest: bytes, tail: bytes) -> Ids | None:
+        """The tokens that begin with a spelling of ``rest`` and a quote; None if there are none.
 
         rest: UTF-8, from within a character perhaps. tail: the first bytes of an escape that have been read already.
         """
@@ -179,15 +205,14 @@ class GuardTokens:
             pass
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        bits = np.zeros((len(self.tokens) + 31) // 32, np.uint32)
+        parts: list[Ids] = []
         for text in self._spelled(rest, tail):
             begin = text + b'"'
             first = bisect_left(self._sorted, begin)
             last = bisect_left(self._sorted, begin[:-1] + b"#", first)
-            ids = self.trie.token_ids[first:last]
-            np.bitwise_or.at(bits, ids >> 5, np.uint32(1) << (ids & 31).astype(np.uint32))
-        words = np.flatnonzero(bits)
-        found = (words, ~bits[words]) if len(words) else None
+            if last > first:
+                parts.append(self.trie.token_ids[first:last])
+        found = np.concatenate(parts) if parts else None
         self._known[key] = found
         return found
 
@@ -209,7 +234,14 @@ class GuardTokens:
                 for text in found:
                     for beginning in {way[:end] for way in ways for end in range(1, len(way) + 1)}:
                         self._pass(text + beginning, passed)
-            found = [text + way for text in found for way in ways if self._begins(text + way)]
+            escaped = [way for way in ways if way[:1] == b"\\" or not way]
+            plain = [way for way in ways if way[:1] != b"\\"]
+            longer: list[bytes] = []
+            for text in found:
+                longer += (text + way for way in plain if self._begins(text + way))
+                if escaped and self._begins(text + b"\\"):  # hardly any token holds an escape
+                    longer += (text + way for way in escaped if way and self._begins(text + way))
+            found = longer
             if not found:
                 break
         return found

@@ -190,3 +190,20 @@ def set_bits(row, tokens):
     for k in range(tokens.size):
         row[tokens[k] >> 5] |= np.uint32(1) << np.uint32(tokens[k] & 31)
     return 0
+
+
+@kernel("boolean(uint32[::1], int32[::1])", entry=True)
+def any_set(row, tokens):
+    """Is the bit of some token set?"""
+    for k in range(tokens.size):  # noqa: SIM110 (compiled code knows no generators)
+        if (row[tokens[k] >> 5] >> np.uint32(tokens[k] & 31)) & np.uint32(1):
+            return True
+    return False
+
+
+@kernel("int64(uint32[::1], int32[::1])", entry=True)
+def clear_bits(row, tokens):
+    """Clear the bits of tokens in a row."""
+    for k in range(tokens.size):
+        row[tokens[k] >> 5] &= ~(np.uint32(1) << np.uint32(tokens[k] & 31))
+    return 0
