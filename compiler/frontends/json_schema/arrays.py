@@ -29,6 +29,8 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
     identity,
 )
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.literals import MAX_ESCAPED_CHARACTERS
+from grammar_engine.compiler.frontends.json_schema.names import spelling_of
 from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan
 from grammar_engine.compiler.frontends.json_schema.sizes import Sizes
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
@@ -216,6 +218,11 @@ class Arrays:
                 out[name] = value, (self.next_index(plan, index), after, used | {name})
         return list(out.values())
 
+    def have_one_spelling(self, plan: ArrayPlan) -> bool:
+        """Are the items' strings so long together that, as in any ``enum``, only their plain spelling is offered?"""
+        texts = (value for formula in plan.formulas() for _, value in self._finite(formula) if isinstance(value, str))
+        return sum(map(len, texts)) > MAX_ESCAPED_CHARACTERS
+
     def _counts_with(self, plan: ArrayPlan, index: int, counts: Counts, value: object) -> Counts | None:
         """The counts behind a value at ``index``; None if it is one too many."""
         out: list[int] = []
@@ -338,9 +345,13 @@ class ArrayWriter:
         index, counts, _ = state
         out: list[Production] = []
         if plan.unique:
+            plain = arrays.have_one_spelling(plan)
             for value, following in arrays.values(plan, state):
                 rest = symbols.nonterminal(self.tail, following, depth)
-                out += [(opener, *spelling, rest) for spelling in self._spelled(value, depth)]
+                if plain and isinstance(value, str):
+                    out.append((opener, symbols.terminal("text", spelling_of(value)), rest))
+                else:
+                    out += [(opener, *spelling, rest) for spelling in self._spelled(value, depth)]
             return out
         if self._is_settled(index + 1, counts) and index >= len(plan.prefix) and arrays.possible(plan.rest):
             return [(opener, symbols.nonterminal(self._items, depth), symbols.mark("]", depth))]

@@ -98,6 +98,7 @@ class Productivity:
         self._formulas = formulas
         self._lexical = lexical
         self._decided: dict[Formula, bool] = {}
+        self._identities: dict[Conjunct, frozenset[object]] = {}
         self._open: dict[Formula, int] = {}
         self._low = 0  # depth of the outermost open formula that the last "no" leaned on
         self.objects = Objects(
@@ -190,9 +191,16 @@ class Productivity:
         if formula is None:
             return False
         return any(
-            self.holds(conjunct, value) and (conjunct.values is None or _among(value, conjunct.values))
+            self.holds(conjunct, value) and (conjunct.values is None or identity(value) in self._listed(conjunct))
             for conjunct in self._formulas.normal(formula)
         )
+
+    def _listed(self, conjunct: Conjunct) -> frozenset[object]:
+        """The identities of a conjunct's values."""
+        found = self._identities.get(conjunct)
+        if found is None:
+            found = self._identities[conjunct] = frozenset(map(identity, conjunct.values or ()))
+        return found
 
     def held(self, conjunct: Conjunct) -> list[object]:
         """Those of the conjunct's values that satisfy the rest of it. Long lists of strings mostly stand alone."""
@@ -219,8 +227,3 @@ class Productivity:
 
     def _some_holds(self, choice: list[Schema], value: object) -> bool:
         return any(self.satisfies(self._formulas.of((branch,)), value) for branch in choice)
-
-
-def _among(value: object, values: list[object]) -> bool:
-    name = identity(value)
-    return any(identity(other) == name for other in values)
