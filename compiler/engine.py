@@ -24,7 +24,7 @@ from grammar_engine.compiler.row_loader import RowLoader
 from grammar_engine.compiler.terminal_writer import KeyedAutomaton, TerminalWriter
 from grammar_engine.compiler.token_trie import TokenTrie
 from grammar_engine.kernels import arena, lexer, masks, parser, positions, scratch
-from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START, run
+from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START, fill_known, run
 
 Int32Array = npt.NDArray[np.int32]
 Uint32Array = npt.NDArray[np.uint32]
@@ -149,6 +149,9 @@ class Engine:
 
     def fill(self, position: int, bitmask: Uint32Array, index: int, stop_ids: Int32Array) -> None:
         """bitmask[index] := the tokens that may follow; stop ids iff the text is complete here."""
+        with self._lock:
+            if fill_known(self.mem, self.context.pool.rows, self.rows, bitmask, position, index, stop_ids):
+                return
         self.call(OP_FILL, position, index, 0, stop_ids, bitmask)
 
     def is_accepting(self, position: int) -> bool:

@@ -77,6 +77,8 @@ class Guard:
         self.parses = LiveParses(engine, asked.distinct)
         self.in_name: dict[int, bool] = {}
         """Positions of the engine at which a name has begun and not ended, as far as known."""
+        self.twice_at: dict[int, bool] = {}
+        """Does the engine's mask of a position hold a token that has one string twice?"""
 
     def read_items(self, state: State, data: bytes, before: int, after: int) -> tuple[State, int]:
         """See ``json_items.read_items``."""
@@ -336,7 +338,10 @@ class GuardedText:
             # What ends no name can close frames, but a frame has all the tokens of those around it.
             row = rows[index]
             held = self._known[-1][1][0].tokens
-            if any_set(row, tokens.twice_ids) or (held and any_set(row, tokens.array_of(held))):
+            twice = guard.twice_at.get(position)
+            if twice is None:
+                twice = guard.twice_at[position] = bool(any_set(row, tokens.twice_ids))
+            if twice or (held and any_set(row, tokens.array_of(held))):
                 state = self.state()
                 self._try(row, chain(state[0].tokens, tokens.twice), state, None)
             return
