@@ -23,6 +23,7 @@ Bits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint32
 Ids = npt.NDArray[np.int32]
 
 _QUOTE, _BRACKET = 0x22, 0x5B
+_BLANKS = b" \t\r\n"
 _LISTING = re.compile(rb"[,\[][ \t\r\n]*[^ \t\r\n]")
 _HEAD = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SHORT = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
@@ -62,7 +63,11 @@ class GuardTokens:
                 (first, last, b'"'.join(pieces[first:last]))
                 for first, last in itertools.combinations(range(1, len(pieces)), 2)
             ]
-            values = [(first, last, value) for first, last, raw in found if (value := _value(raw)) is not None]
+            values = [
+                (first, last, value)
+                for first, last, raw in found
+                if _may_be_name(pieces, first, last) and (value := _value(raw)) is not None
+            ]
             for first, _, value in values:
                 whole.setdefault(value, {})[token] = None
                 if first > 1:
@@ -269,6 +274,16 @@ def set_of(row: npt.NDArray[np.uint32], bits: Bits) -> list[int]:
     ids, words, masks = bits
     found: list[int] = ids[row[words] & masks != 0].tolist()
     return found
+
+
+def _may_be_name(pieces: Sequence[bytes], first: int, last: int) -> bool:
+    """May what stands between two quotes of a token be a name of an object that is open before the token?
+
+    pieces: the token, split at its quotes. A comma stands before such a name, and a colon behind it.
+    """
+    before, behind = pieces[first - 1].rstrip(_BLANKS), pieces[last].lstrip(_BLANKS)
+    begins = before.endswith(b",") or (first == 1 and not before)
+    return begins and (behind.startswith(b":") or (not behind and last == len(pieces) - 1))
 
 
 def _head(token: bytes) -> bytes | None:
