@@ -64,10 +64,7 @@ class OurEngine:
             if matcher.is_terminated():
                 return text.decode()
             text += tokens[token] or b""
-        search = CompletionSearch(self._spelling)
-        rest = search.quick(matcher)
-        if rest is None:
-            rest = search.thorough(matcher)
+        rest = CompletionSearch(self._spelling).quick(matcher)
         if rest is None:
             self._choose(matcher, rng, text)
             return None
