@@ -241,9 +241,8 @@ class GuardedText:
             return self._take_item(step, before, position)
         if asked.names:
             quotes = guard.tokens.has_quote[step] if isinstance(step, int) else 2
-            if quotes and quotes < 2 and not asked.thin:
-                quotes = self.is_in_name(before)
-            if quotes or asked.thin:
+            ends_name = quotes > 1 or (quotes == 1 and (asked.thin or self.is_in_name(before)))
+            if ends_name or asked.thin:
                 count, state = self._known[-1]
                 steps = [*self._steps[count:], step]
                 try:
@@ -254,7 +253,12 @@ class GuardedText:
                     return 0
                 self._steps.append(step)
                 self._known.append((len(self._steps), state))
+                guard.in_name[position] = state[1] in (IN_NAME, NAME_ESCAPE)
                 return position
+            if not quotes:  # a name neither begins nor ends without a quote
+                inside = guard.in_name.get(before)
+                if inside is not None:
+                    guard.in_name[position] = inside
         self._steps.append(step)
         return position
 
@@ -435,11 +439,6 @@ class GuardedText:
     def _clear_closing(self, row: Row, names: Names, value: bytes, tail: bytes) -> None:
         """Clear the tokens that end one of the names, which all begin with ``value``."""
         tokens = self._guard.tokens
-        if not value and not tail:
-            clear_bits(row, tokens.closing_any(names))
-            return
-        if len(names) > MANY_NAMES and not tail:
-            names = tuple(tokens.heads(names, value))
         for name in names:
             if tail and len(name) == len(value):
                 continue

@@ -38,7 +38,6 @@ class GuardTokens:
         self._known: dict[tuple[bytes, bytes], Ids | None] = {}
         self._blank: dict[int, bool] = {}
         self._children: dict[int, dict[int, int]] = {}
-        self._closing_any: dict[tuple[bytes, ...], Ids] = {}
         self._beginnings: dict[tuple[bytes, bytes], tuple[int, ...]] = {}
         self.has_quote = bytearray(len(tokens))
         self.with_quote = self._holding(_QUOTE)
@@ -49,11 +48,13 @@ class GuardTokens:
         ending: dict[bytes, dict[int, None]] = {}
         ending_behind: dict[bytes, dict[int, None]] = {}
         heads: dict[int, dict[bytes, None]] = {}
+        by_head: dict[bytes, list[int]] = {}
         twice: list[int] = []
         for token in self.with_quote:
             text = tokens[token] or b""
             head = _head(text)
             if head is not None:
+                by_head.setdefault(head, []).append(token)
                 heads.setdefault(head[0] if head else _QUOTE, {})[head] = None
             pieces = text.split(b'"')
             if len(pieces) < 3:
@@ -76,6 +77,7 @@ class GuardTokens:
                         ending_behind.setdefault(value[: len(value) - len(head)], {})[token] = None
             if any(a[1] < b[0] and a[2] == b[2] for a in values for b in values):
                 twice.append(token)
+        self._ending = {head: np.array(ids, np.int32) for head, ids in by_head.items()}
         self.whole = {value: tuple(ids) for value, ids in whole.items()}
         """Ids of tokens that hold a string between quotes, by its value."""
         self.ending = [(value, tuple(ids)) for value, ids in ending.items()]
@@ -188,21 +190,13 @@ class GuardTokens:
             known = self._beginnings[key] = tuple(found)
         return known
 
-    def closing_any(self, names: tuple[bytes, ...]) -> Ids:
-        """The tokens that begin with a spelling of one of the names and a quote."""
-        found = self._closing_any.get(names)
-        if found is None:
-            if len(self._closing_any) >= MAX_KNOWN:
-                self._closing_any.clear()
-            parts = [ids for name in names if (ids := self.closing(name, b"")) is not None]
-            found = self._closing_any[names] = np.concatenate(parts) if parts else np.zeros(0, np.int32)
-        return found
-
     def closing(self, rest: bytes, tail: bytes) -> Ids | None:
         """The tokens that begin with a spelling of ``rest`` and a quote; None if there are none.
 
         rest: UTF-8, from within a character perhaps. tail: the first bytes of an escape that have been read already.
         """
+        if not tail:
+            return self._ending.get(rest)
         key = (rest, tail)
         try:
             return self._known[key]
