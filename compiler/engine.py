@@ -402,7 +402,7 @@ class Engine:
             lists.append((at, base + len(block)))
             block.append(len(right_hand_sides))
             block += right_hand_sides
-        self.append(array("i", block))  # type: ignore[arg-type]  (a buffer is copied faster than a list)
+        self.append(np.frombuffer(array("i", block), np.int32))  # (a buffer is copied faster than a list)
         mem = self.mem
         for at, productions_at in lists:
             mem[at + parser.N_PRODUCTIONS] = productions_at
