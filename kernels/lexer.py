@@ -73,6 +73,7 @@ L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L
 STEPS_WITHOUT_TABLE = 24
 NOT_ALIVE, ALIVE_ASCII, ALIVE_TEXT = 1, 2, 3  # L_ALIVE: what is known of ``stays_alive``
 MOST_ALIVE = 256  # states that are looked at to see whether a lexeme stays alive
+MOST_ALIVE_WORK = 1 << 17  # threads that are stepped for it, about two milliseconds
 FEW_BYTES = 32  # so many bytes are looked up one by one where a trie node has many children
 WIDE = -16  # unlike any code
 
@@ -607,9 +608,13 @@ def stays_alive(mem, state, text):
     count = 1
     done = 0
     alive = 1
+    work = 0
     while done < count and alive:
         here, place = found[done], places[done]
         done += 1
+        work += mem[here + L_THREADS] * (64 if place != 0 else 96)
+        if work > MOST_ALIVE_WORK:
+            alive = 0
         for byte in range(0x20, 0xF5 if text else 0x7F):
             behind = utf8_step(place, byte)
             if behind < 0:
@@ -637,8 +642,12 @@ def stays_alive(mem, state, text):
             places[count] = behind
             count += 1
     for k in range(count):
-        if places[k] == 0 and (alive or mem[found[k] + L_ALIVE] == 0):
-            mem[found[k] + L_ALIVE] = (ALIVE_TEXT if text else ALIVE_ASCII) if alive else NOT_ALIVE
+        if places[k] == 0:
+            known = mem[found[k] + L_ALIVE]
+            if alive:
+                mem[found[k] + L_ALIVE] = ALIVE_TEXT if text else max(known, ALIVE_ASCII)
+            elif known == 0:
+                mem[found[k] + L_ALIVE] = NOT_ALIVE
     return alive
 
 
@@ -672,10 +681,9 @@ def runs_of(mem, state):
         counts |= mem[i + 1]
     if printable and counts == 0 and mem[state + L_MONITORS] == 0:
         if mem[state + L_ALIVE] == 0:
-            alive = stays_alive(mem, state, 1)
-            if alive == 0:
-                mem[state + L_ALIVE] = 0
-                alive = stays_alive(mem, state, 0)
+            alive = stays_alive(mem, state, 0)
+            if alive > 0:  # a look at ASCII is cheap; only where that holds, characters beyond it are worth one
+                alive = stays_alive(mem, state, 1)
             if alive < 0:
                 return alive
         if mem[state + L_ALIVE] == ALIVE_TEXT:

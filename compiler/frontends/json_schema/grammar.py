@@ -61,6 +61,14 @@ from grammar_engine.compiler.reading import plain_copy, read_json
 from grammar_engine.compiler.spelling import to_json_string
 
 _MAX_ANY_ORDER = 256  # members of a given object; a longer one keeps the order in which the schema wrote it
+_SCALAR_TYPES = ("string", "integer", "number")
+# A schema with other keywords is looked at when it is reached.
+_BESIDE_SCALARS = frozenset(
+    (
+        "$comment", "default", "description", "examples", "exclusiveMaximum", "exclusiveMinimum", "format", "maxLength",
+        "maximum", "minLength", "minimum", "pattern", "title", "type",
+    )
+)  # fmt: skip
 _CONSTANTS = ((NULL, b"null"), (TRUE, b"true"), (FALSE, b"false"))
 
 
@@ -103,10 +111,12 @@ class JsonSchemaGrammar(Grammar):
         self._multiples = Multiples(self._symbols, plain_integers=self.lexical.plain_integers)
         self._objects: dict[ObjectPlan, ObjectWriter] = {}
         self._arrays: dict[ArrayPlan, ArrayWriter] = {}
+        self._scalars: dict[Formula, Symbol] = {}
         root = self._formulas.of((schema,))  # type: ignore[arg-type]
         if root is None or not self._productivity.possible(root):
             raise UnsatisfiableGrammarError("no JSON value satisfies it", place="the schema")
-        self.start = ~self._value(root, 0)
+        start = self._value(root, 0)
+        self.start = ~(start if start < 0 else self._symbols.nonterminal(self._value_rule, root, 0))
 
     # -- the interface of ir.Grammar ----------------------------------------------------------------------------------
 
@@ -146,7 +156,22 @@ class JsonSchemaGrammar(Grammar):
         if formula == ANYTHING and self.prelude is not None:
             self.guarding.names = True
             return ~free_json.VALUE
-        return self._symbols.nonterminal(self._value_rule, formula, depth)
+        found = self._scalars.get(formula)
+        if found is None:
+            found = self._scalars[formula] = self._scalar(formula)
+        return self._symbols.nonterminal(self._value_rule, formula, depth) if found < 0 else found
+
+    def _scalar(self, formula: Formula) -> Symbol:
+        """The terminal of a formula that is plainly a string or a number: no rule of its own to expand; else -1."""
+        schemas = self._formulas.schemas(formula)
+        if (
+            len(schemas) != 1
+            or schemas[0].get("type") not in _SCALAR_TYPES
+            or not _BESIDE_SCALARS.issuperset(schemas[0])
+        ):
+            return -1
+        productions = self._value_rule(formula, 0)
+        return productions[0][0] if len(productions) == 1 and len(productions[0]) == 1 else -1
 
     def _value_rule(self, formula: Formula, depth: int) -> list[Production]:
         out: dict[Production, None] = {}
