@@ -25,7 +25,9 @@ class Limits:
 
 
 DEADLINE = 0.8
-"""Seconds of processor time that a front end may take to compile, and again for each part that it expands later."""
+"""Seconds of processor time that a front end may take to compile."""
+PATIENCE = 5
+"""So many times as long it may take for each part that it expands later: half a text is worth more than none."""
 _TICKS = 32
 
 
@@ -36,7 +38,7 @@ class Deadline:
     expensive to ask for on some systems, the first half is measured by the clock, which is never behind it.
     """
 
-    __slots__ = ("_end", "_half", "_ticks", "seconds")
+    __slots__ = ("_allowed", "_end", "_half", "_ticks", "seconds")
 
     def __init__(self, seconds: float | None) -> None:
         """seconds: None for no deadline."""
@@ -44,10 +46,11 @@ class Deadline:
         self._ticks = 0
         self.restart()
 
-    def restart(self) -> None:
-        """Count from now on."""
+    def restart(self, times: int = 1) -> None:
+        """Count from now on; ``times``: how often the seconds may pass."""
         self._end = 0.0
-        self._half = math.inf if self.seconds is None else monotonic() + self.seconds / 2
+        self._allowed = math.inf if self.seconds is None else self.seconds * times
+        self._half = monotonic() + self._allowed / 2
 
     def tick(self) -> None:
         """Call this once per round of a loop; now and then it looks at the time. Raises LimitExceededError."""
@@ -62,10 +65,10 @@ class Deadline:
             return
         now = thread_time()
         if not self._end:
-            self._end = now + self.seconds / 2
+            self._end = now + self._allowed / 2
         elif now > self._end:
             raise LimitExceededError(
                 "this takes too long; a greater deadline= would allow it",
-                limit=f"{self.seconds} s of processor time",
+                limit=f"{self._allowed:g} s of processor time",
                 given="more",
             )

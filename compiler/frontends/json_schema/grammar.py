@@ -55,7 +55,7 @@ from grammar_engine.compiler.frontends.json_schema.scan import Scan
 from grammar_engine.compiler.frontends.json_schema.specialize import specialize
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Grammar, Guarding, Production, Symbol, Terminal
-from grammar_engine.compiler.limits import Deadline
+from grammar_engine.compiler.limits import PATIENCE, Deadline
 from grammar_engine.compiler.prelude import Prelude
 from grammar_engine.compiler.reading import plain_copy, read_json
 from grammar_engine.compiler.spelling import to_json_string
@@ -122,7 +122,7 @@ class JsonSchemaGrammar(Grammar):
 
     def begin_step(self) -> None:
         """The deadline of one step starts."""
-        self._deadline.restart()
+        self._deadline.restart(PATIENCE)
 
     def productions(self, nonterminal: int) -> Sequence[Production]:
         """The right-hand sides of a nonterminal."""

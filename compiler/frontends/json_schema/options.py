@@ -20,7 +20,8 @@ class JsonSchemaOptions:
     indent, separators: exact layout, as ``json.dumps`` has it with the same arguments.
     property_order: "declared": properties stand in the order of ``properties``, then names that only ``required``
         mentions, then additional ones. "any": in any order, additional ones among them, each declared name once.
-    deadline: seconds of processor time to compile, and again for each part that is expanded later; None: no limit.
+    deadline: seconds of processor time to compile; each part that is expanded later may take five times as long.
+        None: no limit.
     on_unsupported: "error", or "warn": what cannot be enforced is left out (``relaxing.py``), and the grammar lists it.
     plain_integers: integers are written with digits only, not as ``1.0`` or ``1e2``, which denote integers too. For
         readers that are strict about it. Numbers that may have a fraction keep all their spellings.
