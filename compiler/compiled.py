@@ -117,9 +117,9 @@ class GrammarCompiler:
         any_whitespace off). property_order: "declared" (additional properties last) or "any". documents: URI → document
         (JSON data) that a ``$ref`` or ``$schema`` may name; nothing is ever fetched. plain_integers: integers have
         digits only, no ``1.0`` or ``1e2``. deadline: seconds of processor time to compile; a part that is expanded
-        while matching may take five times as long; None: no limit. on_unsupported: "error" refuses a schema with keywords that
-        cannot be enforced; "warn" leaves them out, and SchemaNotEnforcedWarning and ``CompiledGrammar.not_enforced``
-        list them. See docs/json_schema.md.
+        while matching may take five times as long; None: no limit. on_unsupported: "error" refuses a schema with
+        keywords that cannot be enforced; "warn" leaves them out, and SchemaNotEnforcedWarning and
+        ``CompiledGrammar.not_enforced`` list them. See docs/json_schema.md.
 
         Raises InvalidSchemaError, UnsupportedSchemaError, UnsatisfiableGrammarError or LimitExceededError; ValueError
         for options that make no sense.
