@@ -75,7 +75,7 @@ def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:
     runs = np.empty(count, np.int32)
     mark_runs(info, runs)
     both = np.concatenate([info, runs])
-    mark_texts(end, both)
+    mark_texts(end, both, np.zeros(count, np.int32), np.zeros(count, np.int32))
     runs = both[count:].copy()
     return TokenTrie(
         info=info,

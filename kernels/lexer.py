@@ -39,6 +39,7 @@ from grammar_engine.kernels.arena import (
     kernel,
     must_grow,
 )
+from grammar_engine.kernels.scratch import MOST_ALIVE, SCRATCH_ALIVE
 from grammar_engine.kernels.trie import ALL_RUNS, BYTE_RUNS, PRINTABLE_RUN, RUNS_OF_BYTE, utf8_step
 
 # Position: a byte range and the closure (state) behind it.
@@ -72,7 +73,6 @@ L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L
 
 STEPS_WITHOUT_TABLE = 24
 NOT_ALIVE, ALIVE_ASCII, ALIVE_TEXT = 1, 2, 3  # L_ALIVE: what is known of ``stays_alive``
-MOST_ALIVE = 256  # states that are looked at to see whether a lexeme stays alive
 MOST_ALIVE_WORK = 1 << 17  # threads that are stepped for it, about two milliseconds
 FEW_BYTES = 32  # so many bytes are looked up one by one where a trie node has many children
 WIDE = -16  # unlike any code
@@ -594,23 +594,23 @@ def loose_of(mem, state):
     return result
 
 
-@kernel("int64(int32[::1], int64, int64)")
-def stays_alive(mem, state, text):
+@kernel("int64(int32[::1], int32[::1], int64, int64)")
+def stays_alive(mem, scratch, state, text):
     """1 if every text keeps the lexeme alive and never ends it; 0 if not, or not surely; or FULL.
 
     Texts of printable ASCII, and, with ``text``, of all characters beyond ASCII too. That is so if the states reached
     are few, all alive, and none matches: inside ``.*word.*``, say. Each is explored with the place in UTF-8 that it is
     reached at.
     """
-    found = np.zeros(MOST_ALIVE, np.int64)
-    places = np.zeros(MOST_ALIVE, np.int64)
-    found[0] = state
+    found, places = SCRATCH_ALIVE, SCRATCH_ALIVE + MOST_ALIVE
+    scratch[found] = state
+    scratch[places] = 0
     count = 1
     done = 0
     alive = 1
     work = 0
     while done < count and alive:
-        here, place = found[done], places[done]
+        here, place = np.int64(scratch[found + done]), np.int64(scratch[places + done])
         done += 1
         work += mem[here + L_THREADS] * (64 if place != 0 else 96)
         if work > MOST_ALIVE_WORK:
@@ -628,31 +628,31 @@ def stays_alive(mem, state, text):
             if after == here and behind == place:
                 continue
             k = 0
-            while k < count and found[k] != after:
+            while k < count and scratch[found + k] != after:
                 k += 1
             if k < count:
-                if places[k] != behind:
+                if scratch[places + k] != behind:
                     alive = 0
                     break
                 continue
             if count == MOST_ALIVE:
                 alive = 0
                 break
-            found[count] = after
-            places[count] = behind
+            scratch[found + count] = after
+            scratch[places + count] = behind
             count += 1
     for k in range(count):
-        if places[k] == 0:
-            known = mem[found[k] + L_ALIVE]
+        if scratch[places + k] == 0:
+            at = scratch[found + k] + L_ALIVE
             if alive:
-                mem[found[k] + L_ALIVE] = ALIVE_TEXT if text else max(known, ALIVE_ASCII)
-            elif known == 0:
-                mem[found[k] + L_ALIVE] = NOT_ALIVE
+                mem[at] = ALIVE_TEXT if text else max(mem[at], ALIVE_ASCII)
+            elif mem[at] == 0:
+                mem[at] = NOT_ALIVE
     return alive
 
 
-@kernel("int64(int32[::1], int64)")
-def runs_of(mem, state):
+@kernel("int64(int32[::1], int32[::1], int64)")
+def runs_of(mem, scratch, state):
     """The classes of bytes (see kernels.trie) whose texts keep the lexeme alive without ending it, or FULL.
 
     For sure where every byte leads back to the state; else, if nothing is counted, by a look at the states behind it.
@@ -681,9 +681,9 @@ def runs_of(mem, state):
         counts |= mem[i + 1]
     if printable and counts == 0 and mem[state + L_MONITORS] == 0:
         if mem[state + L_ALIVE] == 0:
-            alive = stays_alive(mem, state, 0)
+            alive = stays_alive(mem, scratch, state, 0)
             if alive > 0:  # a look at ASCII is cheap; only where that holds, characters beyond it are worth one
-                alive = stays_alive(mem, state, 1)
+                alive = stays_alive(mem, scratch, state, 1)
             if alive < 0:
                 return alive
         if mem[state + L_ALIVE] == ALIVE_TEXT:

@@ -20,7 +20,11 @@ SCRATCH_TARGETS = SCRATCH_IDS + SCRATCH_IDS_SIZE  # where the lexemes that end a
 SCRATCH_TARGETS_SIZE = 1 << 13
 SCRATCH_WALK = SCRATCH_TARGETS + SCRATCH_TARGETS_SIZE  # stack of lexer states, by depth in the trie
 SCRATCH_PATH = SCRATCH_WALK + (1 << 12)  # the nodes above, by depth
-SCRATCH_EXITS = SCRATCH_PATH + (1 << 12)  # exits of a walk, at most six ints for each node of the trie; then token ids
+MOST_ALIVE = 256
+SCRATCH_ALIVE = SCRATCH_PATH + (1 << 12)  # lexer states that are looked at to see whether a lexeme stays alive
+SCRATCH_EXITS = (
+    SCRATCH_ALIVE + 2 * MOST_ALIVE
+)  # exits of a walk, at most six ints for each node of the trie; then token ids
 
 
 def scratch_size(num_nodes: int, num_tokens: int) -> int:

@@ -76,12 +76,15 @@ def utf8_step(state, byte):
     return 1 if state >= 4 else state - 1
 
 
-@kernel("int64(int32[::1], int32[::1])", entry=True)
-def mark_texts(end, info_and_runs):
-    """Set TEXT_RUN for the nodes below which there is only text. ``info_and_runs``: info of all nodes, then runs."""
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1])", entry=True)
+def mark_texts(end, info_and_runs, possible, above):
+    """Set TEXT_RUN for the nodes below which there is only text.
+
+    info_and_runs: info of all nodes, then runs. possible, above: room for one int each per node.
+    """
     count = end.size
-    possible = np.full(count, (1 << NUM_UTF8_STATES) - 1, np.int64)  # from which states what is below is text
-    above = np.zeros(count, np.int64)
+    for i in range(count):
+        possible[i] = (1 << NUM_UTF8_STATES) - 1  # the states from which what is below is text
     for i in range(count):
         child = i + 1
         while child < end[i]:

@@ -282,7 +282,7 @@ def walk_from(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, s
                 loose = loose_of(mem, after)
                 if loose < 0:
                     return loose
-                runs = runs_of(mem, loose)
+                runs = runs_of(mem, scratch, loose)
                 if runs < 0:
                     return runs
                 if (runs & t_runs[i]) != 0 and mem[after + L_ROOM] >= (t_runs[i] >> HEIGHT):
