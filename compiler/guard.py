@@ -450,7 +450,7 @@ class GuardedText:
         tokens = self._guard.tokens
         state = self.state()
         frame, mode, raw, _ = state
-        tried = [*frame.tokens, *tokens.several]
+        tried = [*frame.tokens, *set_of(row, tokens.several_bits)]
         if mode in (IN_NAME, NAME_ESCAPE):
             value, tail = split(raw)
             names = with_prefix(frame.names or (), value)
