@@ -59,8 +59,6 @@ _QUOTE = 0x22
 BLANKS = b" \t\r\n"
 QUOTE = frozenset((_QUOTE,))
 _BYTES = tuple(bytes((byte,)) for byte in range(256))
-MANY_NAMES = 24
-"""Names from which on it is quicker to look at what tokens hold before a quote."""
 Row = npt.NDArray[np.uint32]
 Rows = npt.NDArray[np.uint32]
 Entry = int | bytes

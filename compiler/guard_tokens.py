@@ -47,7 +47,6 @@ class GuardTokens:
         whole: dict[bytes, dict[int, None]] = {}
         ending: dict[bytes, dict[int, None]] = {}
         ending_behind: dict[bytes, dict[int, None]] = {}
-        heads: dict[int, dict[bytes, None]] = {}
         by_head: dict[bytes, list[int]] = {}
         twice: list[int] = []
         for token in self.with_quote:
@@ -55,7 +54,6 @@ class GuardTokens:
             head = _head(text)
             if head is not None:
                 by_head.setdefault(head, []).append(token)
-                heads.setdefault(head[0] if head else _QUOTE, {})[head] = None
             pieces = text.split(b'"')
             if len(pieces) < 3:
                 continue
@@ -95,7 +93,6 @@ class GuardTokens:
         self.has_bracket = bytearray(len(tokens))
         for token in self._holding(_BRACKET):
             self.has_bracket[token] = 1
-        self._heads = {first: list(values) for first, values in heads.items()}
         self.quoting = bits_of(self.with_quote)
         self.opening = bits_of([token for token in self.with_quote if not (tokens[token] or b"").endswith(b'"')])
         """Tokens with a quote that is not the last byte, for ``set_of``."""
@@ -157,26 +154,6 @@ class GuardTokens:
     @cached_property
     def _sorted(self) -> list[bytes]:
         return [self.tokens[token] or b"" for token in self.trie.token_ids.tolist()]
-
-    def heads(self, names: Sequence[bytes], value: bytes) -> list[bytes]:
-        """Those of the sorted names, all of which begin with ``value``, that some token may end behind ``value``.
-
-        For many names: looks for what tokens hold before a quote among the names, and not the other way round.
-        """
-        found: list[bytes] = []
-        for first, heads in self._heads.items():
-            if first == _QUOTE:
-                found += (name for name in names[:1] if name == value)
-                continue
-            begin = value + bytes((first,))
-            at = bisect_left(names, begin)
-            if at < len(names) and names[at].startswith(begin):
-                for head in heads:
-                    name = value + head
-                    at = bisect_left(names, name)
-                    if at < len(names) and names[at] == name:
-                        found.append(name)
-        return found
 
     def beginnings(self, rest: bytes, tail: bytes) -> tuple[int, ...]:
         """The tokens with which some spelling of ``rest`` begins; arguments as of ``closing``."""

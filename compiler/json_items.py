@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 from grammar_engine.compiler.json_text import (
@@ -161,13 +161,6 @@ def following_bytes(state: State) -> Bytes:
             out |= items.following(item[items.begin :])
         frame = frame.parent
     return out
-
-
-def frames_of(frame: Frame | None) -> Iterator[Frame]:
-    """A frame and those around it."""
-    while frame is not None:
-        yield frame
-        frame = frame.parent
 
 
 def read_items(

@@ -30,9 +30,8 @@ class RowLoader:
     """Serves MISS_ROW for one engine."""
 
     def __init__(self, engine: Engine, writer: TerminalWriter) -> None:
-        self._engine: Engine = weakref.proxy(
-            engine
-        )  # the engine owns this: no cycle, so that its memory comes back at once
+        # The engine owns this: without a cycle its memory comes back at once.
+        self._engine: Engine = weakref.proxy(engine)
         self._writer = writer
         self._rows: dict[tuple[Signature, int], int] = {}
 
@@ -81,8 +80,7 @@ class RowLoader:
         store = self._engine.context.store.walks
         stored = store.get(signature)
         if stored is None:
-            stored = self._export(self._walk_here(state))
-            store.put(signature, stored)
+            store.put(signature, self._export(self._walk_here(state)))
         else:
             self._import(state, signature, stored)
 

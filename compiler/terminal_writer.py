@@ -127,9 +127,8 @@ class TerminalWriter:
 
     def __init__(self, engine: Engine, keyed: Sequence[KeyedAutomaton]) -> None:
         """keyed: automata that are in the arena already."""
-        self._engine: Engine = weakref.proxy(
-            engine
-        )  # the engine owns this: no cycle, so that its memory comes back at once
+        # The engine owns this: without a cycle its memory comes back at once.
+        self._engine: Engine = weakref.proxy(engine)
         self.keyed = list(keyed)
 
     def load(self, address: int, terminal: Terminal) -> None:
