@@ -133,7 +133,10 @@ class JsonSchemaGrammar(Grammar):
 
     def expand(self, nonterminal: int) -> Sequence[tuple[int, Sequence[Production]]]:
         """As ``productions``, with the rest of the object behind each property that is named."""
-        return self._symbols.expand_with_soon(nonterminal)
+        try:
+            return self._symbols.expand_with_soon(nonterminal)
+        except RecursionError as error:
+            raise _too_deep() from error
 
     def literal(self, terminal: int) -> bytes | None:
         """The text of a constant or of a property's name."""
