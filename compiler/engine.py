@@ -8,7 +8,6 @@ that the vocabulary already knows, grow. Each happens once per new thing, never 
 
 from __future__ import annotations
 
-import mmap
 import threading
 from array import array
 from collections.abc import Hashable, Sequence
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.ir import Grammar, Lexing
 from grammar_engine.compiler.limits import Limits
-from grammar_engine.compiler.mask_store import MaskStore, RowPool
+from grammar_engine.compiler.mask_store import MaskStore, RowPool, reserve
 from grammar_engine.compiler.prelude import Prelude, Snapshot, take_snapshot
 from grammar_engine.compiler.row_loader import RowLoader
 from grammar_engine.compiler.terminal_writer import KeyedAutomaton, TerminalWriter
@@ -53,6 +52,7 @@ class EngineContext:
         self._local = threading.local()
         self.empty_arena = _empty_arena()
         self._snapshots: dict[Hashable, Snapshot] = {}
+        self._snapshot_lock = threading.Lock()
         self._spare: list[tuple[Int32Array, Uint32Array]] = []
 
     @property
@@ -66,10 +66,11 @@ class EngineContext:
 
     def snapshot(self, prelude: Prelude) -> Snapshot:
         """What grammars with a prelude start from; built when first asked for."""
-        found = self._snapshots.get(prelude.key)
-        if found is None:
-            found = self._snapshots[prelude.key] = take_snapshot(prelude, self)
-        return found
+        with self._snapshot_lock:  # twice at a time would name two rows of the pool alike
+            found = self._snapshots.get(prelude.key)
+            if found is None:
+                found = self._snapshots[prelude.key] = take_snapshot(prelude, self)
+            return found
 
     def take_memory(self, beginning: Int32Array, limits: Limits) -> tuple[Int32Array, Uint32Array]:
         """An arena that begins with what is given, and a pool of rows: those of a grammar that is gone if any.
@@ -93,14 +94,6 @@ class EngineContext:
         """Keep what a grammar leaves for the next one, unless there is enough or it is large."""
         if len(self._spare) < SPARE_ARENAS and mem.nbytes + rows.nbytes <= SPARE_BYTES:
             self._spare.append((mem, rows))
-
-
-def reserve(words: int) -> Uint32Array:
-    """A uint32 array of so many words whose memory is mapped when it is touched, in pages of the usual size.
-
-    (numpy asks the system for huge pages, each of which is cleared as a whole when its first byte is touched.)
-    """
-    return np.frombuffer(mmap.mmap(-1, 4 * words), np.uint32)
 
 
 def _empty_arena() -> Int32Array:
@@ -379,9 +372,11 @@ class Engine:
         lists: list[tuple[int, int]] = []
         block: list[int] = []
         base = int(self.mem[arena.H_TOP])
-        for left, productions in self.grammar.expand(number):
+        expanded = self.grammar.expand(number)
+        for left, productions in expanded:
             if not productions and not (left == self.grammar.start and self.grammar.accepts_empty):
                 raise ValueError(f"nonterminal {left} has no productions")
+        for left, productions in expanded:
             at = nonterminals.get(left) or self._new_nonterminal(left, block, base)
             if at < base and self.mem[at + parser.N_PRODUCTIONS]:
                 continue
@@ -402,7 +397,11 @@ class Engine:
             lists.append((at, base + len(block)))
             block.append(len(right_hand_sides))
             block += right_hand_sides
-        self.append(np.frombuffer(array("i", block), np.int32))  # (a buffer is copied faster than a list)
+        try:
+            self.append(np.frombuffer(array("i", block), np.int32))  # (a buffer is copied faster than a list)
+        except LimitExceededError:
+            self._forget_symbols(base)
+            raise
         mem = self.mem
         for at, productions_at in lists:
             mem[at + parser.N_PRODUCTIONS] = productions_at
@@ -410,6 +409,15 @@ class Engine:
         for terminal, symbol in first_terminals.items():
             if not self.mem[terminal + lexer.X_CLOSURE] and not self.mem[terminal + lexer.X_TEXTS]:
                 self._writer.load(terminal, self.grammar.terminal(symbol))
+
+    def _forget_symbols(self, base: int) -> None:
+        """Take back the symbols of a block that was to stand at ``base``."""
+        for addresses, numbers in (
+            (self._terminals, self._terminal_ids),
+            (self._nonterminals, self._nonterminal_ids),
+        ):
+            for address in [address for address in numbers if address >= base]:
+                del addresses[numbers.pop(address)]
 
     def _new_nonterminal(self, number: int, block: list[int], base: int) -> int:
         """A nonterminal's record in a block that will stand at ``base``; its address."""

@@ -10,6 +10,7 @@ that another grammar finds its own states by stepping through them.
 
 from __future__ import annotations
 
+import mmap
 import threading
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -84,6 +85,14 @@ def bitmask_of(tokens: npt.NDArray[np.int32], words: int) -> npt.NDArray[np.uint
     return row
 
 
+def reserve(words: int) -> npt.NDArray[np.uint32]:
+    """A uint32 array of so many words whose memory is mapped when it is touched, in pages of the usual size.
+
+    (numpy asks the system for huge pages, each of which is cleared as a whole when its first byte is touched.)
+    """
+    return np.frombuffer(mmap.mmap(-1, 4 * words), np.uint32)
+
+
 class RowPool:
     """Rows that all grammars of a vocabulary read in place, named by numbers; never changed, never removed.
 
@@ -91,7 +100,8 @@ class RowPool:
     """
 
     def __init__(self, words: int, *, budget_bytes: int = 64 << 20) -> None:
-        self.rows = np.empty((max(1, budget_bytes // (4 * words)), words), np.uint32)
+        num_rows = max(1, budget_bytes // (4 * words))
+        self.rows = reserve(num_rows * words).reshape(num_rows, words)
         self._numbers: dict[object, int] = {}
         self._used = 0
         self._lock = threading.Lock()

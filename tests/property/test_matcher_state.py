@@ -168,3 +168,27 @@ def test_masks_survive_eviction() -> None:
             assert other.accept_token(token)
     assert small.statistics["evictions"] > 0
     assert large.statistics["evictions"] == 0
+
+
+def test_an_expansion_that_finds_no_room_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arena's limit is met while a block of productions is written; asked again with room, all is as ever."""
+    vocabulary = Vocabulary([bytes([b]) for b in range(256)] + [None], stop_token_ids=[256])
+    terminals = [Terminal(name=text, automaton=text.encode()) for text in ("a", "b", "c")]
+    grammar = EagerGrammar(start=0, rules=[[(0, ~1)], [(1, ~2)], [(2,), (2, ~0)]], terminals=terminals)
+    matcher = Matcher(GrammarCompiler(vocabulary, cache_dir="").compile_grammar(grammar))
+    engine = matcher.compiled.engine
+    append = type(engine).append
+
+    def refuse(*_arguments: object) -> int:
+        raise LimitExceededError("no room", limit="none", given="more")
+
+    assert matcher.accept_bytes(b"a")
+    before = [len(names) for names in engine.symbol_addresses]
+    monkeypatch.setattr(type(engine), "append", refuse)
+    with pytest.raises(LimitExceededError):
+        matcher.accept_bytes(b"bc")
+    assert [len(names) for names in engine.symbol_addresses] == before
+    monkeypatch.setattr(type(engine), "append", append)
+    assert matcher.accept_bytes(b"bcabc")
+    assert matcher.is_accepting()
+    assert not matcher.accept_bytes(b"b")
