@@ -9,7 +9,8 @@ A verdict is compared with both validators as they come. Only where the three ar
     draft 4 integers      1.0 is no integer in draft 4; here it is one in every draft, as in those that followed
     python unevaluated    jsonschema overlooks what some keywords evaluate; jsonschema-rs does not
     restricted format     regex and hostname are documented as smaller here; one validator agrees with us
-    contains in 2019-09   does not evaluate items for unevaluatedItems there (§9.3.1.3); both validators have it so
+    contains in 2019-09   does not evaluate items for unevaluatedItems there (§9.3.1.3), though both validators have it
+                          so; behind two negations, which keep no annotation, it does not for them either
     python fails          jsonschema raises a TypeError for ``items: true`` beside some keywords
     format NAME           a validator deviates from a labelled example; jsonschema does not know the format in this
                           draft, or checks it superficially (an email is any text with an @), and jsonschema-rs does not
@@ -80,6 +81,16 @@ def _translated(schema: Any, patterns: dict[str, str]) -> Any:
     return schema
 
 
+def _without_evaluating_contains(schema: Any) -> Any:
+    """A copy of the schema in which ``contains`` leaves no annotation for ``unevaluatedItems``."""
+    schema = copy.deepcopy(schema)
+    for part in subschemas(schema):
+        if "contains" in part:
+            counted = {name: part.pop(name) for name in ("contains", "minContains", "maxContains") if name in part}
+            part["allOf"] = [*part.get("allOf", ()), {"not": {"not": counted}}]
+    return schema
+
+
 class Oracles:
     """Both validators for one schema."""
 
@@ -91,8 +102,6 @@ class Oracles:
         self._repaired: dict[str, tuple[IsValid, IsValid]] = {}
         self._unevaluated = any("unevaluated" in keyword for part in subschemas(schema) for keyword in part)
         self._restricted = any(part.get("format") in ("regex", "hostname") for part in subschemas(schema))
-        keywords = {keyword for part in subschemas(schema) for keyword in part}
-        self._contains_evaluates = draft.name == "2019-09" and {"contains", "unevaluatedItems"} <= keywords
         self._repairs = list(self._possible_repairs())
 
     def verdicts(self, value: Any) -> tuple[bool | None, bool]:
@@ -110,8 +119,6 @@ class Oracles:
                 return name if name != "all" else " + ".join(self._repairs)
         if self._restricted and ours in self.verdicts(value):
             return "restricted format"
-        if self._contains_evaluates and self.verdicts(value) == (True, True):
-            return "contains in 2019-09"
         if self._unevaluated and self._with("all")[1](value) == ours:
             return "python unevaluated"
         if (has_many_digits(text) or has_many_digits(json.dumps(self._schema))) and self._with("all")[0](
@@ -128,6 +135,9 @@ class Oracles:
             yield "draft 4 integers"
         if any("pattern" in part or "patternProperties" in part for part in parts):
             yield "regex"
+        keywords = {keyword for part in parts for keyword in part}
+        if self._draft.name == "2019-09" and {"contains", "unevaluatedItems"} <= keywords:
+            yield "contains in 2019-09"
         names = sorted({part["format"] for part in parts if "format" in part})
         yield from (f"format {name}" for name in names)
 
@@ -140,6 +150,8 @@ class Oracles:
             schemas = [self._schema, self._schema]
             if "regex" in chosen:
                 schemas = [_translated(self._schema, patterns) for patterns in (PYTHON_PATTERNS, RUST_PATTERNS)]
+            if "contains in 2019-09" in chosen:
+                schemas = [_without_evaluating_contains(schema) for schema in schemas]
             python = self._with_python(schemas[0], checks, chosen)
             found = self._repaired[repair] = (python, self._with_rust(schemas[1], checks))
         return found
