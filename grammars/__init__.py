@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
+
+_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+"""Options of ``compile_lark`` with which a grammar is meant to be compiled, where they are not the defaults."""
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -16,3 +21,8 @@ def source(name: str) -> str:
     if name not in shipped_names():
         raise KeyError(f"no shipped grammar {name!r}; there are {', '.join(shipped_names())}")
     return (files(__name__) / f"{name}.lark").read_text(encoding="utf-8")
+
+
+def options(name: str) -> Mapping[str, str]:
+    """The options of ``compile_lark`` with which a shipped grammar is meant to be compiled; empty for the defaults."""
+    return _OPTIONS.get(name, {})

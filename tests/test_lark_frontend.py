@@ -128,6 +128,19 @@ def test_resolved_conflicts_are_reported() -> None:
         assert not lark_grammar(source, parser="earley").conflicts
 
 
+def test_glr_takes_everything_that_the_rules_derive() -> None:
+    source = 'start: "if" start | "if" start "else" start | ID\nID: /[a-z]+/\n%ignore " "'
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        grammar = lark_grammar(source, parser="glr")
+    assert (grammar.parser, grammar.lexer, grammar.lexing) == ("glr", "contextual", Lexing.LEFTMOST)
+    assert accepts(grammar, "if if x else y else z")
+    assert not accepts(grammar, "if if x else y else z else w")
+    assert not accepts(grammar, "ifx else y")  # lexemes stay greedy: an ID
+    with pytest.raises(UnsupportedGrammarError, match="parser='glr'"):
+        lark_grammar(source, parser="glr", lexer="dynamic")
+
+
 def test_cyk_allows_no_empty_rules() -> None:
     assert accepts(lark_grammar('start: "a" start | "b"', parser="cyk"), "aab")
     with pytest.raises(GrammarSyntaxError, match="empty"):

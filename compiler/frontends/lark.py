@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,12 @@ from lark.grammar import NonTerminal
 
 from grammar_engine import grammars
 
-_LEXERS = {"lalr": ("contextual", "basic"), "earley": ("dynamic", "basic", "dynamic_complete"), "cyk": ("basic",)}
+_LEXERS = {
+    "lalr": ("contextual", "basic"),
+    "earley": ("dynamic", "basic", "dynamic_complete"),
+    "cyk": ("basic",),
+    "glr": ("contextual",),
+}
 
 
 class LarkConflictWarning(UserWarning):
@@ -86,7 +91,7 @@ def lark_grammar(
     """Compile a Lark grammar; the options are those of ``lark.Lark``.
 
     source: the grammar's text. source_path: the file that it came from, beside which relative imports are found.
-    parser: "auto", "lalr", "earley" or "cyk". lexer: "auto", "contextual", "basic", "dynamic" or "dynamic_complete".
+    parser: "auto", "lalr", "earley", "cyk" or "glr". lexer: "auto", "contextual", "basic", "dynamic" or "dynamic_complete".
     on_conflict: "error" refuses a grammar whose LALR table has conflicts that Lark resolves by rule; "warn" accepts
     everything that its rules derive, which may be more than Lark accepts. g_regex_flags: flags of ``re`` for every
     terminal.
@@ -144,7 +149,9 @@ def load_lark_grammar(
         raise UnsupportedGrammarError(
             f"postlex={postlex!r}", place="options", advice="Write the grammar without a postlexer."
         )
-    text, path = _read(source)
+    text, path, shipped = _read(source)
+    if parser == "auto":
+        parser = shipped.get("parser", "auto")
     try:
         return lark_grammar(text, start=start, parser=parser, lexer=lexer, on_conflict=on_conflict, source_path=path)
     except RecursionError as error:
@@ -153,16 +160,16 @@ def load_lark_grammar(
         ) from error
 
 
-def _read(source: str | os.PathLike[str]) -> tuple[str, str | None]:
-    """The grammar's text, and its path if it is a file."""
+def _read(source: str | os.PathLike[str]) -> tuple[str, str | None, Mapping[str, str]]:
+    """The grammar's text, its path if it is a file, and the options that come with a shipped one."""
     if isinstance(source, str) and (":" in source or "\n" in source) and not _is_path(source):
-        return source, None
+        return source, None, {}
     if isinstance(source, str) and not _is_path(source):
         if source in grammars.shipped_names():
-            return grammars.source(source), None
+            return grammars.source(source), None, grammars.options(source)
         known = ", ".join(grammars.shipped_names())
         raise GrammarSyntaxError(f"neither a Lark grammar nor a shipped one ({known})", source=source)
-    return Path(source).read_text(encoding="utf-8"), os.fspath(source)
+    return Path(source).read_text(encoding="utf-8"), os.fspath(source), {}
 
 
 def _is_path(source: str) -> bool:
@@ -186,6 +193,8 @@ def _choose_parser(loaded: LoadedGrammar, parser: str, lexer: str) -> tuple[str,
     if parser == "cyk":
         _refuse_empty_rules(loaded)
         return "cyk", []
+    if parser == "glr":
+        return "glr", []
     if parser == "earley" or lexer in ("dynamic", "dynamic_complete"):
         return "earley", []
     try:
