@@ -91,7 +91,8 @@ def lark_grammar(
     """Compile a Lark grammar; the options are those of ``lark.Lark``.
 
     source: the grammar's text. source_path: the file that it came from, beside which relative imports are found.
-    parser: "auto", "lalr", "earley", "cyk" or "glr". lexer: "auto", "contextual", "basic", "dynamic" or "dynamic_complete".
+    parser: "auto", "lalr", "earley", "cyk" or "glr".
+    lexer: "auto", "contextual", "basic", "dynamic" or "dynamic_complete".
     on_conflict: "error" refuses a grammar whose LALR table has conflicts that Lark resolves by rule; "warn" accepts
     everything that its rules derive, which may be more than Lark accepts. g_regex_flags: flags of ``re`` for every
     terminal.
