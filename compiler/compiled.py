@@ -69,6 +69,8 @@ class GrammarCompiler:
 
     limits: arena and mask budgets of each compiled grammar. cache_dir: where mask rows that many grammars share are
     kept between processes (None: $GRAMMAR_ENGINE_MASK_CACHE, else the user's cache folder; "" turns it off).
+    prepare: load now what the first JSON Schema would have to wait for (a tenth of a second); worth turning off where
+    there will be none.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class GrammarCompiler:
         limits: Limits | None = None,
         cache_size: int = 64,
         cache_dir: str | os.PathLike[str] | None = None,
+        prepare: bool = True,
     ) -> None:
         load_kernels()
         from grammar_engine.compiler.engine import EngineContext  # importing it loads (or compiles) the kernels
@@ -93,6 +96,8 @@ class GrammarCompiler:
         self._cache: OrderedDict[tuple[object, ...], CompiledGrammar] = OrderedDict()
         self._cache_size = cache_size
         self._lock = threading.Lock()
+        if prepare:
+            self._prepare()
 
     # -- front ends -----------------------------------------------------------------------------------------------
 
@@ -220,6 +225,12 @@ class GrammarCompiler:
 
             guard = Guard(grammar.guarding, self._guard_tokens, engine)
         return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids, guard)
+
+    def _prepare(self) -> None:
+        """Bind a JSON Schema: its modules are imported, and the prelude of the usual layout is run."""
+        from grammar_engine.compiler.frontends.json_schema.grammar import json_schema_grammar
+
+        self._bind(json_schema_grammar(True))
 
     @cached_property
     def _guard_tokens(self) -> GuardTokens:
