@@ -9,7 +9,6 @@ that the vocabulary already knows, grow. Each happens once per new thing, never 
 from __future__ import annotations
 
 import threading
-from array import array
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -19,6 +18,7 @@ from grammar_engine.compiler.ir import Grammar, Lexing
 from grammar_engine.compiler.limits import Limits
 from grammar_engine.compiler.mask_store import MaskStore, RowPool, reserve
 from grammar_engine.compiler.prelude import Prelude, Snapshot, take_snapshot
+from grammar_engine.compiler.production_writer import ProductionWriter
 from grammar_engine.compiler.row_loader import RowLoader
 from grammar_engine.compiler.terminal_writer import KeyedAutomaton, TerminalWriter
 from grammar_engine.compiler.token_trie import TokenTrie
@@ -119,12 +119,13 @@ class Engine:
         self.mem, self.rows = context.take_memory(
             context.empty_arena if snapshot is None else snapshot.mem, self.limits
         )
-        self._terminals: dict[int, int] = {} if snapshot is None else snapshot.terminals.copy()
-        self._nonterminals: dict[int, int] = {} if snapshot is None else snapshot.nonterminals.copy()
-        self._terminal_ids = {address: number for number, address in self._terminals.items()}
-        self._nonterminal_ids = {address: number for number, address in self._nonterminals.items()}
         self.expansions = 0
         self.evictions = 0
+        self._productions = ProductionWriter(
+            self,
+            {} if snapshot is None else snapshot.terminals.copy(),
+            {} if snapshot is None else snapshot.nonterminals.copy(),
+        )
         self._writer = TerminalWriter(self, [] if snapshot is None else snapshot.keyed)
         self._row_loader = RowLoader(self, self._writer)
         self._initialize()
@@ -189,7 +190,16 @@ class Engine:
     @property
     def symbol_addresses(self) -> tuple[dict[int, int], dict[int, int]]:
         """Where terminals and nonterminals lie, by number."""
-        return self._terminals, self._nonterminals
+        return self._productions.terminals, self._productions.nonterminals
+
+    def terminal_address(self, number: int) -> int:
+        """The record of a terminal, made when first named; its automaton is loaded when first needed."""
+        return self._productions.terminal(number)
+
+    @property
+    def top(self) -> int:
+        """Where the next block goes."""
+        return int(self.mem[arena.H_TOP])
 
     @property
     def keyed_automata(self) -> list[KeyedAutomaton]:
@@ -232,7 +242,7 @@ class Engine:
         if code == arena.MISS_NONTERMINAL:
             self._expand(missing)
         elif code == arena.MISS_TERMINAL:
-            self._writer.load(missing, self.grammar.terminal(self._terminal_ids[missing]))
+            self._writer.load(missing, self.grammar.terminal(self._productions.terminal_numbers[missing]))
         elif code == arena.MISS_ROW:
             self._row_loader.load(missing)
         elif code == arena.FULL:
@@ -323,10 +333,10 @@ class Engine:
         mem = self.mem
         mem[arena.H_ORDERED] = self.grammar.lexing is Lexing.LEFTMOST
         start = self.append([0] * parser.NONTERMINAL_SIZE)
-        right = self.append([-self._nonterminal(self.grammar.start), 0, start, 1])
+        right = self.append([-self._productions.nonterminal(self.grammar.start), 0, start, 1])
         mem[start + parser.N_PRODUCTIONS] = self.append([1, right])
         mem[arena.H_START] = start
-        ignored = [self.terminal_address(t) for t in self.grammar.ignored]
+        ignored = [self._productions.terminal(t) for t in self.grammar.ignored]
         for terminal in ignored:
             mem[terminal + lexer.X_IGNORED] = 1
         mem[arena.H_IGNORED] = self.append([len(ignored), *ignored])
@@ -345,99 +355,11 @@ class Engine:
         mem[configuration + parser.C_START] = 0
         self.start_position = self.call(OP_START, configuration)
 
-    def _nonterminal(self, number: int) -> int:
-        found = self._nonterminals.get(number)
-        if found is None:
-            found = self.append([0] * parser.NONTERMINAL_SIZE)
-            self._nonterminals[number] = found
-            self._nonterminal_ids[found] = number
-        return found
-
-    def terminal_address(self, number: int) -> int:
-        """The record of a terminal, made when first named; its automaton is loaded when first needed."""
-        found = self._terminals.get(number)
-        if found is None:
-            found = self._terminals[number] = self.append([number] + [0] * (lexer.TERMINAL_SIZE - 1))
-            self._terminal_ids[found] = number
-        return found
-
     def _expand(self, address: int) -> None:
-        """Write the productions of a nonterminal, and of those that the grammar says will be asked for next.
-
-        One block of ints: records of symbols that are named for the first time, right-hand sides, lists of them.
-        """
-        number = self._nonterminal_ids[address]
-        terminals, nonterminals = self._terminals, self._nonterminals
-        first_terminals: dict[int, int] = {}
-        lists: list[tuple[int, int]] = []
-        block: list[int] = []
-        base = int(self.mem[arena.H_TOP])
-        expanded = self.grammar.expand(number)
-        for left, productions in expanded:
-            if not productions and not (left == self.grammar.start and self.grammar.accepts_empty):
-                raise ValueError(f"nonterminal {left} has no productions")
-        for left, productions in expanded:
-            at = nonterminals.get(left) or self._new_nonterminal(left, block, base)
-            if at < base and self.mem[at + parser.N_PRODUCTIONS]:
-                continue
-            self.expansions += 1
-            right_hand_sides: list[int] = []
-            for production in productions:
-                symbols = [
-                    (terminals.get(symbol) or self._new_terminal(symbol, block, base))
-                    if symbol >= 0
-                    else -(nonterminals.get(~symbol) or self._new_nonterminal(~symbol, block, base))
-                    for symbol in production
-                ]
-                right_hand_sides.append(base + len(block))
-                block += symbols
-                block += (0, at, len(symbols))
-                if symbols[0] > 0:
-                    first_terminals[symbols[0]] = production[0]
-            lists.append((at, base + len(block)))
-            block.append(len(right_hand_sides))
-            block += right_hand_sides
-        try:
-            self.append(np.frombuffer(array("i", block), np.int32))  # (a buffer is copied faster than a list)
-        except LimitExceededError:
-            self._forget_symbols(base)
-            raise
-        mem = self.mem
-        for at, productions_at in lists:
-            mem[at + parser.N_PRODUCTIONS] = productions_at
         # Terminals that begin a production are asked for next: load them without being asked one by one.
-        for terminal, symbol in first_terminals.items():
+        for terminal, number in self._productions.expand(address).items():
             if not self.mem[terminal + lexer.X_CLOSURE] and not self.mem[terminal + lexer.X_TEXTS]:
-                self._writer.load(terminal, self.grammar.terminal(symbol))
-
-    def _forget_symbols(self, base: int) -> None:
-        """Take back the symbols of a block that was to stand at ``base``."""
-        for addresses, numbers in (
-            (self._terminals, self._terminal_ids),
-            (self._nonterminals, self._nonterminal_ids),
-        ):
-            for address in [address for address in numbers if address >= base]:
-                del addresses[numbers.pop(address)]
-
-    def _new_nonterminal(self, number: int, block: list[int], base: int) -> int:
-        """A nonterminal's record in a block that will stand at ``base``; its address."""
-        address = self._nonterminals[number] = base + len(block)
-        self._nonterminal_ids[address] = number
-        block += (0,) * parser.NONTERMINAL_SIZE
-        return address
-
-    def _new_terminal(self, number: int, block: list[int], base: int) -> int:
-        """A terminal's record in a block that will stand at ``base``, behind its text if a literal; its address."""
-        text = self.grammar.literal(number)
-        texts = 0
-        if text:
-            texts = base + len(block)
-            block += (1, len(text))
-            block += text
-        address = self._terminals[number] = base + len(block)
-        self._terminal_ids[address] = number
-        block += (number, 0, 0, 0, 0, 0, 0, 0, texts)
-        return address
+                self._writer.load(terminal, self.grammar.terminal(number))
 
     def _pairs(self, position: int) -> list[int]:
         mem = self.mem

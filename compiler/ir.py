@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grammar_engine.compiler.automaton import ByteAutomaton
 
@@ -81,6 +81,26 @@ class Guarding:
     narrow: bool = False
 
 
+class Members(NamedTuple):
+    """Members of an object in a given order, each of which may be left out unless it is required: two families of
+    nonterminals that nothing else names, but for MEMBERS(0).
+
+        MEMBERS(i)  = heads[j] AFTER(j) for i <= j < stops[i] | last, where stops[i] > n, the number of heads
+        AFTER(j)    = separator MEMBERS(j + 1) | closer, where j >= closable
+        MEMBERS(n)  = last, which stands in AFTER(n - 1) itself; there is no such production where it is ()
+
+    heads: name, colon and value of each member, at least one. last: what may come behind them all. A production for
+    each pair of members would be written otherwise; see ``production_writer.py``.
+    """
+
+    heads: Sequence[tuple[Symbol, Symbol, Symbol]]
+    stops: Sequence[int]
+    last: Production
+    separator: Symbol
+    closer: Symbol
+    closable: int
+
+
 class Grammar(ABC):
     """A context-free grammar over byte terminals, expanded on demand.
 
@@ -112,8 +132,11 @@ class Grammar(ABC):
     def terminal(self, terminal: int) -> Terminal:
         """The lexical rule of a terminal; called once, when a lexer state first needs it."""
 
-    def expand(self, nonterminal: int) -> Sequence[tuple[int, Sequence[Production]]]:
-        """The productions of a nonterminal, with its number, and of any others that are at hand and soon needed."""
+    def expand(self, nonterminal: int) -> Sequence[tuple[int, Sequence[Production] | Members]]:
+        """The productions of a nonterminal, with its number, and of any others that are at hand and soon needed.
+
+        They mean what ``productions`` says of each.
+        """
         return [(nonterminal, self.productions(nonterminal))]
 
     def literal(self, terminal: int) -> bytes | None:  # noqa: ARG002 (the default knows of none)

@@ -354,7 +354,9 @@ class ArrayWriter:
                     out += [(opener, *spelling, rest) for spelling in self._spelled(value, depth)]
             return out
         if self._is_settled(index + 1, counts) and index >= len(plan.prefix) and arrays.possible(plan.rest):
-            return [(opener, symbols.nonterminal(self._items, depth), symbols.mark("]", depth))]
+            items = symbols.nonterminal(self._items, depth)
+            symbols.soon(items)
+            return [(opener, items, symbols.mark("]", depth))]
         for formula, after in arrays.options(plan, index, counts):
             following = (arrays.next_index(plan, index), after, frozenset())
             if arrays.can_finish(plan, following):

@@ -54,7 +54,7 @@ from grammar_engine.compiler.frontends.json_schema.scalars import number_key, st
 from grammar_engine.compiler.frontends.json_schema.scan import Scan
 from grammar_engine.compiler.frontends.json_schema.specialize import specialize
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
-from grammar_engine.compiler.ir import Grammar, Guarding, Production, Symbol, Terminal
+from grammar_engine.compiler.ir import Grammar, Guarding, Members, Production, Symbol, Terminal
 from grammar_engine.compiler.limits import PATIENCE, Deadline
 from grammar_engine.compiler.prelude import Prelude
 from grammar_engine.compiler.reading import plain_copy, read_json
@@ -131,8 +131,8 @@ class JsonSchemaGrammar(Grammar):
         except RecursionError as error:
             raise _too_deep() from error
 
-    def expand(self, nonterminal: int) -> Sequence[tuple[int, Sequence[Production]]]:
-        """As ``productions``, with the rest of the object behind each property that is named."""
+    def expand(self, nonterminal: int) -> Sequence[tuple[int, Sequence[Production] | Members]]:
+        """As ``productions``, with what else is surely asked for; an object's members several at a time."""
         try:
             return self._symbols.expand_with_soon(nonterminal)
         except RecursionError as error:

@@ -24,11 +24,10 @@ from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.names import is_spellable, spelling_of
 from grammar_engine.compiler.frontends.json_schema.plans import ObjectPlan
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
-from grammar_engine.compiler.ir import Production, Symbol
+from grammar_engine.compiler.ir import Members, Production, Symbol
 
 _NEVER = 1 << 60
 _BLOCK = 8
-_AT_ONCE = 32  # in objects of at most so many names, what stands behind each is written with it
 State = tuple[int, int, int]
 """seen, count, met"""
 
@@ -268,7 +267,6 @@ class ObjectWriter:
         self._symbols = symbols
         self._value = value
         self._colon = symbols.mark(":", 0)
-        self._known: dict[tuple[int, int], Production | None] = {}
         self._members_at: dict[int, list[tuple[int, Symbol, Symbol]]] = {}
         objects.extras(plan)  # may declare names, so it comes before anything is counted
 
@@ -300,7 +298,17 @@ class ObjectWriter:
         index = state[0] + 1
         if not self._any_member(index):
             return []
-        return [(opener, self._symbols.nonterminal(self._members, index, depth))]
+        members = self._members_from(index, depth)
+        self._symbols.soon(members)
+        return [(opener, members)]
+
+    def _members_from(self, index: int, depth: int) -> Symbol:
+        """MEMBERS(index)."""
+        symbols = self._symbols
+        members = symbols.nonterminal(self._members, index, depth)
+        if index < len(self._plan.names):
+            symbols.in_blocks(members, self._block, index, depth)
+        return members
 
     # In declared order with nothing to count, what may follow depends on the index alone: MEMBERS(index) lists the
     # properties from there to the next required one, BLOCK at a time, so that 2,000 optional properties are not listed
@@ -313,7 +321,7 @@ class ObjectWriter:
         for following in range(index, len(plan.names)):
             if following == end:
                 if self._any_member(following):
-                    out.append((symbols.nonterminal(self._members, following, depth),))
+                    out.append((self._members_from(following, depth),))
                 return out
             member = self._member(following, depth)
             if member is not None:
@@ -324,28 +332,56 @@ class ObjectWriter:
             out.append((symbols.nonterminal(self._list, depth), symbols.mark("}", depth)))
         return out
 
+    def _block(self, index: int, depth: int) -> Members | list[Production]:
+        """MEMBERS(index) and what comes behind it, up to the end of the block: what ``_members`` and ``after`` say."""
+        plan, symbols = self._plan, self._symbols
+        end = min(index - index % _BLOCK + _BLOCK, len(plan.names))
+        standing = [following for following in range(index, end) if self._may_stand(following)]
+        last: Production = ()
+        if end == len(plan.names):
+            if self._objects.extras(plan):
+                last = (symbols.nonterminal(self._list, depth), symbols.mark("}", depth))
+        elif self._any_member(end):
+            last = (self._members_from(end, depth),)
+        if not standing:
+            return [last]
+        stop = len(standing) + 1
+        stops = [stop] * len(standing)
+        for at in range(len(standing) - 1, -1, -1):
+            if plan.required[standing[at]]:
+                stop = at + 1
+            stops[at] = stop
+        return Members(
+            heads=[self._head(following, depth) for following in standing],
+            stops=stops,
+            last=last,
+            separator=symbols.mark(",", depth),
+            closer=symbols.mark("}", depth),
+            closable=sum(following < plan.last_required for following in standing),
+        )
+
     def _member(self, index: int, depth: int) -> Production | None:
         """A declared property and the rest of the object behind it; None if it cannot stand."""
-        key = (index, depth)
-        if key in self._known:
-            return self._known[key]
-        plan, symbols = self._plan, self._symbols
-        name, formula = plan.names[index], plan.members[index]
-        found: Production | None = None
-        if formula is not None and is_spellable(name) and self._objects.possible(formula):
-            rest = symbols.nonterminal(self.after, (index, 0, 0), depth)
-            if len(plan.names) <= _AT_ONCE:
-                symbols.soon(rest)
-            text = symbols.terminal("text", spelling_of(name))
-            found = (text, self._colon, self._value(formula, depth), rest)
-        self._known[key] = found
-        return found
+        if not self._may_stand(index):
+            return None
+        return (*self._head(index, depth), self._symbols.nonterminal(self.after, (index, 0, 0), depth))
+
+    def _may_stand(self, index: int) -> bool:
+        """May a declared property stand at all?"""
+        formula = self._plan.members[index]
+        return formula is not None and is_spellable(self._plan.names[index]) and self._objects.possible(formula)
+
+    def _head(self, index: int, depth: int) -> tuple[Symbol, Symbol, Symbol]:
+        """A declared property that may stand."""
+        name, formula = self._plan.names[index], self._plan.members[index]
+        assert formula is not None
+        return self._symbols.terminal("text", spelling_of(name)), self._colon, self._value(formula, depth)
 
     def _any_member(self, index: int) -> bool:
         """May any property stand from ``index`` on, up to the next required one?"""
         plan = self._plan
         for following in range(index, len(plan.names)):
-            if self._member(following, 0) is not None:
+            if self._may_stand(following):
                 return True
             if plan.required[following]:
                 return False

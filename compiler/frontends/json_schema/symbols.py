@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from grammar_engine.compiler.ir import Guarding, Production, Symbol
+from grammar_engine.compiler.ir import Guarding, Members, Production, Symbol
 
+_MOST_AHEAD = 3  # openings of containers behind one another that are expanded together
 Rule = Callable[..., list[Production]]
+Block = Callable[..., Members | Sequence[Production]]
 
 
 class Symbols:
@@ -26,6 +28,8 @@ class Symbols:
         self._terminals = {key: number for number, key in enumerate(terminals)}
         self.terminal_keys = list(terminals)
         self._soon: list[int] = []
+        self._blocks: dict[int, tuple[Block, tuple[int, ...]]] = {}
+        self._expanded: set[int] = set()
 
     def deeper(self, depth: int) -> int:
         """The depth inside a container: counted only where it matters, so that nonterminals are shared otherwise."""
@@ -41,16 +45,35 @@ class Symbols:
         return ~number
 
     def soon(self, nonterminal: Symbol) -> None:
-        """Note that a nonterminal will be asked for behind the one that is being expanded, and is cheap."""
+        """Note that a nonterminal will surely be asked for behind the one that is being expanded."""
         self._soon.append(~nonterminal)
 
-    def expand_with_soon(self, nonterminal: int) -> list[tuple[int, Sequence[Production]]]:
-        """The productions of a nonterminal, and of those that its rule noted."""
-        out = [(nonterminal, self.expand(nonterminal))]
-        if self._soon:
-            noted, self._soon = self._soon, []
-            out += [(other, self.expand(other)) for other in noted]
-            self._soon.clear()
+    def in_blocks(self, nonterminal: Symbol, block: Block, *arguments: int) -> None:
+        """Have ``block(*arguments)`` answer for a nonterminal in ``expand_with_soon``."""
+        self._blocks[~nonterminal] = block, arguments
+
+    def expand_with_soon(self, nonterminal: int) -> list[tuple[int, Sequence[Production] | Members]]:
+        """The productions of a nonterminal, of those that they begin with, and of those that rules noted."""
+        out: list[tuple[int, Sequence[Production] | Members]] = []
+        done = self._expanded
+        todo = [(nonterminal, 0)]
+        while todo:
+            number, ahead = todo.pop()
+            if number in done and out:
+                continue
+            done.add(number)
+            block, arguments = self._blocks.get(number, (self.expand, (number,)))
+            productions = block(*arguments)
+            if isinstance(productions, Members):
+                begin = list(productions.last[:1]) if productions.stops[0] > len(productions.heads) else []
+            else:
+                begin = [production[0] for production in productions]
+            out.append((number, productions))
+            todo += [(~symbol, ahead) for symbol in begin if symbol < 0 and ~symbol not in done]
+            if self._soon:
+                if ahead < _MOST_AHEAD:
+                    todo += [(other, ahead + 1) for other in self._soon if other not in done]
+                self._soon.clear()
         return out
 
     def expand(self, nonterminal: int) -> Sequence[Production]:
