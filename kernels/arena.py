@@ -63,7 +63,7 @@ def kernel(signature: str, *, entry: bool = False) -> Callable[[Callable[..., An
         )
         # Wrappers are compiled code too: only what Python calls has one.
         wrappers = {"no_cfunc_wrapper": True, "no_cpython_wrapper": not entry}
-        return njit(signature, cache=True, nogil=True, **wrappers)(keyed)
+        return njit(signature, cache=True, nogil=True, _nrt=False, **wrappers)(keyed)
 
     return decorate
 

@@ -102,10 +102,12 @@ def mark_texts(end, info_and_runs, possible, above):
     return 0
 
 
-@kernel("int64(int32[::1], int32[::1])", entry=True)
-def mark_runs(info, runs):
-    """runs[i] := the classes that hold every byte below node i, and the height of what is below it."""
-    path = np.zeros(4096, np.int64)
+@kernel("int64(int32[::1], int32[::1], int32[::1])", entry=True)
+def mark_runs(info, runs, path):
+    """runs[i] := the classes that hold every byte below node i, and the height of what is below it.
+
+    path: room for 4096 ints.
+    """
     for i in range(info.size):
         runs[i] = BYTE_RUNS
         depth = (info[i] >> 8) & 0xFFF
@@ -147,10 +149,12 @@ def list_children(info, end, children):
     return 0
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[:, ::1])", entry=True)
-def build_trie(data, starts, order, nodes):
-    """Fill ``nodes`` (info, end, first) in preorder; returns their number, or -1 if a node has too many tokens."""
-    stack = np.zeros(4096, np.int32)
+@kernel("int64(int32[::1], int32[::1], int32[::1], int32[:, ::1], int32[::1])", entry=True)
+def build_trie(data, starts, order, nodes, stack):
+    """Fill ``nodes`` (info, end, first) in preorder; returns their number, or -1 if a node has too many tokens.
+
+    stack: 4096 zeros.
+    """
     nodes[0, 0] = 0
     nodes[0, 2] = 0
     count = 1
