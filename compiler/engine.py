@@ -224,8 +224,8 @@ class Engine:
             served = False
             while True:
                 result: int = run(
-                    operation, self.mem, self.context.scratch, trie.info, trie.end, trie.first, trie.runs,
-                    trie.children, trie.token_ids, self.context.pool.rows, self.rows, bitmask, data, a, b, c,
+                    operation, self.mem, self.context.scratch, trie.packed, self.context.pool.rows, self.rows,
+                    bitmask, data, a, b, c,
                 )  # fmt: skip
                 if result >= 0:
                     return result

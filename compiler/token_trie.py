@@ -13,7 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.kernels.trie import build_trie, count_children, list_children, mark_runs, mark_texts
+from grammar_engine.kernels.trie import (
+    NODE_SIZE,
+    V_CHILDREN,
+    V_END,
+    V_FIRST,
+    V_INFO,
+    V_RUNS,
+    build_trie,
+    count_children,
+    list_children,
+    mark_runs,
+    mark_texts,
+)
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -30,9 +42,8 @@ class TokenTrie:
     end:       one past the last node of the subtree.
     first:     where the node's tokens start in ``token_ids``.
     runs:      classes of bytes (see kernels.trie) that hold every byte below the node | height of its subtree << 16.
-    children:  for node i the place of its table of children in this same array, or 0 if it has few; a table holds for
-               each byte the child that reads it, or 0.
     token_ids: ids sorted by bytes.
+    packed:    the same in one array, and tables of children, as kernels read it (see kernels.trie).
     data:      all tokens' bytes, one int32 each, token t at ``starts[t] : starts[t + 1]``.
     """
 
@@ -40,8 +51,8 @@ class TokenTrie:
     end: Int32Array
     first: Int32Array
     runs: Int32Array
-    children: Int32Array
     token_ids: Int32Array
+    packed: Int32Array
     data: Int32Array
     starts: Int32Array
 
@@ -50,8 +61,9 @@ class TokenTrie:
         """How many nodes there are, root included."""
         return len(self.info)
 
-    def path(self, node: int) -> bytes:
-        """The bytes from the root to a node: the beginning of the first token at or below it."""
+    def path(self, address: int) -> bytes:
+        """The bytes from the root to a node, named as in ``packed``: the beginning of the first token from it on."""
+        node = address // NODE_SIZE
         depth = (int(self.info[node]) >> 8) & 0xFFF
         start = int(self.starts[self.token_ids[self.first[node]]])
         return self.data[start : start + depth].astype(np.uint8).tobytes()
@@ -83,19 +95,30 @@ def make_token_trie(tokens: Sequence[bytes | None]) -> TokenTrie:
         end=end,
         first=first,
         runs=runs,
-        children=_tables_of_children(info, end),
         token_ids=token_ids,
+        packed=_packed(info, end, first, runs, token_ids),
         data=data,
         starts=starts,
     )
 
 
-def _tables_of_children(info: Int32Array, end: Int32Array) -> Int32Array:
+def _packed(
+    info: Int32Array, end: Int32Array, first: Int32Array, runs: Int32Array, token_ids: Int32Array
+) -> Int32Array:
     count = len(end)
     counts = np.empty(count, np.int32)
     count_children(end, counts)
     many = np.flatnonzero(counts >= MANY_CHILDREN)
-    children = np.zeros(count + 256 * len(many), np.int32)
-    children[many] = count + 256 * np.arange(len(many))
-    list_children(info, end, children)
-    return children
+    tables = NODE_SIZE * (count + 1)
+    ids = tables + 256 * len(many)
+    packed = np.zeros(ids + len(token_ids), np.int32)
+    nodes = packed[:tables].reshape(count + 1, NODE_SIZE)
+    nodes[:count, V_INFO] = info
+    nodes[:count, V_END] = NODE_SIZE * end
+    nodes[:count, V_FIRST] = ids + first
+    nodes[count, V_FIRST] = len(packed)
+    nodes[:count, V_RUNS] = runs
+    nodes[many, V_CHILDREN] = tables + 256 * np.arange(len(many))
+    packed[ids:] = token_ids
+    list_children(packed)
+    return packed

@@ -70,10 +70,9 @@ def kernel(signature: str, *, entry: bool = False) -> Callable[[Callable[..., An
 
 FINGERPRINT = _sources_fingerprint()
 
-# Parts of signatures: mem and scratch; the six arrays of the token trie and the rows that all grammars of the
-# vocabulary share; rows of one grammar and bitmasks.
+# Parts of signatures: mem and scratch; the token trie; rows and bitmasks.
 MEMORY = "int32[::1], int32[::1]"
-TRIE = "int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], int32[::1], uint32[:, ::1]"
+TRIE = "int32[::1]"
 ROWS = "uint32[:, ::1]"
 
 # Codes. Only what Python must do is a code; "impossible" is 0.

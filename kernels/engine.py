@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from grammar_engine.kernels.arena import LIMIT, MEMORY, ROWS, TRIE, UNKNOWN, kernel
 from grammar_engine.kernels.lexer import exit_of, free_state, lexer_step
-from grammar_engine.kernels.masks import K_COUNT, K_LIST, K_ROW, Q_MASK, mask_of_pair
+from grammar_engine.kernels.masks import K_LIST, K_ROWS, K_WALKS, Q_MASK, mask_of_pair
 from grammar_engine.kernels.parser import starts_of
 from grammar_engine.kernels.positions import O_ACCEPTING, O_FIELDS, add_pair, intern_position, position_step
 from grammar_engine.kernels.steps import mask_by_steps
-from grammar_engine.kernels.walks import add_row, copy_row, counted_walk, walk
+from grammar_engine.kernels.walks import W_LIST, W_TOKENS, add_row, copy_row, counted_walk, walk
 
 OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible
 OP_FILL = 1  # bitmask[b] := mask of position a (stop ids in data iff accepting)
@@ -37,21 +37,23 @@ def fill_known(mem, shared, rows, bitmask, position, index, stop_ids):
             return 0
     empty = True
     for i in range(first, last):
-        row = mem[mem[mem[i] + Q_MASK] + K_ROW]
-        if row >= 0:
+        mask = mem[mem[i] + Q_MASK]
+        for k in range(mask + K_LIST, mask + K_LIST + mem[mask + K_ROWS]):
             if empty:
-                copy_row(bitmask, index, shared, rows, row)
+                copy_row(bitmask, index, shared, rows, mem[k])
                 empty = False
             else:
-                add_row(bitmask, index, shared, rows, row)
+                add_row(bitmask, index, shared, rows, mem[k])
     if empty:
         for w in range(bitmask.shape[1]):
             bitmask[index, w] = 0
     for i in range(first, last):
         mask = mem[mem[i] + Q_MASK]
-        for k in range(mask + K_LIST, mask + K_LIST + mem[mask + K_COUNT]):
-            token = mem[k]
-            bitmask[index, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
+        walks = mask + K_LIST + mem[mask + K_ROWS]
+        for k in range(walks, walks + mem[mask + K_WALKS]):
+            tokens = mem[k] + W_LIST
+            for t in range(tokens, tokens + mem[mem[k] + W_TOKENS]):
+                bitmask[index, mem[t] >> 5] |= np.uint32(1) << np.uint32(mem[t] & 31)
     if mem[position + O_ACCEPTING] != 0:
         for k in range(stop_ids.size):
             token = stop_ids[k]
@@ -59,10 +61,8 @@ def fill_known(mem, shared, rows, bitmask, position, index, stop_ids):
     return 1
 
 
-@kernel(f"int64(int64, {MEMORY}, {TRIE}, {ROWS}, {ROWS}, int32[::1], int64, int64, int64)", entry=True)
-def run(
-    operation, mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, bitmask, data, a, b, c
-):
+@kernel(f"int64(int64, {MEMORY}, {TRIE}, {ROWS}, {ROWS}, {ROWS}, int32[::1], int64, int64, int64)", entry=True)
+def run(operation, mem, scratch, trie, shared, rows, bitmask, data, a, b, c):
     """One operation of the engine: an address, 0, or a code (see kernels.arena)."""
     if operation == OP_ADVANCE:
         position = np.int64(a)
@@ -74,11 +74,9 @@ def run(
     if operation == OP_FILL:
         pairs = mem[a + 1]
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
-            code = mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, mem[i])
+            code = mask_of_pair(mem, scratch, trie, shared, rows, mem[i])
             if code == LIMIT:
-                code = mask_by_steps(
-                    mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, mem[i]
-                )
+                code = mask_by_steps(mem, scratch, trie, rows, mem[i])
             if code < 0:
                 return np.int64(code)
         return np.int64(fill_known(mem, shared, rows, bitmask, a, b, data))
@@ -93,11 +91,11 @@ def run(
                 return np.int64(count)
         return np.int64(intern_position(mem, scratch, count))
     if operation == OP_WALK:
-        return np.int64(walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, a))
+        return np.int64(walk(mem, scratch, trie, rows, a))
     if operation == OP_STEP:
         return np.int64(lexer_step(mem, a, b))
     if operation == OP_COUNTED_WALK:
-        return np.int64(counted_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, a))
+        return np.int64(counted_walk(mem, scratch, trie, a))
     if operation == OP_FREE_STATE:
         return np.int64(free_state(mem, a))
     if operation == OP_EXIT:

@@ -7,7 +7,8 @@
                               todo += (behind(G, start(C')), C')
 
 Exact however many lexemes a token spans: the loop follows it through all of them, for all exits of a group at once.
-A mask is kept compact, as (row id or none, a few token ids).
+A mask is kept compact, as a few rows and the walks whose listed tokens it has: so a new mask costs no copies of either.
+Only where rows or tokens are too many are they put into a row of the mask's own.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_IDS,
     SCRATCH_IDS_SIZE,
     SCRATCH_ROUND,
+    SCRATCH_ROWS,
     SCRATCH_TARGETS,
     SCRATCH_TARGETS_SIZE,
     SCRATCH_VISITED,
@@ -43,20 +45,20 @@ from grammar_engine.kernels.scratch import (
 from grammar_engine.kernels.walks import (
     E_COUNT,
     E_NODES,
-    MANY,
     W_GROUPS,
     W_LIST,
     W_ROW,
     W_TOKENS,
     add_row,
-    copy_row,
     new_row,
     walk,
     walk_behind,
 )
 
-# Mask: [row or -1, number of ids, ids...].
-K_ROW, K_COUNT, K_LIST = 0, 1, 2
+# Mask: [number of rows, number of walks, rows..., walks whose listed tokens are in it...].
+K_ROWS, K_WALKS, K_LIST = 0, 1, 2
+MOST_ROWS = 4  # more rows, or
+MOST_LISTED = 1024  # more tokens in lists than this become a row: a mask is used more often than it is made
 # Pair: payload [lexer state, configuration].
 Q_MASK, Q_FIELDS = 2, 3
 
@@ -109,22 +111,28 @@ def targets_of(mem, scratch, configuration, exit_state):
 
 
 @kernel(f"int64({MEMORY}, {ROWS}, {ROWS}, int64, int64, int64)")
-def spill(mem, scratch, shared, rows, base, own, ids):
-    """Put the ids in scratch into the mask's own row, made of row ``base`` if ``own`` is -1; the row, or a code."""
+def spill(mem, scratch, shared, rows, own, num_rows, num_walks):
+    """Put the rows and walks that are listed in scratch into the mask's own row, a new one if ``own`` is -1.
+
+    Returns that row, which is the one that is listed then, or a code.
+    """
     if own < 0:
         own = new_row(mem, rows)
         if own < 0:
             return own
-        if base >= 0:
-            copy_row(rows, own, shared, rows, base)
-    for k in range(SCRATCH_IDS, SCRATCH_IDS + ids):
-        token = scratch[k]
-        rows[own, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
+    for k in range(SCRATCH_ROWS, SCRATCH_ROWS + num_rows):
+        if scratch[k] != own:
+            add_row(rows, own, shared, rows, scratch[k])
+    for k in range(SCRATCH_IDS, SCRATCH_IDS + num_walks):
+        first = scratch[k] + W_LIST
+        for t in range(first, first + mem[scratch[k] + W_TOKENS]):
+            rows[own, mem[t] >> 5] |= np.uint32(1) << np.uint32(mem[t] & 31)
+    scratch[SCRATCH_ROWS] = own
     return own
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, pair):
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64)")
+def mask_of_pair(mem, scratch, trie, shared, rows, pair):
     """The mask of (lexer state, configuration): its address, or a code."""
     known = mem[pair + Q_MASK]
     if known != 0:
@@ -133,43 +141,42 @@ def mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids
         return FULL
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
-    found = walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, mem[pair + Q_FIELDS])
+    found = walk(mem, scratch, trie, rows, mem[pair + Q_FIELDS])
     if found < 0:
         return found
     scratch[SCRATCH_WORK] = found
     scratch[SCRATCH_WORK + 1] = mem[pair + Q_FIELDS + 1]
     todo, done = 1, 0
+    num_rows = 0
+    num_walks = 0
     ids = 0
-    base = -1  # the one row that is taken as it is
-    own = -1  # a row of this mask's own, once one is not enough
+    own = -1  # a row of this mask's own, once there are too many others
     code = 0
     while done < todo and code >= 0:
         found, configuration = scratch[SCRATCH_WORK + 2 * done], scratch[SCRATCH_WORK + 2 * done + 1]
         done += 1
         row = mem[found + W_ROW]
+        tokens = mem[found + W_TOKENS]
         if row >= 0:
-            if base < 0:
-                base = row
-            elif base != row:
-                if own < 0:
-                    own = spill(mem, scratch, shared, rows, base, own, 0)
-                    if own < 0:
-                        code = own
-                        break
-                    base = own
-                add_row(rows, own, shared, rows, row)
-        if ids + mem[found + W_TOKENS] > SCRATCH_IDS_SIZE:
-            own = spill(mem, scratch, shared, rows, base, own, ids)
+            k = SCRATCH_ROWS
+            while k < SCRATCH_ROWS + num_rows and scratch[k] != row:
+                k += 1
+            if k == SCRATCH_ROWS + num_rows:
+                scratch[k] = row
+                num_rows += 1
+        if tokens > 0:
+            scratch[SCRATCH_IDS + num_walks] = found
+            num_walks += 1
+            ids += tokens
+        if num_rows > MOST_ROWS or ids > MOST_LISTED or num_walks == SCRATCH_IDS_SIZE:
+            own = spill(mem, scratch, shared, rows, own, num_rows, num_walks)
             if own < 0:
                 code = own
                 break
-            base = own
+            num_rows = 1
+            num_walks = 0
             ids = 0
-        at = found + W_LIST
-        for k in range(at, at + mem[found + W_TOKENS]):
-            scratch[SCRATCH_IDS + ids] = mem[k]
-            ids += 1
-        at += mem[found + W_TOKENS]
+        at = found + W_LIST + tokens
         for _ in range(mem[found + W_GROUPS]):
             group = at
             at += E_NODES + mem[group + E_COUNT]
@@ -182,9 +189,7 @@ def mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids
                 start, after = 0, configuration
                 if t >= 0:
                     start, after = scratch[SCRATCH_TARGETS + 2 * t], scratch[SCRATCH_TARGETS + 2 * t + 1]
-                behind = walk_behind(
-                    mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, group, start
-                )
+                behind = walk_behind(mem, scratch, trie, rows, group, start)
                 if behind < 0:
                     code = behind
                     break
@@ -200,23 +205,19 @@ def mask_of_pair(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids
                     todo += 1
             if code < 0:
                 break
-    if code >= 0 and (own >= 0 or ids > MANY):
-        own = spill(mem, scratch, shared, rows, base, own, ids)
-        if own < 0:
-            return own
-        ids = 0
-        base = own
-    if code >= 0 and (must_grow(mem) or mem[H_TOP] + ids + SLACK > mem.size):
+    if code >= 0 and (must_grow(mem) or mem[H_TOP] + num_walks + SLACK > mem.size):
         code = FULL
     if code < 0:
         if own >= 0 and mem[H_ROWS_USED] == own + 1:
             mem[H_ROWS_USED] = own
         return code
     top = mem[H_TOP]
-    mem[top + K_ROW] = base
-    mem[top + K_COUNT] = ids
-    for k in range(ids):
-        mem[top + K_LIST + k] = scratch[SCRATCH_IDS + k]
-    mem[H_TOP] = top + K_LIST + ids
+    mem[top + K_ROWS] = num_rows
+    mem[top + K_WALKS] = num_walks
+    for k in range(num_rows):
+        mem[top + K_LIST + k] = scratch[SCRATCH_ROWS + k]
+    for k in range(num_walks):
+        mem[top + K_LIST + num_rows + k] = scratch[SCRATCH_IDS + k]
+    mem[H_TOP] = top + K_LIST + num_rows + num_walks
     mem[pair + Q_MASK] = top
     return top

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import numpy as np
 from grammar_engine.kernels.arena import FULL, H_ROWS_USED, H_TOP, MEMORY, ROWS, TRIE, kernel, mix, must_grow
-from grammar_engine.kernels.masks import K_COUNT, K_LIST, K_ROW, Q_MASK
+from grammar_engine.kernels.masks import K_LIST, K_ROWS, K_WALKS, Q_MASK
 from grammar_engine.kernels.positions import intern_position, position_step
 from grammar_engine.kernels.scratch import SCRATCH_ROUND, SCRATCH_VISITED, SCRATCH_WALK, SCRATCH_WORK, VISITED_SLOTS
-from grammar_engine.kernels.walks import NODE_DEPTH, NODE_TOKENS, new_row
+from grammar_engine.kernels.trie import NODE_DEPTH, NODE_SIZE, NODE_TOKENS, V_END, V_FIRST, V_INFO
+from grammar_engine.kernels.walks import new_row
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def mask_by_steps(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, pair):
+def mask_by_steps(mem, scratch, trie, rows, pair):
     """The mask of (lexer state, configuration), by position steps alone: its address, or a code."""
     scratch[SCRATCH_WORK] = pair
     start = intern_position(mem, scratch, 1)
@@ -31,10 +32,10 @@ def mask_by_steps(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_id
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
     scratch[SCRATCH_WALK] = start
-    node = 1
+    node = np.int64(NODE_SIZE)
     code = 0
-    while node < t_end[0]:
-        info = t_info[node]
+    while node < trie[V_END]:
+        info = trie[node + V_INFO]
         depth = (info >> NODE_DEPTH) & 0xFFF
         byte = info & 0xFF
         before = np.int64(scratch[SCRATCH_WALK + depth - 1])
@@ -52,22 +53,23 @@ def mask_by_steps(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_id
             scratch[known + 2] = byte
             scratch[known + 3] = after
         if after == 0:
-            node = t_end[node]
+            node = trie[node + V_END]
             continue
         scratch[SCRATCH_WALK + depth] = after
-        first = t_first[node]
+        first = trie[node + V_FIRST]
         for t in range(first, first + (info >> NODE_TOKENS)):
-            token = t_ids[t]
+            token = trie[t]
             rows[row, token >> 5] |= np.uint32(1) << np.uint32(token & 31)
-        node += 1
+        node += NODE_SIZE
     if code == 0 and must_grow(mem):
         code = FULL
     if code < 0:
         mem[H_ROWS_USED] = row
         return code
     top = mem[H_TOP]
-    mem[top + K_ROW] = row
-    mem[top + K_COUNT] = 0
-    mem[H_TOP] = top + K_LIST
+    mem[top + K_ROWS] = 1
+    mem[top + K_WALKS] = 0
+    mem[top + K_LIST] = row
+    mem[H_TOP] = top + K_LIST + 1
     mem[pair + Q_MASK] = top
     return top

@@ -32,6 +32,17 @@ TEXT_RUN = 1 << len(_CLASSES)
 ALL_RUNS = BYTE_RUNS | TEXT_RUN
 HEIGHT = 16  # the height of a node's subtree stands above so many bits
 
+# The trie as kernels read it is one array, [nodes, in preorder..., tables of children..., token ids...]. A node is
+# named by its address; what is asked of it lies together, and its subtree behind it, up to V_END. The root is at 0. A
+# last node is below nothing, and has the end of the token ids.
+V_INFO = 0  # byte | depth << NODE_DEPTH | number of tokens << NODE_TOKENS
+V_END = 1  # the node behind the subtree
+V_FIRST = 2  # the address of the node's tokens
+V_RUNS = 3  # classes that hold every byte below | height of the subtree << HEIGHT
+V_CHILDREN = 4  # 0, or the address of its table: for each byte the child that reads it, or 0
+NODE_SIZE = 5
+NODE_DEPTH, NODE_TOKENS = 8, 20
+
 
 def _runs_of_bytes() -> npt.NDArray[np.int32]:
     table = np.zeros(256, np.int32)
@@ -136,16 +147,16 @@ def count_children(end, counts):
     return 0
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1])", entry=True)
-def list_children(info, end, children):
-    """For each node i whose children[i] is the place of a table there: table[byte] := the child that reads the byte."""
-    for i in range(end.size):
-        table = children[i]
+@kernel("int64(int32[::1])", entry=True)
+def list_children(trie):
+    """Fill in the tables of children, which are zeros."""
+    for i in range(0, trie[V_END], NODE_SIZE):
+        table = trie[i + V_CHILDREN]
         if table != 0:
-            child = i + 1
-            while child < end[i]:
-                children[table + (info[child] & 0xFF)] = child
-                child = end[child]
+            child = i + NODE_SIZE
+            while child < trie[i + V_END]:
+                trie[table + (trie[child + V_INFO] & 0xFF)] = child
+                child = trie[child + V_END]
     return 0
 
 

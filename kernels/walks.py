@@ -76,7 +76,18 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_WALK,
     SEEN_SLOTS,
 )
-from grammar_engine.kernels.trie import ALL_RUNS, HEIGHT
+from grammar_engine.kernels.trie import (
+    ALL_RUNS,
+    HEIGHT,
+    NODE_DEPTH,
+    NODE_SIZE,
+    NODE_TOKENS,
+    V_CHILDREN,
+    V_END,
+    V_FIRST,
+    V_INFO,
+    V_RUNS,
+)
 
 # Walk: [row or -1, tokens, groups, token ids..., groups of exits...].
 # Group of exits: [lexer state, number of nodes, address of its index or 0, nodes...].
@@ -88,12 +99,9 @@ W_ROW, W_TOKENS, W_GROUPS, W_LIST = 0, 1, 2, 3
 # each number of rounds left from 0 to that, (node, rounds)...].
 B_EXITS, B_AFTER, B_ROUNDS, B_ROWS = 0, 1, 2, 3
 
-# Trie node: byte | depth << 8 | number of tokens << 20.
-NODE_DEPTH, NODE_TOKENS = 8, 20
-
-MANY = 256  # more token ids than this become a row
+MANY = 512  # more token ids than this become a row
 MANY_EXITS = 32  # from so many on a group has an index
-RUN_NODES = 2  # subtrees of at most so many nodes are not worth asking for runs
+RUN_NODES = 2 * NODE_SIZE  # subtrees of at most so many nodes are not worth asking for runs
 
 
 @kernel("int64(int32[::1], uint32[:, ::1])")
@@ -211,30 +219,30 @@ def first_exit(scratch, epoch, node, state):
     return LIMIT
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int64, int64, int64, int64)")
-def next_node(mem, t_info, t_end, t_children, node, parent, state, shadows):
+@kernel("int64(int32[::1], int32[::1], int64, int64, int64, int64)")
+def next_node(mem, trie, node, parent, state, shadows):
     """Where a walk goes on that skips a node and what is below it: its next sibling, one that ``state`` (its shadows)
     can read if the parent has a table, else the end of the parent; or FULL.
     """
-    table = t_children[parent]
+    table = trie[parent + V_CHILDREN]
     if table == 0:
-        return t_end[node]
+        return trie[node + V_END]
     readable = bytes_of(mem, state, shadows)
     if readable == WIDE:
-        return t_end[node]
+        return trie[node + V_END]
     if readable < 0:
         return readable
-    byte = t_info[node] & 0xFF
+    byte = trie[node + V_INFO] & 0xFF
     for k in range(readable + 1, readable + 1 + mem[readable]):
         if mem[k] > byte:
-            child = t_children[table + mem[k]]
+            child = trie[table + mem[k]]
             if child != 0:
                 return child
-    return t_end[parent]
+    return trie[parent + V_END]
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64, int64)")
-def walk_from(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state, nodes, count):
+def walk_from(mem, scratch, trie, rows, state, nodes, count):
     """The walk of a lexer state from each of the trie nodes mem[nodes:nodes + count] on: its record, or a code.
 
     The state reads the nodes' own bytes first; from the root, which has none, it is what is below that is walked.
@@ -242,8 +250,9 @@ def walk_from(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, s
     LIMIT if there are more exits or tokens than scratch can hold (the same ones, found again below nested nodes).
     """
     exits_at = SCRATCH_EXITS
-    most_exits = 2 * t_info.size
-    tokens_at = exits_at + 6 * t_info.size
+    num_nodes = trie[V_END] // NODE_SIZE
+    most_exits = 2 * num_nodes
+    tokens_at = exits_at + 6 * num_nodes
     most_tokens = scratch.size - tokens_at - 4096
     exits = 0
     tokens = 0
@@ -254,12 +263,12 @@ def walk_from(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, s
     for n in range(nodes, nodes + count):
         node = mem[n]
         scratch[SCRATCH_PATH] = node
-        depth0 = max(((t_info[node] >> NODE_DEPTH) & 0xFFF) - 1, 0)
-        i = np.int64(max(node, 1))
-        end = t_end[node]
+        depth0 = max(((trie[node + V_INFO] >> NODE_DEPTH) & 0xFFF) - 1, 0)
+        i = np.int64(max(node, NODE_SIZE))
+        end = trie[node + V_END]
         while i < end:
             visits += 1
-            info = t_info[i]
+            info = trie[i + V_INFO]
             depth = ((info >> NODE_DEPTH) & 0xFFF) - depth0
             above = scratch[SCRATCH_WALK + depth - 1]
             byte = info & 0xFF
@@ -272,25 +281,25 @@ def walk_from(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, s
             if after == 0 and i == node:
                 break
             if after == 0:
-                i = np.int64(next_node(mem, t_info, t_end, t_children, i, scratch[SCRATCH_PATH + depth - 1], above, 0))
+                i = np.int64(next_node(mem, trie, i, scratch[SCRATCH_PATH + depth - 1], above, 0))
                 if i < 0:
                     return i
                 continue
             alive = mem[after + L_THREADS] != 0
-            below = t_end[i]
-            if alive and below > i + RUN_NODES and (t_runs[i] & ALL_RUNS) != 0 and mem[after + L_MATCHES] == 0:
+            below = trie[i + V_END]
+            if alive and below > i + RUN_NODES and (trie[i + V_RUNS] & ALL_RUNS) != 0 and mem[after + L_MATCHES] == 0:
                 loose = loose_of(mem, after)
                 if loose < 0:
                     return loose
                 runs = runs_of(mem, scratch, loose)
                 if runs < 0:
                     return runs
-                if (runs & t_runs[i]) != 0 and mem[after + L_ROOM] >= (t_runs[i] >> HEIGHT):
-                    last = t_first[below] if below < t_first.size else t_ids.size
-                    if tokens + last - t_first[i] > most_tokens:
+                if (runs & trie[i + V_RUNS]) != 0 and mem[after + L_ROOM] >= (trie[i + V_RUNS] >> HEIGHT):
+                    last = trie[below + V_FIRST]
+                    if tokens + last - trie[i + V_FIRST] > most_tokens:
                         return LIMIT
-                    for k in range(t_first[i], last):
-                        scratch[tokens_at + tokens] = t_ids[k]
+                    for k in range(trie[i + V_FIRST], last):
+                        scratch[tokens_at + tokens] = trie[k]
                         tokens += 1
                     i = below
                     continue
@@ -298,11 +307,11 @@ def walk_from(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, s
             if alive and here != 0:
                 if tokens + here > most_tokens:
                     return LIMIT
-                first = t_first[i]
+                first = trie[i + V_FIRST]
                 for k in range(first, first + here):
-                    scratch[tokens_at + tokens] = t_ids[k]
+                    scratch[tokens_at + tokens] = trie[k]
                     tokens += 1
-            if mem[after + L_MATCHES] != 0 and not (alive and below == i + 1):
+            if mem[after + L_MATCHES] != 0 and not (alive and below == i + NODE_SIZE):
                 # (Where the lexeme may go on and no token is longer, that it may end here adds nothing.)
                 new = 1
                 if count > 1:
@@ -319,15 +328,15 @@ def walk_from(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, s
             if alive:
                 scratch[SCRATCH_WALK + depth] = after
                 scratch[SCRATCH_PATH + depth] = i
-                i += 1
+                i += NODE_SIZE
             else:
-                i = t_end[i]
+                i = trie[i + V_END]
     mem[H_VISITS] += visits
     return close_walk(mem, scratch, rows, tokens_at, tokens, exits_at, exits)
 
 
-@kernel("int64(int32[::1], int32[::1], int32[::1], int64)")
-def index_exits(mem, t_info, t_end, group):
+@kernel("int64(int32[::1], int32[::1], int64)")
+def index_exits(mem, trie, group):
     """The index of a group of exits: made once, for all lexemes that may begin there; or FULL."""
     first, last = group + E_NODES, group + E_NODES + mem[group + E_COUNT]
     if must_grow(mem):
@@ -337,22 +346,22 @@ def index_exits(mem, t_info, t_end, group):
         mem[b] = 0
     count = 0
     for k in range(first, last):
-        child = mem[k] + 1
-        while child < t_end[mem[k]]:
-            mem[index + 1 + (t_info[child] & 0xFF)] += 1
+        child = mem[k] + NODE_SIZE
+        while child < trie[mem[k] + V_END]:
+            mem[index + 1 + (trie[child + V_INFO] & 0xFF)] += 1
             count += 1
-            child = t_end[child]
+            child = trie[child + V_END]
     if index + 257 + count + SLACK > mem.size:
         return FULL
     for b in range(index, index + 256):
         mem[b + 1] += mem[b]
     for k in range(first, last):
-        child = mem[k] + 1
-        while child < t_end[mem[k]]:
-            at = index + (t_info[child] & 0xFF)
+        child = mem[k] + NODE_SIZE
+        while child < trie[mem[k] + V_END]:
+            at = index + (trie[child + V_INFO] & 0xFF)
             mem[index + 257 + mem[at]] = child
             mem[at] += 1
-            child = t_end[child]
+            child = trie[child + V_END]
     for b in range(index + 256, index, -1):  # each offset has moved to where the next one begins
         mem[b] = mem[b - 1]
     mem[index] = 0
@@ -362,7 +371,7 @@ def index_exits(mem, t_info, t_end, group):
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64)")
-def walk_behind(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, group, start):
+def walk_behind(mem, scratch, trie, rows, group, start):
     """The walk of lexemes that begin in ``start`` at the exits of a group: its record, or a code.
 
     It depends on the group and the start alone, so it is done once, not for every configuration. Most exits lead
@@ -375,13 +384,13 @@ def walk_behind(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids,
     count = mem[group + E_COUNT]
     if must_grow(mem):
         return FULL
-    tokens_at = SCRATCH_EXITS + 6 * t_info.size
+    tokens_at = SCRATCH_EXITS + 6 * (trie[V_END] // NODE_SIZE)
     tokens = 0
     if start == 0:
         for k in range(group + E_NODES, group + E_NODES + count):
-            first = t_first[mem[k]]
-            for t in range(first, first + (t_info[mem[k]] >> NODE_TOKENS)):
-                scratch[tokens_at + tokens] = t_ids[t]
+            first = trie[mem[k] + V_FIRST]
+            for t in range(first, first + (trie[mem[k] + V_INFO] >> NODE_TOKENS)):
+                scratch[tokens_at + tokens] = trie[t]
                 tokens += 1
         record = close_walk(mem, scratch, rows, tokens_at, tokens, SCRATCH_EXITS, 0)
     else:
@@ -393,7 +402,7 @@ def walk_behind(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids,
         if count >= MANY_EXITS:
             index = np.int64(mem[group + E_INDEX])
             if index == 0:
-                index = np.int64(index_exits(mem, t_info, t_end, group))
+                index = np.int64(index_exits(mem, trie, group))
                 if index < 0:
                     return index
             nodes = np.int64(mem[H_TOP])
@@ -412,23 +421,21 @@ def walk_behind(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids,
             if nodes + 256 * count + SLACK > mem.size:
                 return FULL
             for k in range(group + E_NODES, group + E_NODES + count):
-                listed = t_children[mem[k]]
+                listed = trie[mem[k] + V_CHILDREN]
                 if listed != 0 and readable != WIDE:
                     for r in range(readable + 1, readable + 1 + mem[readable]):
-                        if t_children[listed + mem[r]] != 0:
-                            mem[nodes + viable] = t_children[listed + mem[r]]
+                        if trie[listed + mem[r]] != 0:
+                            mem[nodes + viable] = trie[listed + mem[r]]
                             viable += 1
                 else:
-                    child = mem[k] + 1
-                    while child < t_end[mem[k]]:
-                        if mem[table + (t_info[child] & 0xFF)] != 0:
+                    child = mem[k] + NODE_SIZE
+                    while child < trie[mem[k] + V_END]:
+                        if mem[table + (trie[child + V_INFO] & 0xFF)] != 0:
                             mem[nodes + viable] = child
                             viable += 1
-                        child = t_end[child]
+                        child = trie[child + V_END]
         mem[H_TOP] = nodes + viable
-        record = walk_from(
-            mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, start, nodes, viable
-        )
+        record = walk_from(mem, scratch, trie, rows, start, nodes, viable)
         if record < 0 and mem[H_TOP] == nodes + viable:
             mem[H_TOP] = nodes
     if record > 0:
@@ -437,7 +444,7 @@ def walk_behind(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids,
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, int64)")
-def counted_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, state):
+def counted_walk(mem, scratch, trie, state):
     """A walk from the root in free counting (see lexer.counter_after), for lexer states inside one counted loop.
 
     Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
@@ -446,31 +453,31 @@ def counted_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids
     loop with several counts, so that one number per exit does not say it; or a code.
     """
     exits_at = SCRATCH_EXITS
-    tokens_at = exits_at + 6 * t_info.size
+    tokens_at = exits_at + 6 * (trie[V_END] // NODE_SIZE)
     exits = 0
     tokens = 0
     scratch[SCRATCH_WALK] = state
-    i = 1
-    end = t_end[0]
+    i = np.int64(NODE_SIZE)
+    end = trie[V_END]
     visits = 0
     while i < end:
         visits += 1
-        info = t_info[i]
+        info = trie[i + V_INFO]
         depth = (info >> NODE_DEPTH) & 0xFFF
         after = lexer_step(mem, scratch[SCRATCH_WALK + depth - 1], info & 0xFF)
         if after < 0:
             return after
         if after == 0:
-            i = t_end[i]
+            i = trie[i + V_END]
             continue
         threads = mem[after + L_THREADS]
         if threads != 0:
             rounds = np.int64(1 << 30)
             for k in range(after + L_LIST, after + L_LIST + 2 * threads, 2):
                 rounds = min(rounds, mem[k + 1] - FREE if mem[k + 1] < 0 else -1)
-            first = t_first[i]
+            first = trie[i + V_FIRST]
             for k in range(first, first + (info >> NODE_TOKENS)):
-                scratch[tokens_at + 2 * tokens] = t_ids[k]
+                scratch[tokens_at + 2 * tokens] = trie[k]
                 scratch[tokens_at + 2 * tokens + 1] = rounds
                 tokens += 1
         if mem[after + L_MATCHES] > 1:
@@ -483,9 +490,9 @@ def counted_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids
             exits += 1
         if threads != 0:
             scratch[SCRATCH_WALK + depth] = after
-            i += 1
+            i += NODE_SIZE
         else:
-            i = t_end[i]
+            i = trie[i + V_END]
     mem[H_VISITS] += visits
     scratch[0] = tokens
     scratch[1] = exits
@@ -571,7 +578,7 @@ def shadow_reads(mem, state, byte):
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def unshadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state):
+def unshadowed_walk(mem, scratch, trie, rows, state):
     """A walk of a state without shadows: remembered, or put together from what the vocabulary knows, or done."""
     known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
@@ -582,16 +589,14 @@ def unshadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_
             return walk_in_loop(mem, state, counter)
         mem[H_MISS] = state
         return MISS_ROW
-    record = walk_from(
-        mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state, H_ROOT_NODE, 1
-    )
+    record = walk_from(mem, scratch, trie, rows, state, H_ROOT_NODE, 1)
     if record > 0:
         memo_put(mem, M_WALK, state, 0, record)
     return record
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state):
+def shadowed_walk(mem, scratch, trie, rows, state):
     """The walk of a state with shadows (unordered lexing): that of the state without them, less the exits they forbid.
 
     Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
@@ -599,7 +604,7 @@ def shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_id
     plain = without_shadows(mem, state)
     if plain < 0:
         return plain
-    found = unshadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, plain)
+    found = unshadowed_walk(mem, scratch, trie, rows, plain)
     if found < 0:
         return found
     # Where the shadows are alive, note nodes and what really matches there: (node, exit or 0) in trie order.
@@ -607,17 +612,17 @@ def shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_id
     noted = 0
     scratch[SCRATCH_WALK] = state
     scratch[SCRATCH_PATH] = 0
-    i = np.int64(1)
-    end = t_end[0]
+    i = np.int64(NODE_SIZE)
+    end = trie[V_END]
     visits = 0
     while i < end:
         visits += 1
-        info = t_info[i]
+        info = trie[i + V_INFO]
         depth = (info >> NODE_DEPTH) & 0xFFF
         byte = info & 0xFF
         above = scratch[SCRATCH_WALK + depth - 1]
         if not shadow_reads(mem, above, byte):
-            i = np.int64(next_node(mem, t_info, t_end, t_children, i, scratch[SCRATCH_PATH + depth - 1], above, 1))
+            i = np.int64(next_node(mem, trie, i, scratch[SCRATCH_PATH + depth - 1], above, 1))
             if i < 0:
                 return i
             continue
@@ -635,9 +640,9 @@ def shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_id
         if after != 0 and mem[after + L_SHADOWED] != 0:
             scratch[SCRATCH_WALK + depth] = after
             scratch[SCRATCH_PATH + depth] = i
-            i += 1
+            i += NODE_SIZE
         else:
-            i = t_end[i]
+            i = trie[i + V_END]
     mem[H_VISITS] += visits
     if must_grow(mem):
         return FULL
@@ -672,11 +677,11 @@ def shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_id
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state):
+def walk(mem, scratch, trie, rows, state):
     """The walk of a lexer state from the root of the trie: its record, or a code."""
     if mem[state + L_SHADOWED] == 0 or mem[H_ORDERED] != 0:
-        return unshadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state)
+        return unshadowed_walk(mem, scratch, trie, rows, state)
     known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
         return known
-    return shadowed_walk(mem, scratch, t_info, t_end, t_first, t_runs, t_children, t_ids, shared, rows, state)
+    return shadowed_walk(mem, scratch, trie, rows, state)
