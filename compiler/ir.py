@@ -52,12 +52,16 @@ class Terminal:
     ``excluded``: for UNORDERED lexing, texts that the terminal does not match although its automaton does (any property
     name but the declared ones). Cheaper than subtracting them: the automaton stays one that other grammars know. There
     must be a longer match behind every prefix of an excluded text that the automaton reads.
+
+    ``reserved``: for LEFTMOST lexing, texts that are no match of the terminal although its automaton prefers them; one
+    that is an expected keyword (``unless``) is that keyword's match, any other ends the text.
     """
 
     name: str
     automaton: bytes | ByteAutomaton
     unless: tuple[int, ...] = ()
     excluded: tuple[bytes, ...] = ()
+    reserved: ByteAutomaton | None = None
 
 
 @dataclass(kw_only=True, eq=False)

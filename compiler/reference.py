@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton, literal
+from grammar_engine.compiler.automaton_simulator import accepts
 from grammar_engine.compiler.ir import Grammar, Lexing, Production, Terminal
 
 _GOAL = -1  # the augmented start "nonterminal"; real ones are numbered from 0
@@ -244,6 +245,10 @@ class ReferenceRecognizer:
             threads = {after for before in threads if before[1] != MATCH for after in self._read(before, byte)}
         return any(position == MATCH for _, position, _ in threads)
 
+    def _is_reserved(self, terminal: int, text: bytes) -> bool:
+        reserved = self._terminal(terminal).reserved
+        return reserved is not None and accepts(reserved, text)
+
     def _useful_bytes(self, state: State) -> list[int]:
         """Bytes that some thread could read, one for each stretch between the bounds of ranges."""
         threads: set[Thread] = set()
@@ -318,18 +323,23 @@ class ReferenceRecognizer:
             successors.append(
                 Hypothesis(history=hypothesis.history, text=text, threads=tuple(alive), monitors=frozenset(monitors))
             )
-        if matched is not None:
-            history = self._after_lexeme(hypothesis.history, matched, text)
+        if matched is not None and (history := self._after_lexeme(hypothesis.history, matched, text)) is not None:
             successors.append(self._at_boundary(history, frozenset(monitors.union(alive))))
         return successors
 
-    def _after_lexeme(self, history: History, terminal: int, text: bytes) -> History:
-        """The history after a lexeme. A terminal that is ignored never reaches the parser, as in Lark."""
+    def _after_lexeme(self, history: History, terminal: int, text: bytes) -> History | None:
+        """The history after a lexeme; None if it is a reserved word that is not expected.
+
+        A terminal that is ignored never reaches the parser, as in Lark.
+        """
         offered = self._offered(history[-1])
         for keyword in sorted(offered):
             if terminal in self._terminal(keyword).unless and self._matches(keyword, text):
                 terminal = keyword
                 break
+        else:
+            if self._is_reserved(terminal, text):
+                return None
         if terminal in self.grammar.ignored:
             return history
         return (*history, self._closure(history, self._advanced(history[-1], terminal)))

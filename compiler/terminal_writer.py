@@ -140,6 +140,8 @@ class TerminalWriter:
             unless = engine.append([len(terminal.unless), *(engine.terminal_address(t) for t in terminal.unless)])
         elif terminal.excluded:
             shadow = self._write_texts(terminal.excluded, self._shadow_of(address), shadow=True)
+        elif terminal.reserved is not None:
+            shadow = self._write(terminal.reserved, self._shadow_of(address), shadow=True)[0]
         closure, wide = self._write(terminal.automaton, address, shadow=False)
         mem = engine.mem
         mem[address + lexer.X_SHADOW] = shadow

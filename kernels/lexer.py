@@ -18,6 +18,8 @@ vanish when none of them can match any more.
     keyword   (Lark's rule: a literal wins over a regex terminal only where that matches exactly the literal's text)
               the match of the regex terminal counts as the keyword's
     excluded  (any property name but the declared ones) the match of the terminal does not count
+    reserved  (leftmost-first: an identifier that no keyword may be) the same, unless a keyword takes the match; the
+              threads of lower priority are cut all the same
 
 A state in which only shadows are left is dead.
 """
@@ -315,10 +317,13 @@ def lexer_step(mem, state, byte):
             else:
                 matched = -target
                 for k in range(shadows_at - shadows, shadows_at):
+                    if mem[k] == -target and matched == -target:
+                        matched = 0
                     unless = mem[mem[k] + X_UNLESS]
-                    for u in range(unless + 1, unless + 1 + mem[unless]):
-                        if mem[u] == -target:
-                            matched = mem[k]
+                    if unless != 0:
+                        for u in range(unless + 1, unless + 1 + mem[unless]):
+                            if mem[u] == -target:
+                                matched = mem[k]
                 cut = True
                 break
         if cut:
@@ -450,6 +455,10 @@ def lexer_start(mem, scratch, first, count, before):
                             return FULL
                         scratch[i] = -t
                         break
+            elif mem[t + X_SHADOW] != 0:
+                threads = add_closure(mem, base, threads, mem[t + X_SHADOW], ordered)
+                if threads < 0:
+                    return FULL
     for i in range(first, first + count):
         t = scratch[i]
         if t > 0:

@@ -19,7 +19,7 @@ from grammar_engine.compiler.reference import ReferenceRecognizer
 PATTERNS = [
     '"a"', '"b"', '"c"', '"ab"', '"abc"', '"aa"', '"a"i', '"AB"i', '"b" "c"', '/a/ | "bb"', "/a+/", "/[ab]+/",
     "/[a-c]+/", "/a+?b/", "/a|ab/", "/ab?/", "/b+c?/", "/[^a]/", "/(?:ab)+/", "/c{2,3}/", "/./", "/a.?c/", "/[ab]/i",
-    "/(a|b)*?c/",
+    "/(a|b)*?c/", "/(?!(?:ab|c|ca)(?![a-c]))[a-c]+/", "/(?!b(?![abc]))[ab][a-c]*/",
 ]  # fmt: skip
 MODES = [
     ("lalr", "contextual"),

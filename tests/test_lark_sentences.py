@@ -57,6 +57,15 @@ GRAMMARS = {
         """,
         ["if", "IF", "iF", "!", "x", " "],
     ),
+    "reserved words": (
+        r"""
+        start: stmt*
+        stmt: "if" NAME "then" stmt | "(" NAME* ")" | NAME "=" NAME ";"
+        NAME: /(?!(?:if|then)\b)[^\W\d]\w*/
+        %ignore " "
+        """,
+        ["if", "then", "x", "i", "f", "=", ";", " ", "ifx", "(", ")", "th"],
+    ),
     "priorities": (
         """
         start: (p | Q)+

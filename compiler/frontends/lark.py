@@ -107,7 +107,7 @@ def lark_grammar(
     chosen, conflicts = _choose_parser(loaded, parser, lexer)
     if lexer == "auto":
         lexer = _LEXERS[chosen][0]
-    lexing, table = _choose_lexing(loaded, lexer, g_regex_flags)
+    lexing, table = _choose_lexing(loaded, lexer, g_regex_flags, split_words=chosen != "glr")
     rules, names = _plain_rules(loaded, table)
     normalized = normalize(rules, 0, describe=lambda nonterminal: names[nonterminal])
     if conflicts and on_conflict == "error":
@@ -212,10 +212,12 @@ def _refuse_empty_rules(loaded: LoadedGrammar) -> None:
             raise GrammarSyntaxError(f"parser='cyk' allows no empty rules, and {rule.origin.name} can be empty")
 
 
-def _choose_lexing(loaded: LoadedGrammar, lexer: str, g_regex_flags: int) -> tuple[Lexing, TerminalTable]:
+def _choose_lexing(
+    loaded: LoadedGrammar, lexer: str, g_regex_flags: int, *, split_words: bool
+) -> tuple[Lexing, TerminalTable]:
     """The engine's lexer that gives the language of Lark's; raises UnsupportedGrammarError if there is none."""
     if lexer == "contextual":
-        return Lexing.LEFTMOST, ordered_table(loaded, g_regex_flags=g_regex_flags)
+        return Lexing.LEFTMOST, ordered_table(loaded, g_regex_flags=g_regex_flags, split_words=split_words)
     if lexer == "basic":
         table = plain_table(loaded, g_regex_flags=g_regex_flags)
         rivals = competing_pair([TerminalView(terminal) for terminal in table.terminals])

@@ -65,6 +65,10 @@ class TerminalView:
             return self._text.startswith(other._text) or other._text.startswith(self._text)
         return _meet(self, other, lambda mine, yours: self._accepting[mine] or other._accepting[yours])
 
+    def extends(self, other: TerminalView) -> bool:
+        """Is some word of ``other`` a proper prefix of one of this terminal?"""
+        return _meet(self, other, lambda mine, yours: other._accepting[yours] and bool(self.moves(mine)))
+
     def has_choice(self) -> bool:
         """Is some word a proper prefix of another?"""
         if self._text is not None:

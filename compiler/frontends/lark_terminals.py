@@ -8,6 +8,10 @@ a keyword of that regex: where the regex's match is exactly the literal's text, 
 among the regex's flags, the literal also leaves the alternation (an *embedded* keyword), otherwise it stays in at its
 own rank. ``ir.Terminal.unless`` means the embedded kind. The other kind (``"if"i`` beside ``/[a-z]+/``) is written as
 two terminals, one for the alternation and one that wins on a full match, both of which the rules allow.
+
+**Reserved words** (``lark_reserved``) are set aside from a regex by a look-ahead. A literal that is one of them
+does not match the regex, but where both are expected and the regex stands first, Lark finds the literal after the
+regex has failed: that is an embedded keyword too.
 """
 
 from __future__ import annotations
@@ -20,7 +24,9 @@ from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
 from grammar_engine.compiler.frontends.lark_assertions import looks_beyond
+from grammar_engine.compiler.frontends.lark_lexing import TerminalView
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
+from grammar_engine.compiler.frontends.lark_reserved import Reserving, reserving
 from grammar_engine.compiler.ir import Terminal
 from grammar_engine.compiler.regex_ast import parse_regex
 from grammar_engine.compiler.spelling import to_utf8
@@ -67,10 +73,16 @@ def plain_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTab
     return TerminalTable(terminals=terminals, ids=ids, ignored=ignored, lost=frozenset(ignored))
 
 
-def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
-    """The terminals of a grammar whose lexer is one ordered alternation (Lark's basic and contextual lexers)."""
+def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0, split_words: bool = True) -> TerminalTable:
+    """The terminals of a grammar whose lexer is one ordered alternation (Lark's basic and contextual lexers).
+
+    split_words: in Lark a reserved word where another terminal is expected that matches the beginning of it is read as
+    that terminal and a rest. The engine does not follow: with this flag a grammar in which it can happen is refused,
+    without it no reserved word is ever split.
+    """
     ordered = sorted_terminals(loaded, g_regex_flags)
-    keywords = _keywords(ordered, g_regex_flags)
+    reservings = _reservings(ordered, g_regex_flags)
+    keywords = _keywords(ordered, g_regex_flags, reservings)
     split = {name for name, regexes in keywords.items() if any(not embedded for _, embedded in regexes)}
     ids: dict[str, tuple[int, ...]] = {}
     count = 0
@@ -82,7 +94,10 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalT
     terminals: list[Terminal] = []
     lost: set[int] = set()
     for definition in ordered:
-        terminal = _terminal(definition, loaded, g_regex_flags)
+        if definition.name in reservings:
+            terminal = _reserving_terminal(definition, reservings[definition.name], loaded)
+        else:
+            terminal = _terminal(definition, loaded, g_regex_flags)
         regexes = keywords.get(definition.name, [])
         embedding = [ids[name][0] for name, embedded in regexes if embedded and name not in ignored]
         others = [ids[name][0] for name, embedded in regexes if not embedded and name not in ignored]
@@ -99,6 +114,8 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalT
             terminals.append(replace(terminal, unless=tuple(embedding + others)))
     ignored_ids = _ignored(loaded, ids)
     lost.update(ignored_ids)
+    if split_words and reservings:
+        _refuse_split_words(ordered, terminals, ids, reservings, loaded)
     return TerminalTable(terminals=tuple(terminals), ids=ids, ignored=ignored_ids, lost=frozenset(lost))
 
 
@@ -124,11 +141,67 @@ def _ignored(loaded: LoadedGrammar, ids: dict[str, tuple[int, ...]]) -> tuple[in
     return tuple(sorted({index for name in loaded.ignore for index in ids[name]}))
 
 
-def _keywords(ordered: Sequence[TerminalDef], flags: int) -> dict[str, list[tuple[str, bool]]]:
+def _reservings(ordered: Sequence[TerminalDef], flags: int) -> dict[str, Reserving]:
+    """The terminals that set reserved words aside, with their parts."""
+    found: dict[str, Reserving] = {}
+    for definition in ordered:
+        if isinstance(definition.pattern, PatternStr) or "(?!" not in definition.pattern.value:
+            continue
+        try:
+            parts = reserving(parse_regex(definition.pattern.to_regexp(), flags=flags))
+        except (UnsupportedGrammarError, GrammarSyntaxError):
+            continue  # reported with its place when the terminal is compiled
+        if parts:
+            found[definition.name] = parts
+    return found
+
+
+def _reserving_terminal(definition: TerminalDef, parts: Reserving, loaded: LoadedGrammar) -> Terminal:
+    automaton = to_utf8(CharAutomaton.from_node(parts.rest))
+    try:
+        words = to_utf8(CharAutomaton.from_node(parts.words))
+    except UnsupportedGrammarError as error:
+        place = loaded.place_of(definition)
+        raise UnsupportedGrammarError(error.construct, place=place, advice=error.advice) from error
+    return Terminal(name=definition.name, automaton=automaton, reserved=words)
+
+
+def _refuse_split_words(
+    ordered: Sequence[TerminalDef],
+    terminals: Sequence[Terminal],
+    ids: dict[str, tuple[int, ...]],
+    reservings: dict[str, Reserving],
+    loaded: LoadedGrammar,
+) -> None:
+    """Refuse reserved words at whose beginning a later terminal matches, other than as that word."""
+    for name in reservings:
+        regex = terminals[ids[name][0]]
+        assert regex.reserved is not None
+        words = TerminalView(Terminal(name=name, automaton=regex.reserved))
+        for definition in ordered:
+            other = terminals[ids[definition.name][0]]
+            alone = (
+                isinstance(other.automaton, bytes)
+                and ids[name][0] in other.unless
+                and not words.extends(TerminalView(other))
+            )
+            if ids[definition.name][0] > ids[name][0] and not alone and words.competes_with(TerminalView(other)):
+                raise UnsupportedGrammarError(
+                    f"a reserved word of {name} with which {definition.user_repr()} matches too",
+                    place=loaded.place_of(definition),
+                    advice="Use parser='glr', which never splits a reserved word.",
+                )
+
+
+def _keywords(
+    ordered: Sequence[TerminalDef], flags: int, reservings: dict[str, Reserving]
+) -> dict[str, list[tuple[str, bool]]]:
     """Per literal the regex terminals that match it whole at equal priority, each with: is the literal embedded?
 
-    The match is Python's own, as in Lark: a prefix match whose text is the literal.
+    The match is Python's own, as in Lark: a prefix match whose text is the literal. A regex counts without its
+    look-ahead for reserved words, if it stands before the literal.
     """
+    rank = {definition.name: place for place, definition in enumerate(ordered)}
     literals: dict[int, list[TerminalDef]] = {}
     for definition in ordered:
         if isinstance(definition.pattern, PatternStr):
@@ -139,7 +212,14 @@ def _keywords(ordered: Sequence[TerminalDef], flags: int) -> dict[str, list[tupl
         if isinstance(definition.pattern, PatternStr) or not rivals:
             continue
         pattern = re.compile(definition.pattern.to_regexp(), flags)
+        parts = reservings.get(definition.name)
+        plain = CharAutomaton.from_node(parts.rest) if parts else None
         for literal in rivals:
+            if plain is not None:
+                if rank[literal.name] > rank[definition.name] and plain.accepts(literal.pattern.value):
+                    embedded = frozenset(literal.pattern.flags) <= frozenset(definition.pattern.flags)
+                    found.setdefault(literal.name, []).append((definition.name, embedded))
+                continue
             match = pattern.match(literal.pattern.value)
             if match and match.group() == literal.pattern.value:
                 embedded = frozenset(literal.pattern.flags) <= frozenset(definition.pattern.flags)

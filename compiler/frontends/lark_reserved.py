@@ -1,0 +1,81 @@
+r"""Reserved words: the one look-ahead beyond a lexeme that lexers of real languages cannot do without.
+
+``/(?!(?:if|else)\b)[^\W\d]\w*/`` is an identifier that is no reserved word, wherever it stands. Its look-ahead sees the
+character behind the lexeme, but in patterns of this form it does not matter which one that is: the rest of the pattern
+takes all word characters there are, so the look-ahead holds exactly if what it took is not one of the words. Hence such
+a terminal is an automaton without look-ahead, and a set of texts that it does not match (``ir.Terminal.excluded``).
+
+    pattern = (?! words end ) first loop*       words  no look-around, characters of ``loop`` only
+                                                end    ``\b``, or a negative look-ahead for ``loop``
+                                                first  a set within ``loop`` (or nothing, if it is ``loop+``)
+                                                loop   a set, all that ``end`` calls part of a word
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grammar_engine.compiler.charset import CharSet
+from grammar_engine.compiler.regex_ast import (
+    Alternate,
+    Assertion,
+    Chars,
+    Concat,
+    Node,
+    Repeat,
+    has_assertion,
+    is_nullable,
+    seq,
+    word_boundary,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserving:
+    """rest: the pattern without its look-ahead. words: what it does not match."""
+
+    rest: Node
+    words: Node
+
+
+def reserving(node: Node) -> Reserving | None:
+    """The parts of a pattern of the form above; None for any other."""
+    if not isinstance(node, Concat):
+        return None
+    ahead, *rest = node.nodes
+    if not isinstance(ahead, Assertion) or not (ahead.ahead and ahead.negative and isinstance(ahead.node, Concat)):
+        return None
+    loop = _run(rest)
+    *words, end = ahead.node.nodes
+    word = seq(*words)
+    if loop is None or not _ends_run(end, loop) or not _within(word, loop) or is_nullable(word):
+        return None
+    return Reserving(rest=seq(*rest), words=word)
+
+
+def _run(nodes: list[Node]) -> CharSet | None:
+    """The set of a greedy run of characters, ``first loop*`` or ``loop+``."""
+    last = nodes[-1]
+    if not isinstance(last, Repeat) or last.max is not None or not last.greedy or not isinstance(last.node, Chars):
+        return None
+    loop = last.node.charset
+    if last.min == 1 and len(nodes) == 1:
+        return loop
+    if last.min == 0 and len(nodes) == 2 and isinstance(nodes[0], Chars) and not nodes[0].charset.difference(loop):
+        return loop
+    return None
+
+
+def _ends_run(end: Node, loop: CharSet) -> bool:
+    return end in (Assertion(Chars(loop), ahead=True, negative=True), word_boundary(loop))
+
+
+def _within(node: Node, loop: CharSet) -> bool:
+    """Are all characters of a pattern without look-around members of ``loop``?"""
+    if has_assertion(node):
+        return False
+    if isinstance(node, Chars):
+        return not node.charset.difference(loop)
+    if isinstance(node, (Concat, Alternate)):
+        return all(_within(part, loop) for part in node.nodes)
+    return not isinstance(node, Repeat) or _within(node.node, loop)
