@@ -1,6 +1,7 @@
-"""What the guard of a grammar (``guard.py``) must know of a vocabulary: which tokens end a given string.
+"""What the guards of a grammar (``guard.py``) must know of a vocabulary: which few tokens could be wrong somewhere.
 
-Answers are looked up in the sorted tokens, never by a scan: the tokens that begin with a given text are neighbours.
+Tokens that end a given string are looked up in the trie; all others that matter hold several marks (a comma and a
+quote behind it, say), are few, and are listed once per vocabulary.
 """
 
 from __future__ import annotations
@@ -8,29 +9,51 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.token_trie import TokenTrie
+from grammar_engine.kernels.trie import any_set
 
 MAX_KNOWN = 8192
 """Answers kept per vocabulary; then all are forgotten."""
 
-Bits = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint32]]
+Row = npt.NDArray[np.uint32]
 Ids = npt.NDArray[np.int32]
 
-_QUOTE, _BRACKET = 0x22, 0x5B
-_BLANKS = b" \t\r\n"
-_LISTING = re.compile(rb"[,\[][ \t\r\n]*[^ \t\r\n]")
+_QUOTE, _BACKSLASH = b'"\\'
+BLANKS = b" \t\r\n"
 _HEAD = re.compile(rb'((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SHORT = {'"': '"', "\\": "\\", "/": "/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 
 
+class TokenSet:
+    """A few tokens, to be looked for in masks."""
+
+    __slots__ = ("_bits", "_words", "ids")
+
+    def __init__(self, ids: Iterable[int]) -> None:
+        array = np.array(sorted(set(ids)), np.int64)
+        self.ids: Ids = array.astype(np.int32)
+        self._words = array >> 5
+        self._bits = np.uint32(1) << (array & 31).astype(np.uint32)
+
+    def within(self, row: Row) -> list[int]:
+        """Those of the tokens that a mask allows."""
+        if not any_set(row, self.ids):
+            return []
+        found: list[int] = self.ids[row[self._words] & self._bits != 0].tolist()
+        return found
+
+
 class GuardTokens:
-    """The tokens of one vocabulary by the quotes in them."""
+    """The tokens of one vocabulary by the quotes, commas and brackets in them.
+
+    Which of those bytes are marks and which stand in a string depends on where a token begins; so the sets below hold
+    every token whose bytes look so, and perhaps a few too many.
+    """
 
     def __init__(self, tokens: Sequence[bytes | None], trie: TokenTrie) -> None:
         self.tokens = tokens
@@ -38,66 +61,92 @@ class GuardTokens:
         self._known: dict[tuple[bytes, bytes], Ids | None] = {}
         self._blank: dict[int, bool] = {}
         self._children: dict[int, dict[int, int]] = {}
-        self._beginnings: dict[tuple[bytes, bytes], tuple[int, ...]] = {}
-        self.has_quote = bytearray(len(tokens))
-        self.with_quote = self._holding(_QUOTE)
-        """Ids of tokens with a quote, ascending. ``has_quote``: per id, 0, 1 or 2 for two and more."""
-        for token in self.with_quote:
-            self.has_quote[token] = 1
+        self._beginnings: dict[tuple[bytes, bytes, bytes], tuple[int, ...]] = {}
+        self._arrays: dict[tuple[int, ...], Ids] = {}
+        self.is_marked = bytearray(len(tokens))
+        """Per token: does it hold any byte that may change what the next one means?"""
+        for token in self._holding(b'"\\{}[],'):
+            self.is_marked[token] = 1
+        with_quote = self._holding(b'"')
+        self._sort_by_strings(with_quote)
+        with_comma = self._holding(b",")
+        self.has_bracket = bytearray(len(tokens))
+        for token in self._holding(b"["):
+            self.has_bracket[token] = 1
+
+        def looking(pattern: bytes, among: Iterable[int]) -> TokenSet:
+            look = re.compile(pattern, re.DOTALL).search
+            return TokenSet(token for token in among if look(tokens[token] or b""))
+
+        blanks = b"[ \t\r\n]*"
+        self.quoting = TokenSet(with_quote)
+        self.dividing = TokenSet(with_comma)
+        self.next_names = looking(b"," + blanks + b'".', with_comma)
+        """Tokens in which a name begins behind a comma, and a little of it follows."""
+        both = set(with_quote).intersection(with_comma)
+        self.names_and_comma = looking(b'".*".*,', both)
+        """Tokens in which a comma follows a name that they hold."""
+        self.next_items = looking(b"," + blanks + b"[^ \t\r\n]", with_comma)
+        """Tokens in which something follows a comma."""
+        self.next_items_behind_string = looking(b'".*,' + blanks + b"[^ \t\r\n]", both)
+        self.dividing_behind_string = looking(b'".*,', both)
+        self.opening_two = looking(rb"\[.*,", with_comma)
+        """Tokens in which a comma follows an opening bracket."""
+        self.opening_two_behind_string = looking(rb'".*\[.*,', both)
+        self.next_strings = looking(b'"' + blanks + b"," + blanks + b'".*"', both)
+        """Tokens that end a string, and hold another one behind a comma."""
+        self.two_strings = looking(b'".*".*".*"', both)
+
+    def _sort_by_strings(self, with_quote: Sequence[int]) -> None:
+        tokens = self.tokens
         whole: dict[bytes, dict[int, None]] = {}
+        items: dict[bytes, dict[int, None]] = {}
         ending: dict[bytes, dict[int, None]] = {}
         ending_behind: dict[bytes, dict[int, None]] = {}
         by_head: dict[bytes, list[int]] = {}
         twice: list[int] = []
-        for token in self.with_quote:
+        loud_in_string: set[int] = set()
+        for token in with_quote:
             text = tokens[token] or b""
             head = _head(text)
             if head is not None:
                 by_head.setdefault(head, []).append(token)
             pieces = text.split(b'"')
-            if len(pieces) < 3:
-                continue
-            self.has_quote[token] = 2
-            found = [
-                (first, last, b'"'.join(pieces[first:last]))
-                for first, last in itertools.combinations(range(1, len(pieces)), 2)
-            ]
-            values = [
-                (first, last, value)
-                for first, last, raw in found
-                if _may_be_name(pieces, first, last) and (value := _value(raw)) is not None
-            ]
-            for first, _, value in values:
+            names: list[tuple[int, int, bytes]] = []
+            for first, last in itertools.combinations(range(1, len(pieces)), 2):
+                is_name, is_item = _may_be_name(pieces, first, last), _may_be_item(pieces, first, last)
+                value = _value(b'"'.join(pieces[first:last])) if is_name or is_item else None
+                if value is None:
+                    continue
+                if is_item:
+                    items.setdefault(value, {})[token] = None
+                if not is_name:
+                    continue
+                names.append((first, last, value))
                 whole.setdefault(value, {})[token] = None
                 if first > 1:
+                    loud_in_string.add(token)
                     ending.setdefault(value, {})[token] = None
                     if head is not None and value.endswith(head):
                         ending_behind.setdefault(value[: len(value) - len(head)], {})[token] = None
-            if any(a[1] < b[0] and a[2] == b[2] for a in values for b in values):
+            if any(a[1] < b[0] and a[2] == b[2] for a in names for b in names):
                 twice.append(token)
         self._ending = {head: np.array(ids, np.int32) for head, ids in by_head.items()}
         self.whole = {value: tuple(ids) for value, ids in whole.items()}
-        """Ids of tokens that hold a string between quotes, by its value."""
+        """Ids of tokens that hold a string between quotes which may be a name, by its value."""
+        self.items = {value: TokenSet(ids) for value, ids in items.items()}
+        """The same of strings that may be items of an array, but not its first."""
         self.ending = [(value, tuple(ids)) for value, ids in ending.items()]
         """Values and ids of tokens that may end a string and hold the value as another one."""
-        self.ending_behind = {value: np.array(list(ids), np.int32) for value, ids in ending_behind.items()}
-        """Ids of tokens that, behind this beginning of a string, end it and hold the same string again."""
-        self.twice = tuple(twice)
-        self.twice_ids = np.array(twice, np.int32)
-        self._arrays: dict[tuple[int, ...], npt.NDArray[np.int32]] = {}
-        """Ids of tokens that hold a string twice."""
-        self.several = tuple(token for token in self.with_quote if self.has_quote[token] > 1)
-        """Ids of tokens with several quotes."""
-        self.several_bits = bits_of(self.several)
-        """The same, for ``set_of``."""
-        self.has_bracket = bytearray(len(tokens))
-        for token in self._holding(_BRACKET):
-            self.has_bracket[token] = 1
-        self.quoting = bits_of(self.with_quote)
-        self.opening = bits_of([token for token in self.with_quote if not (tokens[token] or b"").endswith(b'"')])
-        """Tokens with a quote that is not the last byte, for ``set_of``."""
+        self.ending_behind = {value: TokenSet(ids) for value, ids in ending_behind.items()}
+        """Tokens that, behind this beginning of a string, end it and hold the same string again."""
+        self.twice = TokenSet(twice)
+        """Tokens that hold a name twice."""
+        self.loud = TokenSet(itertools.chain(*whole.values()))
+        """Tokens that hold a name. loud_in_string: those that can do so behind the end of a string."""
+        self.loud_in_string = TokenSet(loud_in_string)
 
-    def array_of(self, ids: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    def array_of(self, ids: tuple[int, ...]) -> Ids:
         """The ids as an array; kept, because frames ask again and again."""
         found = self._arrays.get(ids)
         if found is None:
@@ -106,23 +155,23 @@ class GuardTokens:
             found = self._arrays[ids] = np.array(ids, np.int32)
         return found
 
-    def _holding(self, byte: int) -> list[int]:
-        at = np.flatnonzero(self.trie.data == byte)
+    def _holding(self, marks: bytes) -> list[int]:
+        """Ids of the tokens that hold one of the bytes, ascending."""
+        is_mark = np.zeros(256, bool)
+        is_mark[list(marks)] = True
+        at = np.flatnonzero(is_mark[self.trie.data])
         owners = np.searchsorted(self.trie.starts, at, side="right") - 1
         ids: list[int] = np.unique(owners).tolist()
         return ids
 
-    @cached_property
-    def listing(self) -> Bits:
-        """Tokens in which something follows a comma or opening bracket, for ``set_of``."""
-        found = {*self._holding(0x2C), *self._holding(_BRACKET)}
-        return bits_of(sorted(token for token in found if _LISTING.search(self.tokens[token] or b"")))
-
     def child(self, node: int, byte: int) -> int:
         """The trie's node behind a byte, −1 if there is none."""
+        trie = self.trie
+        table = int(trie.children[node])
+        if table:
+            return int(trie.children[table + byte]) or -1
         children = self._children.get(node)
         if children is None:
-            trie = self.trie
             children = {}
             child, end = node + 1, int(trie.end[node])
             while child < end:
@@ -137,33 +186,46 @@ class GuardTokens:
         """Do the tokens at and below a node consist of blanks, as far as they stand behind it?"""
         known = self._blank.get(node)
         if known is None:
-            ids = self.trie.token_ids[int(self.trie.first[node]) : self.last(node)].tolist()
-            known = self._blank[node] = not any((self.tokens[token] or b"").strip(b" \t\r\n") for token in ids)
+            known = not any((self.tokens[token] or b"").strip(BLANKS) for token in self.below(node).tolist())
+            self._blank[node] = known
         return known
 
-    def last(self, node: int) -> int:
-        """Where in ``trie.token_ids`` the tokens at and below a node end."""
-        end = int(self.trie.end[node])
-        return int(self.trie.first[end]) if end < self.trie.num_nodes else len(self.trie.token_ids)
+    def below(self, node: int) -> Ids:
+        """The tokens at and below a node."""
+        trie = self.trie
+        end = int(trie.end[node])
+        last = int(trie.first[end]) if end < trie.num_nodes else len(trie.token_ids)
+        return trie.token_ids[int(trie.first[node]) : last]
+
+    def _down(self, node: int, text: bytes) -> int:
+        """The node behind some more bytes, −1 if there is none."""
+        for byte in text:
+            node = self.child(node, byte)
+            if node < 0:
+                break
+        return node
 
     @cached_property
-    def dividing(self) -> Bits:
-        """Tokens with a comma, for ``set_of``."""
-        return bits_of(self._holding(0x2C))
+    def name_openers(self) -> tuple[bytes, ...]:
+        """Blanks and a quote, as tokens begin with them."""
+        found: list[bytes] = []
+        todo = [(0, b"")]
+        while todo:
+            node, text = todo.pop()
+            if self.child(node, _QUOTE) >= 0:
+                found.append(text + b'"')
+            todo += [(child, text + bytes((byte,))) for byte in BLANKS if (child := self.child(node, byte)) >= 0]
+        return tuple(found)
 
-    @cached_property
-    def _sorted(self) -> list[bytes]:
-        return [self.tokens[token] or b"" for token in self.trie.token_ids.tolist()]
-
-    def beginnings(self, rest: bytes, tail: bytes) -> tuple[int, ...]:
-        """The tokens with which some spelling of ``rest`` begins; arguments as of ``closing``."""
-        key = (rest, tail)
+    def beginnings(self, rest: bytes, tail: bytes, opener: bytes = b"") -> tuple[int, ...]:
+        """The tokens with which some spelling of ``rest`` begins, behind ``opener``; arguments as of ``closing``."""
+        key = (opener, rest, tail)
         known = self._beginnings.get(key)
         if known is None:
             if len(self._beginnings) >= MAX_KNOWN:
                 self._beginnings.clear()
             found: dict[int, None] = {}
-            self._spelled(rest, tail, found)
+            self._spelled(self._down(0, opener), rest, tail, found)
             known = self._beginnings[key] = tuple(found)
         return known
 
@@ -181,70 +243,49 @@ class GuardTokens:
             pass
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        parts: list[Ids] = []
-        for text in self._spelled(rest, tail):
-            begin = text + b'"'
-            first = bisect_left(self._sorted, begin)
-            last = bisect_left(self._sorted, begin[:-1] + b"#", first)
-            if last > first:
-                parts.append(self.trie.token_ids[first:last])
+        parts = [
+            self.below(child) for node in self._spelled(0, rest, tail, {}) if (child := self.child(node, _QUOTE)) >= 0
+        ]
         found = np.concatenate(parts) if parts else None
         self._known[key] = found
         return found
 
-    def _spelled(self, rest: bytes, tail: bytes, passed: dict[int, None] | None = None) -> list[bytes]:
-        """The spellings of ``rest`` that some token begins with; ``passed`` collects the tokens met on the way."""
+    def _spelled(self, node: int, rest: bytes, tail: bytes, passed: dict[int, None]) -> set[int]:
+        """The nodes behind the spellings of ``rest``, from a node on; ``passed`` collects the tokens met on the way."""
+        nodes = {node} - {-1}
         at = 0
         while at < len(rest) and 0x80 <= rest[at] < 0xC0:
+            nodes = self._along(nodes, (rest[at : at + 1],), passed)
             at += 1
-        found = [rest[:at]]
-        if passed is not None:
-            for end in range(1, at + 1):
-                self._pass(rest[:end], passed)
         for char in rest[at:].decode():
             ways = spellings(char)
             if tail:
                 ways = tuple(way[len(tail) :] for way in ways if way.startswith(tail))
                 tail = b""
-            if passed is not None:
-                for text in found:
-                    for beginning in {way[:end] for way in ways for end in range(1, len(way) + 1)}:
-                        self._pass(text + beginning, passed)
-            escaped = [way for way in ways if way[:1] == b"\\" or not way]
-            plain = [way for way in ways if way[:1] != b"\\"]
-            longer: list[bytes] = []
-            for text in found:
-                longer += (text + way for way in plain if self._begins(text + way))
-                if escaped and self._begins(text + b"\\"):  # hardly any token holds an escape
-                    longer += (text + way for way in escaped if way and self._begins(text + way))
-            found = longer
-            if not found:
+            nodes = self._along(nodes, ways, passed)
+            if not nodes:
                 break
-        return found
+        return nodes
 
-    def _pass(self, text: bytes, passed: dict[int, None]) -> None:
-        """Add the tokens that are exactly this text."""
-        at = bisect_left(self._sorted, text)
-        while at < len(self._sorted) and self._sorted[at] == text:
-            passed[int(self.trie.token_ids[at])] = None
-            at += 1
-
-    def _begins(self, text: bytes) -> bool:
-        at = bisect_left(self._sorted, text)
-        return at < len(self._sorted) and self._sorted[at].startswith(text)
-
-
-def bits_of(ids: Sequence[int]) -> Bits:
-    """Token ids, the words of a mask that hold their bits, and the bits."""
-    array = np.array(ids, np.int64)
-    return array, array >> 5, np.uint32(1) << (array & 31).astype(np.uint32)
-
-
-def set_of(row: npt.NDArray[np.uint32], bits: Bits) -> list[int]:
-    """Those of the tokens that a mask allows."""
-    ids, words, masks = bits
-    found: list[int] = ids[row[words] & masks != 0].tolist()
-    return found
+    def _along(self, nodes: Iterable[int], ways: Sequence[bytes], passed: dict[int, None]) -> set[int]:
+        """The nodes behind any of the texts."""
+        trie = self.trie
+        out: set[int] = set()
+        for node in nodes:
+            escapes = self.child(node, _BACKSLASH) >= 0  # hardly any token holds an escape
+            for way in ways:
+                if way[:1] == b"\\" and not escapes:
+                    continue
+                here = node
+                for byte in way:
+                    here = self.child(here, byte)
+                    if here < 0:
+                        break
+                    first = int(trie.first[here])
+                    passed.update(dict.fromkeys(trie.token_ids[first : first + (int(trie.info[here]) >> 20)].tolist()))
+                else:
+                    out.add(here)
+        return out
 
 
 def _may_be_name(pieces: Sequence[bytes], first: int, last: int) -> bool:
@@ -252,9 +293,16 @@ def _may_be_name(pieces: Sequence[bytes], first: int, last: int) -> bool:
 
     pieces: the token, split at its quotes. A comma stands before such a name, and a colon behind it.
     """
-    before, behind = pieces[first - 1].rstrip(_BLANKS), pieces[last].lstrip(_BLANKS)
+    before, behind = pieces[first - 1].rstrip(BLANKS), pieces[last].lstrip(BLANKS)
     begins = before.endswith(b",") or (first == 1 and not before)
     return begins and (behind.startswith(b":") or (not behind and last == len(pieces) - 1))
+
+
+def _may_be_item(pieces: Sequence[bytes], first: int, last: int) -> bool:
+    """The same of an item that is not its array's first."""
+    before, behind = pieces[first - 1].rstrip(BLANKS), pieces[last].lstrip(BLANKS)
+    begins = before.endswith(b",") or (first == 1 and not before)
+    return begins and (behind[:1] in (b",", b"]") or (not behind and last == len(pieces) - 1))
 
 
 def _head(token: bytes) -> bytes | None:

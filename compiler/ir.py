@@ -73,7 +73,7 @@ class Guarding:
     thin: the names of such an automaton may run out, or those behind some beginning. fewest: a lower bound of how many
     names some of them have.
     distinct: terminals that open an array whose items must differ. narrow: the items of such an array may run out, or
-    those behind some beginning of their text.
+    those behind some beginning of their text. scarce: they may run out before one has begun.
     counted: more such properties may have to come, because their number counts or what they hold.
     """
 
@@ -83,6 +83,7 @@ class Guarding:
     counted: bool = False
     distinct: set[int] = field(default_factory=set)
     narrow: bool = False
+    scarce: bool = False
 
 
 class Members(NamedTuple):

@@ -32,7 +32,7 @@ from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.literals import MAX_ESCAPED_CHARACTERS
 from grammar_engine.compiler.frontends.json_schema.names import spelling_of
 from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan
-from grammar_engine.compiler.frontends.json_schema.sizes import Sizes
+from grammar_engine.compiler.frontends.json_schema.sizes import ENDLESS, Sizes
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Production, Symbol
 
@@ -90,6 +90,10 @@ class Arrays:
     def are_inexhaustible(self, plan: ArrayPlan) -> bool:
         """Are the items strings of which there are some left whatever has stood, behind any beginning?"""
         return all(map(self._sizes.are_inexhaustible_strings, plan.formulas()))
+
+    def are_endless(self, plan: ArrayPlan) -> bool:
+        """Are there endlessly many values for every item, and does nothing else ask for some of them?"""
+        return not plan.obligations and all(self._sizes.of(formula)[0] >= ENDLESS for formula in plan.formulas())
 
     def _has_room(self, plan: ArrayPlan) -> bool:
         """With distinct items that are guarded: are there enough of them? UnsupportedSchemaError where that is open."""
@@ -328,6 +332,7 @@ class ArrayWriter:
             guarding = self._symbols.guarding
             guarding.distinct.add(opener)
             guarding.narrow = guarding.narrow or not self._arrays.are_inexhaustible(self._plan)
+            guarding.scarce = guarding.scarce or not self._arrays.are_endless(self._plan)
         out = self._next(state, depth, opener)
         if self._arrays.may_close(self._plan, state):
             out.append((self._symbols.mark("[]", depth),))
