@@ -10,12 +10,12 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.token_trie import TokenTrie
-from grammar_engine.kernels.trie import any_set
+from grammar_engine.kernels.trie import NODE_SIZE, V_CHILDREN, any_set
 
 MAX_KNOWN = 8192
 """Answers kept per vocabulary; then all are forgotten."""
@@ -80,6 +80,10 @@ class GuardTokens:
 
         blanks = b"[ \t\r\n]*"
         self.quoting = TokenSet(with_quote)
+        opener = re.compile(blanks + b'"').match
+        openers = {found[0]: None for token in with_quote if (found := opener(tokens[token] or b"")) is not None}
+        self.name_openers = tuple(openers)
+        """Blanks and a quote, as tokens begin with them."""
         self.dividing = TokenSet(with_comma)
         self.next_names = looking(b"," + blanks + b'".', with_comma)
         """Tokens in which a name begins behind a comma, and a little of it follows."""
@@ -167,9 +171,10 @@ class GuardTokens:
     def child(self, node: int, byte: int) -> int:
         """The trie's node behind a byte, −1 if there is none."""
         trie = self.trie
-        table = int(trie.children[node])
+        packed = trie.packed
+        table = int(packed[node * NODE_SIZE + V_CHILDREN])
         if table:
-            return int(trie.children[table + byte]) or -1
+            return int(packed[table + byte]) // NODE_SIZE or -1
         children = self._children.get(node)
         if children is None:
             children = {}
@@ -204,18 +209,6 @@ class GuardTokens:
             if node < 0:
                 break
         return node
-
-    @cached_property
-    def name_openers(self) -> tuple[bytes, ...]:
-        """Blanks and a quote, as tokens begin with them."""
-        found: list[bytes] = []
-        todo = [(0, b"")]
-        while todo:
-            node, text = todo.pop()
-            if self.child(node, _QUOTE) >= 0:
-                found.append(text + b'"')
-            todo += [(child, text + bytes((byte,))) for byte in BLANKS if (child := self.child(node, byte)) >= 0]
-        return tuple(found)
 
     def beginnings(self, rest: bytes, tail: bytes, opener: bytes = b"") -> tuple[int, ...]:
         """The tokens with which some spelling of ``rest`` begins, behind ``opener``; arguments as of ``closing``."""
