@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Sequence
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -159,13 +160,15 @@ class Engine:
     def candidate_bytes(self, position: int) -> list[int]:
         """Bytes that may follow: a superset of those that can (a monitor or a lookahead may still forbid one)."""
         mem = self.mem
-        live = np.zeros(256, bool)
+        live = bytearray(256)
         for pair in self._pairs(position):
             state = int(mem[pair + masks.Q_FIELDS])
             first = state + lexer.L_LIST
-            for thread in mem[first : first + 2 * int(mem[state + lexer.L_THREADS]) : 2].tolist():
-                live[mem[thread + lexer.P_LOW] : mem[thread + lexer.P_HIGH] + 1] = True
-        return [int(byte) for byte in np.flatnonzero(live)]
+            threads = mem[first : first + 2 * int(mem[state + lexer.L_THREADS]) : 2]
+            ranges = zip(mem[threads + lexer.P_LOW].tolist(), mem[threads + lexer.P_HIGH].tolist(), strict=True)
+            for low, high in set(ranges):
+                live[low : high + 1] = b"\1" * (high + 1 - low)
+        return list(compress(range(256), live))
 
     @property
     def statistics(self) -> dict[str, int]:
@@ -364,4 +367,5 @@ class Engine:
     def _pairs(self, position: int) -> list[int]:
         mem = self.mem
         first = position + positions.O_FIELDS
-        return [int(pair) for pair in mem[first : first + int(mem[position + 1])]]
+        pairs: list[int] = mem[first : first + int(mem[position + 1])].tolist()
+        return pairs

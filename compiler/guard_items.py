@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.compiler.guard_names import NameGuard, closing
+from grammar_engine.compiler.guard_names import NameGuard
 from grammar_engine.compiler.guard_tokens import BLANKS, GuardTokens, Row
 from grammar_engine.compiler.ir import Guarding
 from grammar_engine.compiler.json_items import following_bytes, read_items
@@ -141,7 +141,7 @@ class ItemGuard:
             if mode in (IN_STRING, STRING_ESCAPE) and items is not None:
                 value, tail = split(item[items.begin :].lstrip(BLANKS)[1:])
                 stood = with_prefix(items.strings, value)
-                for ids in closing(tokens, stood, value, tail):
+                for ids in tokens.closing(stood, value, tail):
                     if items.sure:
                         clear_bits(row, ids)
                     else:

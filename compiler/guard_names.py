@@ -11,12 +11,13 @@ names that have stood is one.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.compiler.guard_tokens import GuardTokens, Ids, Row, spellings
+from grammar_engine.compiler.guard_tokens import GuardTokens, Row, spellings
 from grammar_engine.compiler.ir import Guarding
 from grammar_engine.compiler.json_text import (
     BEFORE_NAME,
@@ -102,16 +103,18 @@ class NameGuard:
             self._filter_thin(row, state, position)
             return
         tokens = self._tokens
-        frame, mode, _, _ = state
+        frame, mode, raw, _ = state
         if mode in (IN_NAME, NAME_ESCAPE):
-            self._clear_ending(row, state)
+            if tokens.ending or b"\\" in raw or _has_prefix(frame.names, raw):
+                self._clear_ending(row, state)
         elif not any_set(row, (tokens.loud if mode < IN_NAME else tokens.loud_in_string).ids):
             self.quiet.add(position)
             return
         # What ends no name can close frames, but a frame has all the tokens of those around it.
         if frame.tokens and any_set(row, tokens.array_of(frame.tokens)):
             self._try(row, frame.tokens, state)
-        self._try(row, tokens.twice.within(row), state)
+        if tokens.twice:
+            self._try(row, tokens.twice, state)
 
     def _clear_ending(self, row: Row, state: State) -> Names:
         """Clear the tokens that end the name at hand as one that has stood; the names that it may still become."""
@@ -121,20 +124,20 @@ class NameGuard:
         names = frame.names or ()
         if names:
             names = with_prefix(names, value) if value else names
-            for ids in closing(tokens, names, value, tail):
+            for ids in tokens.closing(names, value, tail):
                 clear_bits(row, ids)
         if tail:
             for other, holding in tokens.ending:
                 if other.startswith(value):
                     self._try(row, holding, state)
-        elif (again := tokens.ending_behind.get(value)) is not None:
-            self._try(row, again.within(row), state)
+        else:
+            self._try(row, tokens.ending_behind.get(value, ()), state)
         return names
 
     def _filter_thin(self, row: Row, state: State, position: int) -> None:
         tokens = self._tokens
         frame, mode, raw, _ = state
-        tried = [*frame.tokens, *tokens.twice.within(row), *tokens.names_and_comma.within(row)]
+        tried = [*frame.tokens, *tokens.twice, *tokens.names_and_comma.within(row)]
         if mode in (IN_NAME, NAME_ESCAPE):
             names = self._clear_ending(row, state)
             value, tail = split(raw)
@@ -170,13 +173,12 @@ class NameGuard:
                 row[word] &= ~np.uint32(1 << (token & 31))
 
 
-def closing(tokens: GuardTokens, strings: Names, value: bytes, tail: bytes) -> Iterator[Ids]:
-    """The tokens that end one of the strings, which all begin with ``value``; tail: see ``json_text.split``."""
-    for string in strings:
-        if not tail or len(string) > len(value):
-            ids = tokens.closing(string[len(value) :], tail)
-            if ids is not None:
-                yield ids
+def _has_prefix(names: Names | None, prefix: bytes) -> bool:
+    """Does one of the sorted names begin so?"""
+    if not names:
+        return False
+    at = bisect_left(names, prefix)
+    return at < len(names) and names[at].startswith(prefix)
 
 
 def _outwards(frame: Frame | None) -> Iterator[Frame]:

@@ -59,7 +59,6 @@ class GuardTokens:
         self.tokens = tokens
         self.trie = trie
         self._known: dict[tuple[bytes, bytes], Ids | None] = {}
-        self._blank: dict[int, bool] = {}
         self._children: dict[int, dict[int, int]] = {}
         self._beginnings: dict[tuple[bytes, bytes, bytes], tuple[int, ...]] = {}
         self._arrays: dict[tuple[int, ...], Ids] = {}
@@ -142,10 +141,10 @@ class GuardTokens:
         """The same of strings that may be items of an array, but not its first."""
         self.ending = [(value, tuple(ids)) for value, ids in ending.items()]
         """Values and ids of tokens that may end a string and hold the value as another one."""
-        self.ending_behind = {value: TokenSet(ids) for value, ids in ending_behind.items()}
-        """Tokens that, behind this beginning of a string, end it and hold the same string again."""
-        self.twice = TokenSet(twice)
-        """Tokens that hold a name twice."""
+        self.ending_behind = {value: tuple(ids) for value, ids in ending_behind.items()}
+        """Ids of tokens that, behind this beginning of a string, end it and hold the same string again."""
+        self.twice = tuple(twice)
+        """Ids of tokens that hold a name twice."""
         self.loud = TokenSet(itertools.chain(*whole.values()))
         """Tokens that hold a name. loud_in_string: those that can do so behind the end of a string."""
         self.loud_in_string = TokenSet(loud_in_string)
@@ -189,11 +188,17 @@ class GuardTokens:
 
     def is_blank(self, node: int) -> bool:
         """Do the tokens at and below a node consist of blanks, as far as they stand behind it?"""
-        known = self._blank.get(node)
-        if known is None:
-            known = not any((self.tokens[token] or b"").strip(BLANKS) for token in self.below(node).tolist())
-            self._blank[node] = known
-        return known
+        trie = self.trie
+        todo = [node]
+        while todo:
+            node = todo.pop()
+            child, end = node + 1, int(trie.end[node])
+            while child < end:
+                if (int(trie.info[child]) & 0xFF) not in BLANKS:
+                    return False
+                todo.append(child)
+                child = int(trie.end[child])
+        return True
 
     def below(self, node: int) -> Ids:
         """The tokens at and below a node."""
@@ -211,7 +216,10 @@ class GuardTokens:
         return node
 
     def beginnings(self, rest: bytes, tail: bytes, opener: bytes = b"") -> tuple[int, ...]:
-        """The tokens with which some spelling of ``rest`` begins, behind ``opener``; arguments as of ``closing``."""
+        """The tokens with which some spelling of ``rest`` begins, behind ``opener``.
+
+        tail: the first bytes of an escape that have been read already.
+        """
         key = (opener, rest, tail)
         known = self._beginnings.get(key)
         if known is None:
@@ -222,13 +230,21 @@ class GuardTokens:
             known = self._beginnings[key] = tuple(found)
         return known
 
-    def closing(self, rest: bytes, tail: bytes) -> Ids | None:
-        """The tokens that begin with a spelling of ``rest`` and a quote; None if there are none.
+    def closing(self, strings: Sequence[bytes], value: bytes, tail: bytes) -> list[Ids]:
+        """The tokens that end one of the strings.
 
-        rest: UTF-8, from within a character perhaps. tail: the first bytes of an escape that have been read already.
+        value: UTF-8 that they all begin with, and that has been read; tail: the first bytes of an escape that have been
+        read behind it (``json_text.split``).
         """
-        if not tail:
-            return self._ending.get(rest)
+        if tail:
+            rests = [string[len(value) :] for string in strings if len(string) > len(value)]
+            return [ids for rest in rests if (ids := self._closing(rest, tail)) is not None]
+        ending = self._ending
+        at = len(value)
+        return [ending[string[at:]] for string in strings if string[at:] in ending]
+
+    def _closing(self, rest: bytes, tail: bytes) -> Ids | None:
+        """The tokens that begin with the rest of a spelling of ``rest`` and a quote; None if there are none."""
         key = (rest, tail)
         try:
             return self._known[key]
