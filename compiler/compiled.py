@@ -227,10 +227,12 @@ class GrammarCompiler:
         return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids, guard)
 
     def _prepare(self) -> None:
-        """Bind a JSON Schema: its modules are imported, and the prelude of the usual layout is run."""
+        """Bind JSON Schemas: modules are imported, and the preludes of the usual layout are run (draft 4 has its own)."""
         from grammar_engine.compiler.frontends.json_schema.grammar import json_schema_grammar
+        from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
 
-        self._bind(json_schema_grammar(True))
+        for plain_integers in (False, True):
+            self._bind(json_schema_grammar(True, JsonSchemaOptions(plain_integers=plain_integers)))
 
     @cached_property
     def _guard_tokens(self) -> GuardTokens:
