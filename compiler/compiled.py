@@ -227,7 +227,7 @@ class GrammarCompiler:
         return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids, guard)
 
     def _prepare(self) -> None:
-        """Bind JSON Schemas: modules are imported, and the preludes of the usual layout are run (draft 4 has its own)."""
+        """Bind JSON Schemas: modules are imported, and the usual layout's preludes are run (draft 4 has its own)."""
         from grammar_engine.compiler.frontends.json_schema.grammar import json_schema_grammar
         from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
 

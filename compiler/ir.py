@@ -42,6 +42,15 @@ class Lexing(Enum):
     LEFTMOST = 1
 
 
+@dataclass(frozen=True)
+class JsonStrings:
+    """The automaton of the JSON strings, quotes included, whose values are given texts (at least one), in each of their
+    spellings: not built, because it is written much faster from the texts. ``given_strings.py`` builds it.
+    """
+
+    texts: frozenset[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Terminal:
     """A lexical rule. ``automaton``: bytes for a literal (the common case, kept cheap), else an automaton.
@@ -58,7 +67,7 @@ class Terminal:
     """
 
     name: str
-    automaton: bytes | ByteAutomaton
+    automaton: bytes | ByteAutomaton | JsonStrings
     unless: tuple[int, ...] = ()
     excluded: tuple[bytes, ...] = ()
     reserved: ByteAutomaton | None = None

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton, literal
 from grammar_engine.compiler.automaton_simulator import accepts
-from grammar_engine.compiler.ir import Grammar, Lexing, Production, Terminal
+from grammar_engine.compiler.given_strings import given_json_strings
+from grammar_engine.compiler.ir import Grammar, JsonStrings, Lexing, Production, Terminal
 
 _GOAL = -1  # the augmented start "nonterminal"; real ones are numbered from 0
 
@@ -220,6 +221,8 @@ class ReferenceRecognizer:
     def _automaton(self, terminal: int) -> ByteAutomaton:
         if terminal not in self._automata:
             automaton = self._terminal(terminal).automaton
+            if isinstance(automaton, JsonStrings):
+                automaton = given_json_strings(list(automaton.texts))
             self._automata[terminal] = literal(automaton) if isinstance(automaton, bytes) else automaton
         return self._automata[terminal]
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.automaton import AGAIN, EXIT, MATCH, ByteAutomaton
-from grammar_engine.compiler.ir import Terminal
-from grammar_engine.kernels import lexer
+from grammar_engine.compiler.given_strings import given_json_strings
+from grammar_engine.compiler.ir import JsonStrings, Terminal
+from grammar_engine.kernels import lexer, terminals
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
@@ -155,35 +157,52 @@ class TerminalWriter:
         record[lexer.X_SHADOW_OF] = address
         return self._engine.append(record)
 
-    def _write(self, automaton: bytes | ByteAutomaton, terminal: int, *, shadow: bool) -> tuple[int, bool]:
+    def _write(
+        self, automaton: bytes | ByteAutomaton | JsonStrings, terminal: int, *, shadow: bool
+    ) -> tuple[int, bool]:
         """The address of the start closure, and whether the automaton is wide."""
-        engine = self._engine
         if isinstance(automaton, bytes):
             return self._write_texts((automaton,), terminal, shadow=shadow), False
-        block = block_of(automaton)
-        base = engine.append(block.ints)
-        written = engine.mem[base : base + len(block.ints)]
-        written[block.addresses] += base
-        written[block.matches] = -terminal
-        if shadow or (automaton.key and block.wide):
-            positions = written[: len(automaton.positions) * lexer.POSITION_SIZE].reshape(-1, lexer.POSITION_SIZE)
-            positions[:, lexer.P_SHADOW] = shadow
+        if isinstance(automaton, JsonStrings):
             if not shadow:
-                loop = block.loop
-                bounds = (0, 0, 0) if loop is None else (1, loop.least, -1 if loop.most is None else loop.most)
-                positions[:, lexer.P_KEY] = engine.append([len(self.keyed), *bounds])
-                self.keyed.append(KeyedAutomaton(digest=block.digest, address=base, loop=loop))
-        return base + block.start, bool(automaton.key) and block.wide
+                return self._write_json_strings(automaton, terminal), False
+            automaton = given_json_strings(list(automaton.texts))
+        block = block_of(automaton)
+        shared = bool(automaton.key) and block.wide
+        key = 0
+        if shared and not shadow:
+            loop = block.loop
+            bounds = (0, 0, 0) if loop is None else (1, loop.least, -1 if loop.most is None else loop.most)
+            key = self._engine.append([len(self.keyed), *bounds])
+        base = self._when_there_is_room(
+            lambda mem: terminals.write_block(
+                mem, block.ints, block.addresses, block.matches, terminal, len(automaton.positions), shadow, key
+            )
+        )
+        if key:
+            self.keyed.append(KeyedAutomaton(digest=block.digest, address=base, loop=block.loop))
+        return base + block.start, shared
+
+    def _write_json_strings(self, strings: JsonStrings, terminal: int) -> int:
+        """The closure that starts them."""
+        texts = sorted(strings.texts)
+        codes = np.frombuffer(bytearray("".join(texts).encode("utf-32-le")), np.int32)
+        starts = np.array([0, *accumulate(map(len, texts))], np.int32)
+        return self._when_there_is_room(lambda mem: terminals.write_json_strings(mem, codes, starts, terminal))
+
+    def _when_there_is_room(self, write: Callable[[Int32Array], int]) -> int:
+        """What a kernel wrote that says FULL if it can't."""
+        while True:
+            address = int(write(self._engine.mem))
+            if address > 0:
+                return address
+            self._engine.grow()
 
     def _write_texts(self, texts: Sequence[bytes], terminal: int, *, shadow: bool) -> int:
         """The closure that starts all the texts, as literals."""
         engine = self._engine
         packed = engine.append(pack_texts(texts))
-        while True:
-            closure = int(lexer.write_texts(engine.mem, packed, terminal, int(shadow)))
-            if closure > 0:
-                return closure
-            engine.grow()
+        return self._when_there_is_room(lambda mem: lexer.write_texts(mem, packed, terminal, int(shadow)))
 
 
 def pack_texts(texts: Sequence[bytes]) -> list[int]:

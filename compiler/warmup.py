@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-KERNEL_MODULES = ("arena", "trie", "lexer", "parser", "walks", "masks", "positions", "steps", "engine")
+KERNEL_MODULES = ("arena", "trie", "lexer", "terminals", "parser", "walks", "masks", "positions", "steps", "engine")
 
 
 def warm_up(progress: Callable[[str], None] | None = None) -> float:

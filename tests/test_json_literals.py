@@ -21,6 +21,7 @@ from grammar_engine.compiler.frontends.json_schema.literals import (
     scalars_of,
 )
 from grammar_engine.compiler.given_strings import given_json_strings, plain_texts
+from grammar_engine.compiler.ir import EagerGrammar, JsonStrings, Terminal
 from grammar_engine.compiler.reference import ReferenceRecognizer
 from grammar_engine.compiler.vocabulary import Vocabulary
 from hypothesis import given, settings
@@ -47,6 +48,31 @@ def spell(text: str, rng: random.Random) -> str:
             ways.append(char)
         out.append(rng.choice(ways))
     return f'"{"".join(out)}"'
+
+
+BYTES = GrammarCompiler(
+    Vocabulary([*(bytes([byte]) for byte in range(256)), b""], stop_token_ids=[256]), cache_dir="", prepare=False
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_strings_are_written_as_their_automaton_says(members: list[str], rng: random.Random) -> None:
+    both = []
+    for automaton in (JsonStrings(frozenset(members)), given_json_strings(members)):
+        terminals = [Terminal(name="value", automaton=automaton)]
+        grammar = EagerGrammar(start=0, rules=[[(0,)]], terminals=terminals)
+        both.append(Matcher(BYTES.compile_grammar(grammar)))
+    for _ in range(20):
+        for matcher in both:
+            matcher.reset()
+        while True:
+            allowed = [matcher.allowed_token_ids().tolist() for matcher in both]
+            assert allowed[0] == allowed[1]
+            token = rng.choice(allowed[0])
+            if token == 256:
+                break
+            assert all(matcher.accept_token(token) for matcher in both)
 
 
 def _units(char: str) -> list[int]:

@@ -41,7 +41,12 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialects
 from grammar_engine.compiler.frontends.json_schema.layout import Layout
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
-from grammar_engine.compiler.frontends.json_schema.literals import is_scalar, scalars_automaton, scalars_of
+from grammar_engine.compiler.frontends.json_schema.literals import (
+    are_escaped,
+    is_scalar,
+    scalars_automaton,
+    scalars_of,
+)
 from grammar_engine.compiler.frontends.json_schema.multiples import Multiples, has_many_remainders
 from grammar_engine.compiler.frontends.json_schema.names import other_names, spelling_of
 from grammar_engine.compiler.frontends.json_schema.objects import ObjectWriter
@@ -54,7 +59,7 @@ from grammar_engine.compiler.frontends.json_schema.scalars import number_key, st
 from grammar_engine.compiler.frontends.json_schema.scan import Scan
 from grammar_engine.compiler.frontends.json_schema.specialize import specialize
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
-from grammar_engine.compiler.ir import Grammar, Guarding, Members, Production, Symbol, Terminal
+from grammar_engine.compiler.ir import Grammar, Guarding, JsonStrings, Members, Production, Symbol, Terminal
 from grammar_engine.compiler.limits import PATIENCE, Deadline
 from grammar_engine.compiler.prelude import Prelude
 from grammar_engine.compiler.reading import plain_copy, read_json
@@ -290,6 +295,9 @@ def _terminal(key: tuple[Any, ...], layout: Layout, lexical: Lexical) -> Termina
         return Terminal(name="string", automaton=lexical.string_automaton(detail))
     if kind == "number":
         return Terminal(name="number", automaton=lexical.number_automaton(detail))
+    strings, numbers, constants = detail
+    if not (numbers or constants) and are_escaped(strings):
+        return Terminal(name="value", automaton=JsonStrings(strings))
     return Terminal(name="value", automaton=scalars_automaton(detail, plain_integers=lexical.plain_integers))
 
 

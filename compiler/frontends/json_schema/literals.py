@@ -68,11 +68,16 @@ def scalars_of(values: Iterable[object]) -> Scalars:
     return Scalars(frozenset(strings), frozenset(numbers), frozenset(constants))
 
 
+def are_escaped(strings: Iterable[str]) -> bool:
+    """Do some strings have all their spellings?"""
+    return sum(map(len, strings)) <= MAX_ESCAPED_CHARACTERS
+
+
 @lru_cache(maxsize=512)
 def scalars_automaton(scalars: Scalars, *, plain_integers: bool) -> bytes | ByteAutomaton:
     """All spellings of some scalars; a single text stays a plain literal. plain_integers: see ``JsonSchemaOptions``."""
     strings, numbers, constants = scalars
-    escaped = sum(map(len, strings)) <= MAX_ESCAPED_CHARACTERS
+    escaped = are_escaped(strings)
     words = list(constants) if escaped else [*constants, *map(spelling_of, strings)]
     if len(words) == 1 and not numbers and not (strings and escaped):
         return words[0]
