@@ -44,6 +44,7 @@ class Choices:
         """overlaps: per ``oneOf``, the branches that each branch may meet."""
         self.keywords = choosing_keywords(dialect)
         self._overlaps = overlaps
+        self._negated: dict[int, Schema] = {}  # each keeps the branch, and so its identity
         self._made: dict[int, tuple[dict[Any, Any], list[Choice]]] = {}  # the schema is kept, and so its identity
 
     def of(self, schema: dict[Any, Any]) -> list[Choice]:
@@ -53,17 +54,31 @@ class Choices:
             made = self._made[id(schema)] = (schema, self._make(schema))
         return made[1]
 
+    def overlaps_of(self, schema: dict[Any, Any]) -> Sequence[Sequence[int]]:
+        """Per branch of a schema's ``oneOf``: the others that it may meet, and perhaps itself."""
+        overlaps = self._overlaps.get(id(schema))
+        if overlaps is None:
+            count = len(schema["oneOf"])
+            overlaps = [range(count)] * count
+        return overlaps
+
+    def negated(self, branch: Schema) -> Schema:
+        """``not: branch``, one schema for each branch."""
+        found = self._negated.get(id(branch))
+        if found is None:
+            found = self._negated[id(branch)] = negated(branch)
+        return found
+
     def _make(self, schema: dict[Any, Any]) -> list[Choice]:
         made: list[Choice] = []
         if "anyOf" in schema:
             made.append(Choice("anyOf", None, schema["anyOf"]))
         if "oneOf" in schema:
             branches = schema["oneOf"]
-            overlaps = self._overlaps.get(id(schema))
+            overlaps = self.overlaps_of(schema)
             alone: list[Schema] = []
             for index, branch in enumerate(branches):
-                others = range(len(branches)) if overlaps is None else overlaps[index]
-                against = [negated(branches[other]) for other in others if other != index]
+                against = [self.negated(branches[other]) for other in overlaps[index] if other != index]
                 alone.append({"allOf": [branch, *against]} if against else branch)
             made.append(Choice("oneOf", None, alone))
         if "if" in self.keywords and "if" in schema and ("then" in schema or "else" in schema):

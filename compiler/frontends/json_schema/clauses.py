@@ -22,12 +22,13 @@ Without the last two, ten branches of a ``oneOf`` that may overlap would be 3⁹
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grammar_engine.compiler.frontends.json_schema.branches import Branches, is_barred
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
 from grammar_engine.compiler.frontends.json_schema.references import Schema
+from grammar_engine.compiler.frontends.json_schema.schema_keys import Keys
 from grammar_engine.compiler.limits import Deadline
 
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 _OBJECT = 128
 _MAX_RESOLVED = 64
 """Names of a closed object for which "some property outside of {…}" is taken apart."""
-_MAX_SIZE = 400
-"""Parts of a schema that are compared with those of another one; beyond, only the schema itself is the same."""
-_MAX_DEPTH = 30
 _MAX_COMPARED = 200
 """Clauses that are compared with each other."""
 _LITERAL_KEYWORDS = frozenset(("type", "required", "properties", Internal.TYPES))
@@ -125,7 +123,7 @@ class Clauses:
         self._branches = branches
         self._says = says
         self._deadline = deadline
-        self._keys = _Keys(targets)
+        self._keys = Keys(targets)
         self._made: dict[object, dict[Any, Any]] = {}
 
     def reduce(self, conjunct: Conjunct, choices: list[list[Schema]]) -> list[Clause]:
@@ -242,56 +240,6 @@ def _without_implied(clauses: list[Clause]) -> list[Clause]:
         if not any(all(any(part.implies(branch) for branch in clause) for part in shorter) for shorter in kept):
             kept.append(clause)
     return kept
-
-
-class _Keys:
-    """Names for schemas, equal for those that are written alike; references count as what they name."""
-
-    def __init__(self, targets: Mapping[int, Schema]) -> None:
-        self._targets = targets
-        self._known: dict[int, tuple[Schema, object]] = {}  # the schema is kept, so that its identity stays its own
-
-    def of(self, schema: Schema) -> object:
-        """The name of a schema."""
-        if isinstance(schema, bool):
-            return schema
-        known = self._known.get(id(schema))
-        if known is None:
-            parts = 0
-
-            def count() -> bool:
-                nonlocal parts
-                parts += 1
-                return parts <= _MAX_SIZE
-
-            key = self._written(schema, count, _MAX_DEPTH)
-            known = self._known[id(schema)] = (schema, id(schema) if key is None else key)
-        return known[1]
-
-    def _written(self, value: object, count: Callable[[], bool], depth: int) -> object:
-        """Its text as a hashable; None for what is too large or was made by a negation."""
-        if not count() or depth == 0:
-            return None
-        if isinstance(value, dict):
-            parts: list[object] = []
-            for name, member in value.items():
-                if isinstance(name, Internal):
-                    return None
-                if name == "$ref":
-                    target = self._targets.get(id(value))
-                    if target is None:
-                        return None
-                    parts.append((name, id(target)))
-                    continue
-                written = self._written(member, count, depth - 1)
-                if written is None:
-                    return None
-                parts.append((name, written))
-            return ("object", frozenset(parts))
-        if isinstance(value, list):
-            items = [self._written(item, count, depth - 1) for item in value]
-            return None if None in items else ("array", *items)
-        return (type(value).__name__, value)
 
 
 def iterate(clause: Clause, rest: list[Clause]) -> Iterator[tuple[Schema, list[list[Schema]]]]:

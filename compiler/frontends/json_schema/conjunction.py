@@ -17,6 +17,7 @@ sorted by the type it speaks of, so that ``properties`` beside ``type: string`` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +29,7 @@ from grammar_engine.compiler.frontends.json_schema.clauses import Clause, Clause
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
 from grammar_engine.compiler.frontends.json_schema.negation import Negation, contains_bounds
+from grammar_engine.compiler.frontends.json_schema.object_formulas import ObjectFormulas
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.frontends.json_schema.text_choices import TextFormulas
 from grammar_engine.compiler.frontends.json_schema.unevaluated import KEYWORDS, Unevaluated
@@ -48,6 +50,9 @@ TYPE_BITS: Mapping[str, int] = {
     "object": OBJECT,
 }
 
+FEW_DISJUNCTS = 24
+"""Conjuncts up to which choices are multiplied out in any case, and two for each branch that is written down. More
+of them are kept as choices, where they speak of objects (``object_formulas.py``)."""
 MAX_DISJUNCTS = 4096
 MAX_STEPS = 4 * MAX_DISJUNCTS
 """Conjuncts looked at on the way, those that turn out impossible included."""
@@ -63,7 +68,8 @@ class Conjunct:
     text_choices: formulas that hold of a string (``text_choices.py``).
     lower/upper: (bound, exclusive). multiples: of numbers.
     object_layers, array_layers: schemas whose ``properties`` or ``items`` all apply. required: names, in order.
-    choices: schemas of which some must hold, per choice; in a finished conjunct only where there are given values.
+    choices: schemas of which some must hold, per choice; in a finished conjunct only where there are given values, or
+    objects whose alternatives are too many to multiply out (``derivatives.py``).
     names: what ``propertyNames`` asks. some_properties, some_items: obligations, see ``internal.py``.
     """
 
@@ -142,6 +148,14 @@ def _tables(dialect: Dialect) -> tuple[Mapping[Any, Add], tuple[str, ...], froze
     return adding, looking_around, choosing, frozenset(adding) | {"$ref", "allOf", "not", "contains"} | choosing
 
 
+class _Patience(Enum):
+    """How far choices are multiplied out: a few; unless that could change the order of properties; or in no case."""
+
+    SHORT = 0
+    LONG = 1
+    ENDLESS = 2
+
+
 class Formulas:
     """The interned conjunctions of subschemas of one document, and their normal forms."""
 
@@ -177,6 +191,7 @@ class Formulas:
         self._keywords, self._looking_around, self._choosing, self._says_something = _tables(dialect)
         self._contains = "contains" in dialect.keywords
         self._branches = Branches(dialect, targets, self._negation, exclude, self._says_something, deadline)
+        self.objects = ObjectFormulas(dialect, targets, choices, self._negation, self.unevaluated, exclude, deadline)
         self._clauses = Clauses(self._branches, targets, self._says_something, self.unevaluated.made, deadline)
 
     def of(self, schemas: Iterable[Schema]) -> Formula | None:
@@ -237,28 +252,42 @@ class Formulas:
         """The normal form. Constraints are collected, not yet weighed: a conjunct may still be unsatisfiable."""
         found = self._normal.get(formula)
         if found is None:
-            out: list[Conjunct] = []
-            self._expand(list(self.schemas(formula)[::-1]), out)
+            for patience in _Patience:
+                out = self._multiplied(list(self.schemas(formula)[::-1]), patience)
+                if out is not None:
+                    break
+            assert out is not None
             found = self._normal[formula] = tuple(out)
         return found
 
-    def _expand(self, schemas: list[Schema], out: list[Conjunct]) -> None:
-        """The conjuncts of a conjunction, choices multiplied out depth first (a stack: there may be thousands)."""
+    def _multiplied(self, schemas: list[Schema], patience: _Patience) -> list[Conjunct] | None:
+        """The conjuncts of a conjunction, choices multiplied out depth first (a stack: there may be thousands).
+
+        None: they are more than ``patience`` has room for.
+        """
+        out: list[Conjunct] = []
         stack = [(Conjunct(), schemas)]
         steps = 0
+        few = FEW_DISJUNCTS
         while stack:
             self._deadline.tick()
             conjunct, todo = stack.pop()
             if not self._collect(conjunct, todo):
                 continue
             steps += 1
+            if patience == _Patience.SHORT and steps > few:
+                return None
             if len(out) >= MAX_DISJUNCTS or steps > MAX_STEPS:
+                if patience == _Patience.LONG:
+                    return None
                 raise LimitExceededError(
                     "alternatives of one value, multiplied out", limit=str(MAX_DISJUNCTS), given="more"
                 )
             if not conjunct.choices or _is_given(conjunct):
                 out.append(conjunct)
                 continue
+            if steps == 1:
+                few += 2 * sum(map(len, conjunct.choices))
             clauses = self._open(conjunct)
             if not clauses:
                 conjunct.choices = ()
@@ -267,13 +296,29 @@ class Formulas:
                 single = [clause[0].schema for clause in clauses if len(clause) == 1]
                 conjunct.choices = tuple([branch.schema for branch in clause] for clause in clauses[len(single) :])
                 stack.append((conjunct, single[::-1]))
+            elif patience != _Patience.SHORT and conjunct.types & OBJECT and conjunct.values is None:
+                conjunct.choices = tuple([branch.schema for branch in clause] for clause in clauses)
+                if conjunct.types != OBJECT:
+                    others = conjunct.copy()
+                    others.types &= ~OBJECT
+                    conjunct.types = OBJECT
+                    stack += [(others, []), (conjunct, [])]
+                elif patience == _Patience.ENDLESS or self.objects.names(conjunct)[1]:
+                    out.append(conjunct)
+                else:
+                    stack += self._branched(conjunct, clauses)
             else:
-                following: list[tuple[Conjunct, list[Schema]]] = []
-                for schema, left in iterate(clauses[0], clauses[1:]):
-                    copy = conjunct.copy()
-                    copy.choices = tuple(left)
-                    following.append((copy, [schema]))
-                stack += following[::-1]
+                stack += self._branched(conjunct, clauses)
+        return out
+
+    def _branched(self, conjunct: Conjunct, clauses: list[Clause]) -> list[tuple[Conjunct, list[Schema]]]:
+        """A conjunct for each branch of the first clause, the first on top."""
+        following: list[tuple[Conjunct, list[Schema]]] = []
+        for schema, left in iterate(clauses[0], clauses[1:]):
+            copy = conjunct.copy()
+            copy.choices = tuple(left)
+            following.append((copy, [schema]))
+        return following[::-1]
 
     def _open(self, conjunct: Conjunct) -> list[Clause]:
         """What is left of a conjunct's choices, as clauses that multiply, the shortest first."""

@@ -8,7 +8,7 @@ turned into declared names, which rules of their own keep from being written twi
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from grammar_engine.compiler.automaton import AGAIN, MATCH
@@ -44,6 +44,19 @@ class Splitter(NamedTuple):
     detail: Hashable
 
 
+class FoundClass(NamedTuple):
+    """Names of which the same splitters hold.
+
+    few: all of them, if they are few. Otherwise the key of their terminal, thin and size as in ``NameClass``.
+    """
+
+    held: frozenset[Splitter]
+    terminal: tuple[object, ...]
+    thin: bool = False
+    size: int | None = None
+    few: list[str] | None = None
+
+
 _Class = tuple[frozenset[Splitter], CharAutomaton | None]
 
 
@@ -76,36 +89,51 @@ class NameClasses:
 
     def _divide_by_automata(self, plan: ObjectPlan, splitters: list[Splitter]) -> list[NameClass]:
         assert plan.name_formula is not None
-        classes = self._classes(plan, plan.name_formula, splitters)
         out: list[NameClass] = []
-        declared = list(plan.names)
-        for held, names in classes:
-            formula = self._formula(plan, held)
+        closed = len(splitters) == 1 and self._formula(plan, frozenset()) is None
+        for found in self.found(list(plan.names), splitters, plan.name_formula, closed=closed):
+            formula = self._formula(plan, found.held)
             if formula is None:
                 continue
+            for name in found.few or ():
+                if name not in plan.index:
+                    plan.declare(name, formula)
+            if found.few is None:
+                out.append(NameClass(found.terminal, formula, self._selected(plan, found.held), found.thin, found.size))
+        return out
+
+    def found(
+        self,
+        declared: Sequence[str],
+        splitters: list[Splitter],
+        name_formula: Formula = ANYTHING,
+        *,
+        closed: bool = False,
+    ) -> Iterator[FoundClass]:
+        """All names that satisfy a formula but the declared ones, by the splitters that hold of them.
+
+        closed: those of which none holds are not asked for.
+        """
+        for held, names in self._classes(name_formula, splitters, closed=closed):
             if names is None:
-                out.append(NameClass(("name", frozenset(declared)), formula, self._selected(plan, held)))
+                yield FoundClass(held, ("name", frozenset(declared)))
                 continue
             inside_names = [name for name in declared if names.accepts(name)]
             few = finite_texts(names, FEW + len(inside_names))
             if few is not None:
-                for name in few:
-                    if name not in plan.index:
-                        plan.declare(name, formula)
+                yield FoundClass(held, (), few=few)
                 continue
-            key = (plan.name_formula, tuple(splitters), held, tuple(inside_names))
+            key = (name_formula, tuple(splitters), held, tuple(inside_names))
             if key not in self._automata:
                 others = names.difference(CharAutomaton.from_strings(inside_names)) if inside_names else names
                 self._automata[key] = others
                 self._sizes[key] = (is_thin(others), size_of(others))
             if inside_names and self._automata[key].is_empty():  # (seen only now where lengths are counted)
                 continue
-            out.append(NameClass(("names", key), formula, self._selected(plan, held), *self._sizes[key]))
-        return out
+            yield FoundClass(held, ("names", key), *self._sizes[key])
 
-    def _classes(self, plan: ObjectPlan, name_formula: Formula, splitters: list[Splitter]) -> list[_Class]:
+    def _classes(self, name_formula: Formula, splitters: list[Splitter], *, closed: bool) -> list[_Class]:
         """The names by the splitters that hold of them, None for all names; alternatives of one value share them."""
-        closed = len(splitters) == 1 and self._formula(plan, frozenset()) is None
         key = (name_formula, tuple(splitters), closed)
         found = self._divided.get(key)
         if found is not None:

@@ -23,6 +23,7 @@ from typing import Any
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.errors import LimitExceededError, UnsatisfiableGrammarError, UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema import free_json
+from grammar_engine.compiler.frontends.json_schema.alternatives import AlternativesWriter
 from grammar_engine.compiler.frontends.json_schema.arrays import ArrayWriter
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
     ANYTHING,
@@ -115,6 +116,7 @@ class JsonSchemaGrammar(Grammar):
         self.guarding: Guarding = self._symbols.guarding
         self._multiples = Multiples(self._symbols, plain_integers=self.lexical.plain_integers)
         self._objects: dict[ObjectPlan, ObjectWriter] = {}
+        self._alternatives: dict[Conjunct, AlternativesWriter] = {}
         self._arrays: dict[ArrayPlan, ArrayWriter] = {}
         self._scalars: dict[Formula, Symbol] = {}
         root = self._formulas.of((schema,))  # type: ignore[arg-type]
@@ -203,16 +205,23 @@ class JsonSchemaGrammar(Grammar):
         if types & STRING:
             out.append((symbols.terminal("string", string_key(conjunct)),))
         if types & OBJECT:
-            out += self._object(self._productivity.objects.plan(conjunct)).whole(symbols.deeper(depth))
+            out += self._object(conjunct).whole(symbols.deeper(depth))
         if types & ARRAY:
             out += self._array(self._productivity.arrays.plan(conjunct)).whole(symbols.deeper(depth))
         return out
 
-    def _object(self, plan: ObjectPlan) -> ObjectWriter:
+    def _object(self, conjunct: Conjunct) -> ObjectWriter | AlternativesWriter:
+        objects = self._productivity.objects
+        if conjunct.choices:
+            other = self._alternatives.get(conjunct)
+            if other is None:
+                other = AlternativesWriter(objects.derivatives(conjunct), self._symbols, self._value)
+                self._alternatives[conjunct] = other
+            return other
+        plan = objects.plan(conjunct)
         writer = self._objects.get(plan)
         if writer is None:
-            writer = ObjectWriter(self._productivity.objects, plan, self._symbols, self._value)
-            self._objects[plan] = writer
+            writer = self._objects[plan] = ObjectWriter(objects, plan, self._symbols, self._value)
         return writer
 
     def _array(self, plan: ArrayPlan) -> ArrayWriter:

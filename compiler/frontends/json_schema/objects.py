@@ -19,12 +19,14 @@ from typing import cast
 
 from grammar_engine.compiler.errors import UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.derivatives import Derivatives, Given
 from grammar_engine.compiler.frontends.json_schema.extras import NameClass, NameClasses
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.names import is_spellable, spelling_of
 from grammar_engine.compiler.frontends.json_schema.plans import ObjectPlan
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Members, Production, Symbol
+from grammar_engine.compiler.limits import Deadline
 
 _NEVER = 1 << 60
 _BLOCK = 8
@@ -44,6 +46,7 @@ class Objects:
         *,
         deciding: Callable[[], bool],
         any_order: bool,
+        deadline: Deadline,
     ) -> None:
         """possible, satisfies, deciding: of ``Productivity``; deciding: is some answer still a guess?"""
         self._formulas = formulas
@@ -55,6 +58,10 @@ class Objects:
         self.classes = NameClasses(formulas, lexical)
         self._plans: dict[Conjunct, ObjectPlan] = {}
         self._extras: dict[ObjectPlan, list[NameClass]] = {}
+        self._given = Given(
+            formulas, self.classes, possible, satisfies, self._matches, deciding, deadline, any_order=any_order
+        )
+        self._derivatives: dict[Conjunct, Derivatives] = {}
         self._ranges: dict[tuple[ObjectPlan, int, int], tuple[int, int]] = {}
 
     def plan(self, conjunct: Conjunct) -> ObjectPlan:
@@ -64,8 +71,18 @@ class Objects:
             plan = self._plans[conjunct] = ObjectPlan(conjunct, self._formulas, self._matches, self._satisfies)
         return plan
 
+    def derivatives(self, conjunct: Conjunct) -> Derivatives:
+        """The objects of a conjunct that has choices left."""
+        found = self._derivatives.get(conjunct)
+        if found is None:
+            found = self._derivatives[conjunct] = Derivatives(conjunct, self._given)
+        return found
+
     def is_possible(self, conjunct: Conjunct) -> bool:
         """Does any object satisfy the conjunct?"""
+        if conjunct.choices:
+            derivatives = self.derivatives(conjunct)
+            return derivatives.can_finish(derivatives.start)
         if not conjunct.required and not (conjunct.some_properties or conjunct.min_properties):
             return True
         plan = self.plan(conjunct)

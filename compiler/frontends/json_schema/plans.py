@@ -6,12 +6,14 @@ A plan says for every name (or index) which formula its value must satisfy, with
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.negation import negated
 from grammar_engine.compiler.frontends.json_schema.references import Schema
+
+if TYPE_CHECKING:
+    from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
 
 Matches = Callable[[str, str], bool]
 """(pattern, name): does the pattern match the name?"""

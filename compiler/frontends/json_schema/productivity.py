@@ -102,7 +102,13 @@ class Productivity:
         self._open: dict[Formula, int] = {}
         self._low = 0  # depth of the outermost open formula that the last "no" leaned on
         self.objects = Objects(
-            formulas, lexical, self.possible, self.satisfies, deciding=self._deciding, any_order=any_order
+            formulas,
+            lexical,
+            self.possible,
+            self.satisfies,
+            deciding=self._deciding,
+            any_order=any_order,
+            deadline=deadline,
         )
         self.arrays = Arrays(
             formulas, dialect, self.possible, self.satisfies, self._deciding, Sizes(self, formulas, lexical)

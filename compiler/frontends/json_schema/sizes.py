@@ -119,6 +119,8 @@ class Sizes:
     def _of_objects(self, conjunct: Conjunct) -> int:
         """At least so many."""
         decide = self._productivity
+        if conjunct.choices:
+            return 1
         plan = decide.objects.plan(conjunct)
         if not plan.simple:
             return 1

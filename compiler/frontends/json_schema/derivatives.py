@@ -1,0 +1,429 @@
+"""Objects whose alternatives are not multiplied out: read property by property, by derivatives of one formula.
+
+What is asked of the rest of an object is a node of ``object_formulas.py``. Its derivative by a property is a list of
+*ways*: (what the value must satisfy, what is asked of the rest then).
+
+    every (p, S)   by p: (S, true)               some (p, S)    by p: (S, true)
+    least n        by any: (-, least n-1)        φ ∨ ψ          ways of φ and ways of ψ
+    other (s, S)   if s selects: (S, true), (-, the same)        φ ∧ ψ    one way of each, taken together
+
+    anything else is not touched by a property; what no property that is left can touch is settled: ``every`` holds,
+    ``some`` fails
+
+so the state of an object is (which properties are left, node), and only what the next property decides is taken apart.
+Of ways that ask less of the value for the same of the rest, only those are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from grammar_engine.compiler.errors import LimitExceededError, UnsupportedSchemaError
+from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.extras import FoundClass, NameClasses, Splitter
+from grammar_engine.compiler.frontends.json_schema.names import is_spellable
+from grammar_engine.compiler.frontends.json_schema.object_formulas import (
+    AND,
+    EVERY,
+    FALSE,
+    LEAST,
+    MOST,
+    NAMES,
+    OR,
+    OTHER,
+    REST,
+    SOME,
+    TRUE,
+    Node,
+)
+from grammar_engine.compiler.frontends.json_schema.plans import Layer
+from grammar_engine.compiler.limits import Deadline
+
+Asks = frozenset[int]
+"""Numbers of the schemas that a value must satisfy (``object_formulas.Asked``)."""
+
+MAX_WAYS = 2000
+"""Ways of one property."""
+MAX_SEARCHED = 50_000
+"""States of one object that are tried to find an end of it."""
+
+_NOTHING: Asks = frozenset()
+Ways = list[tuple[Asks, Node]]
+
+
+class Given(NamedTuple):
+    """What the derivatives of one document's objects take from elsewhere."""
+
+    formulas: Formulas
+    classes: NameClasses
+    possible: Callable[[Formula | None], bool]
+    satisfies: Callable[[Formula | None, object], bool]
+    matches: Callable[[str, str], bool]
+    deciding: Callable[[], bool]
+    deadline: Deadline
+    any_order: bool
+
+
+class State(NamedTuple):
+    """left: the properties that may still come, as bits: declared names, then classes of others."""
+
+    left: int
+    node: Node
+
+
+class Derivatives:
+    """The objects of one conjunct. names: declared ones, in order. classes: of all the others."""
+
+    def __init__(self, conjunct: Conjunct, given: Given) -> None:
+        self._given = given
+        self._objects = objects = given.formulas.objects
+        root = objects.both((objects.base(conjunct), *map(objects.choice, conjunct.choices)))
+        atoms = self._atoms(root)
+        known = dict.fromkeys(objects.names(conjunct)[0])
+        for atom in atoms:
+            kind, *details = objects.kinds[atom]
+            if kind in (EVERY, SOME):
+                known[details[0]] = None
+            elif kind == OTHER and objects.selectors[details[0]][0] == "outside":
+                known.update(dict.fromkeys(objects.selectors[details[0]][1][0]))
+            elif kind == REST:
+                known.update(dict.fromkeys(objects.layers[details[0]].properties))
+        self._name_formulas = {
+            details[0]: given.formulas.of((objects.name_schemas[details[0]],))
+            for kind, *details in map(objects.kinds.__getitem__, atoms)
+            if kind == NAMES
+        }
+        self.classes: list[FoundClass] = []
+        for found in given.classes.found(list(known), self._splitters(atoms)):
+            if found.few is None:
+                self.classes.append(found)
+            else:
+                known.update(dict.fromkeys(found.few))
+        self.names = list(known)
+        self._index = {name: at for at, name in enumerate(self.names)}
+        self._everything = (1 << len(self.names) + len(self.classes)) - 1
+        self.others = self._everything >> len(self.names) << len(self.names)
+        self._touched: dict[Node, int] = {}
+        self._settled: dict[State, Node] = {}
+        self._ways: dict[tuple[Node, int], Ways] = {}
+        self._ends: dict[State, bool] = {}
+        self.start = State(self._everything, self._settle(root, self._everything, whole=True))
+
+    def _atoms(self, root: Node) -> list[Node]:
+        """All atoms, those of what was said first in front."""
+        seen: set[Node] = set()
+        todo = [root]
+        out: list[Node] = []
+        while todo:
+            node = todo.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            kind, *details = self._objects.kinds[node]
+            if kind in (AND, OR):
+                todo += details[0]
+            elif node not in (FALSE, TRUE):
+                out.append(node)
+        return sorted(out)
+
+    def _splitters(self, atoms: Iterable[Node]) -> list[Splitter]:
+        objects = self._objects
+        out: dict[Splitter, None] = {}
+        for atom in atoms:
+            kind, *details = objects.kinds[atom]
+            if kind == REST:
+                out.update((Splitter("pattern", pattern), None) for pattern in objects.layers[details[0]].patterns)
+            elif kind == NAMES:
+                formula = self._name_formulas[details[0]]
+                if formula is not None:
+                    out[Splitter("formula", formula)] = None
+            elif kind == OTHER:
+                how, what = objects.selectors[details[0]]
+                if how == "outside":
+                    out.update((Splitter("pattern", pattern), None) for pattern in what[1])
+                elif how == "matching":
+                    out[Splitter("pattern", what)] = None
+                else:
+                    formula = self._given.formulas.of((what,))
+                    if formula is not None:
+                        out[Splitter("formula", formula)] = None
+        return sorted(out, key=repr)
+
+    # -- what a property touches --------------------------------------------------------------------------------------
+
+    def _rest(self, layer: Layer, at: int) -> list[int]:
+        """What patterns and additionalProperties of a layer ask of the value of a property."""
+        number = self._objects.asked.number
+        if at < len(self.names):
+            name = self.names[at]
+            found = [schema for pattern, schema in layer.patterns.items() if self._given.matches(pattern, name)]
+            return [number(schema) for schema in found or (() if name in layer.properties else (layer.rest,))]
+        held = self.classes[at - len(self.names)].held
+        found = [schema for pattern, schema in layer.patterns.items() if Splitter("pattern", pattern) in held]
+        return [number(schema) for schema in found or (layer.rest,)]
+
+    def _selects(self, selector: int, at: int) -> bool:
+        how, what = self._objects.selectors[selector]
+        if at >= len(self.names):
+            held = self.classes[at - len(self.names)].held
+            if how == "outside":
+                return not any(Splitter("pattern", pattern) in held for pattern in what[1])
+            if how == "matching":
+                return Splitter("pattern", what) in held
+            return Splitter("formula", self._given.formulas.of((what,))) in held
+        name = self.names[at]
+        if how == "outside":
+            return name not in what[0] and not any(self._given.matches(pattern, name) for pattern in what[1])
+        if how == "matching":
+            return self._given.matches(what, name)
+        return self._given.satisfies(self._given.formulas.of((what,)), name)
+
+    def _is_named(self, schema: int, at: int) -> bool:
+        """Does the name of a property satisfy what ``propertyNames`` asks?"""
+        formula = self._name_formulas[schema]
+        if at < len(self.names):
+            return self._given.satisfies(formula, self.names[at])
+        return Splitter("formula", formula) in self.classes[at - len(self.names)].held
+
+    def _touches(self, atom: Node, at: int) -> bool:
+        kind, *details = self._objects.kinds[atom]
+        if kind in (EVERY, SOME):
+            return at < len(self.names) and self.names[at] == details[0]
+        if kind == REST:
+            return any(asked != TRUE for asked in self._rest(self._objects.layers[details[0]], at))
+        if kind == OTHER:
+            return self._selects(details[0], at)
+        if kind == NAMES:
+            return not self._is_named(details[0], at)
+        return True
+
+    def _touching(self, node: Node) -> int:
+        """The properties that touch a node, as bits."""
+        found = self._touched.get(node)
+        if found is None:
+            self._given.deadline.tick()
+            kind, *details = self._objects.kinds[node]
+            if kind in (AND, OR):
+                found = 0
+                for part in details[0]:
+                    found |= self._touching(part)
+            elif kind in (EVERY, SOME):
+                found = 1 << self._index[details[0]]
+            else:
+                found = sum(1 << at for at in range(self._everything.bit_length()) if self._touches(node, at))
+            self._touched[node] = found
+        return found
+
+    def _settle(self, node: Node, left: int, *, whole: bool = False) -> Node:
+        """What a node says when only some properties can still come. ``whole``: look at it in any case."""
+        if node in (FALSE, TRUE):
+            return node
+        touching = self._touching(node)
+        if not (touching & ~left or whole):
+            return node
+        key = State(left & touching, node)
+        found = self._settled.get(key)
+        if found is None:
+            kind, *details = self._objects.kinds[node]
+            if kind == AND:
+                found = self._objects.both(self._settle(part, left, whole=whole) for part in details[0])
+            elif kind == OR:
+                found = self._objects.either(self._settle(part, left, whole=whole) for part in details[0])
+            elif touching & left:
+                found = node
+            else:
+                found = FALSE if kind in (SOME, OTHER, LEAST) else TRUE
+            self._settled[key] = found
+        return found
+
+    # -- derivatives --------------------------------------------------------------------------------------------------
+
+    def _derive(self, node: Node, at: int) -> Ways:
+        if not self._touching(node) >> at & 1:
+            return [(_NOTHING, node)]
+        found = self._ways.get((node, at))
+        if found is None:
+            self._given.deadline.tick()
+            kind, *details = self._objects.kinds[node]
+            if kind == AND:
+                found = self._derive_all(details[0], at)
+            elif kind == OR:
+                found = self._without_stricter(way for part in details[0] for way in self._derive(part, at))
+            else:
+                found = self._derive_atom(node, at)
+            self._ways[node, at] = found
+        return found
+
+    def _derive_atom(self, node: Node, at: int) -> Ways:
+        kind, *details = self._objects.kinds[node]
+        if kind in (EVERY, SOME):
+            return _one(details[1:], TRUE)
+        if kind == REST:
+            return _one(self._rest(self._objects.layers[details[0]], at), node)
+        if kind == OTHER:
+            return [*_one(details[1:], TRUE), (_NOTHING, node)] if details[1] != TRUE else [(_NOTHING, TRUE)]
+        if kind in (LEAST, MOST):
+            fewer = self._objects.atom(kind, details[0] - 1)
+            return [] if fewer == FALSE else [(_NOTHING, fewer)]
+        return []  # NAMES: the name is not one of them
+
+    def _derive_all(self, parts: Iterable[Node], at: int) -> Ways:
+        untouched: list[Node] = []
+        several: list[Ways] = []
+        for part in parts:
+            if self._touching(part) >> at & 1:
+                several.append(self._derive(part, at))
+            else:
+                untouched.append(part)
+        several.sort(key=len)
+        found: Ways = [(_NOTHING, self._objects.both(untouched))]
+        for ways in several:
+            found = self._without_stricter(self._pairs(found, ways))
+            if len(found) > MAX_WAYS:
+                raise LimitExceededError(
+                    "ways in which one property fits its object", limit=f"{MAX_WAYS}", given="more"
+                )
+        return found
+
+    def _pairs(self, left: Ways, right: Ways) -> Iterator[tuple[Asks, Node]]:
+        for asks, node in left:
+            for more, other in right:
+                self._given.deadline.tick()
+                together = self._together(asks, more)
+                if together is not None:
+                    both = self._objects.both((node, other))
+                    if both != FALSE:
+                        yield together, both
+
+    def _together(self, left: Asks, right: Asks) -> Asks | None:
+        """What both ask of a value; None if it cannot satisfy both."""
+        asked = self._objects.asked
+        out = left
+        for more in right:
+            if any(asked.implies(known, more) for known in out):
+                continue
+            if any(asked.exclude(known, more) for known in out):
+                return None
+            out = frozenset((*(known for known in out if not asked.implies(more, known)), more))
+        return out
+
+    def _without_stricter(self, ways: Iterable[tuple[Asks, Node]]) -> Ways:
+        merged: dict[Asks, Node] = {}
+        for asks, node in ways:
+            known = merged.get(asks)
+            merged[asks] = node if known is None else self._objects.either((known, node))
+        kept: Ways = []
+        members = self._objects.members
+        for asks, node in sorted(merged.items(), key=lambda way: len(way[0])):
+            self._given.deadline.tick()
+            atoms = members(node, AND)
+            if not any(other <= asks and (rest in (TRUE, node) or members(rest, AND) <= atoms) for other, rest in kept):
+                kept.append((asks, node))
+        return kept
+
+    # -- the object ---------------------------------------------------------------------------------------------------
+
+    def may_close(self, state: State) -> bool:
+        """May the object end here?"""
+        return self._settle(state.node, 0) == TRUE
+
+    def _ways_of(self, state: State, at: int) -> Iterator[tuple[Formula, State]]:
+        """What a property may hold, and the state behind it. ``state`` is settled for what comes before it."""
+        left = state.left
+        if at < len(self.names):
+            if not is_spellable(self.names[at]):
+                return
+            left &= ~(1 << at) if self._given.any_order else -1 << at + 1
+        else:
+            left &= -1 if self._given.any_order else self.others
+        schemas = self._objects.asked.schemas
+        for asks, node in self._derive(state.node, at):
+            rest = self._settle(node, left)
+            if rest == FALSE:
+                continue
+            formula = self._given.formulas.of([schemas[number] for number in sorted(asks)])
+            if formula is not None and self._given.possible(formula):
+                yield formula, State(left, rest)
+
+    def following(self, state: State) -> Iterator[tuple[int, Formula, State]]:
+        """Every property that may come next: its number, what it may hold, and the state behind it.
+
+        Declared names by index, classes of others behind them; only what the object can be finished from.
+        """
+        for at in range(self._everything.bit_length()):
+            if not state.left >> at & 1:
+                continue
+            here = state
+            if not self._given.any_order:
+                here = self._without(state, at)
+                if here.node == FALSE:
+                    return
+            for formula, behind in self._ways_of(here, at):
+                if self.can_finish(behind):
+                    yield at, formula, behind
+
+    def _without(self, state: State, at: int) -> State:
+        """No declared property comes before ``at`` any more."""
+        left = state.left & (-1 << at if at < len(self.names) else self.others)
+        return State(left, self._settle(state.node, left))
+
+    def can_finish(self, start: State) -> bool:
+        """Can the object be completed? Searched for in one order, since the order decides nothing."""
+        known = self._ends.get(start)
+        if known is not None:
+            return known
+        before: dict[State, State | None] = {start: None}
+        todo = [start]
+        end: State | None = None
+        while todo:
+            state = todo.pop()
+            if self.may_close(state) or self._ends.get(state):
+                end = state
+                break
+            if len(before) > MAX_SEARCHED:
+                raise LimitExceededError(
+                    "combinations of an object's properties that are tried", limit=f"{MAX_SEARCHED}", given="more"
+                )
+            for following in self._steps(state):
+                if following not in before and self._ends.get(following) is not False:
+                    before[following] = state
+                    todo.append(following)
+        if self._given.deciding():
+            return end is not None
+        if end is None:
+            self._ends.update(dict.fromkeys(before, False))
+        while end is not None:
+            self._ends[end] = True
+            end = before.get(end)
+        return self._ends[start]
+
+    def _steps(self, state: State) -> Iterator[State]:
+        """The states behind the first property that is left, taken or not; the last is tried first."""
+        declared = state.left & ~self.others
+        if declared:
+            at = (declared & -declared).bit_length() - 1
+            left = state.left & ~(1 << at)
+            for _, behind in self._ways_of(state, at):
+                yield State(left, self._settle(behind.node, left))
+            skipped = State(left, self._settle(state.node, left))
+            if skipped.node != FALSE:
+                yield skipped
+            return
+        for at, names in enumerate(self.classes, len(self.names)):
+            for _, behind in self._ways_of(state, at):
+                if behind.node == state.node:
+                    continue
+                if names.size is not None:
+                    raise UnsupportedSchemaError(
+                        "patternProperties or propertyNames",
+                        pointer="",
+                        advice="An alternative asks for properties of finitely many undeclared names, and those may be "
+                        "used up: declare the names.",
+                    )
+                yield behind
+
+
+def _one(asked: Iterable[int], rest: Node) -> Ways:
+    asks = frozenset(asked)
+    return [] if FALSE in asks else [(asks - {TRUE}, rest)]
