@@ -104,7 +104,7 @@ class Derivatives:
         self._index = {name: at for at, name in enumerate(self.names)}
         self._everything = (1 << len(self.names) + len(self.classes)) - 1
         self.others = self._everything >> len(self.names) << len(self.names)
-        self._touched: dict[Node, int] = {}
+        self._touched: dict[Node, int] = {FALSE: 0, TRUE: 0}
         self._settled: dict[State, Node] = {}
         self._ways: dict[tuple[Node, int], Ways] = {}
         self._ends: dict[State, bool] = {}
