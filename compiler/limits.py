@@ -38,12 +38,12 @@ class Deadline:
     expensive to ask for on some systems, the first half is measured by the clock, which is never behind it.
     """
 
-    __slots__ = ("_allowed", "_end", "_half", "_ticks", "seconds")
+    __slots__ = ("_allowed", "_end", "_half", "seconds", "ticks")
 
     def __init__(self, seconds: float | None) -> None:
         """seconds: None for no deadline."""
         self.seconds = seconds
-        self._ticks = 0
+        self.ticks = 0  # rounds so far: how much has been done, the same on every machine
         self.restart()
 
     def restart(self, times: int = 1) -> None:
@@ -54,9 +54,8 @@ class Deadline:
 
     def tick(self) -> None:
         """Call this once per round of a loop; now and then it looks at the time. Raises LimitExceededError."""
-        self._ticks += 1
-        if self._ticks >= _TICKS:
-            self._ticks = 0
+        self.ticks += 1
+        if not self.ticks % _TICKS:
             self.check()
 
     def check(self) -> None:

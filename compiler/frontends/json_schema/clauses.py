@@ -23,6 +23,7 @@ Without the last two, ten branches of a ``oneOf`` that may overlap would be 3⁹
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grammar_engine.compiler.frontends.json_schema.branches import Branches, is_barred
@@ -68,6 +69,10 @@ class Branch(NamedTuple):
         if self.literal is not None and other.literal is not None:
             return self.literal.implies(other.literal)
         return self.schema is other.schema
+
+    def label(self) -> object:
+        """The same for branches of which one implies the other."""
+        return id(self.schema) if self.literal is None else self.literal.name
 
 
 Clause = list[Branch]
@@ -235,10 +240,16 @@ class Clauses:
 
 def _without_implied(clauses: list[Clause]) -> list[Clause]:
     """Clauses sorted by length, less those that a shorter one implies."""
+    if clauses and not clauses[0]:
+        return clauses[:1]
     kept: list[Clause] = []
+    beginning: dict[object, list[Clause]] = {}  # kept ones by what their first branch speaks of
     for clause in clauses:
-        if not any(all(any(part.implies(branch) for branch in clause) for part in shorter) for shorter in kept):
+        labels = dict.fromkeys(branch.label() for branch in clause)
+        candidates = chain.from_iterable(beginning.get(label, ()) for label in labels)
+        if not any(all(any(part.implies(branch) for branch in clause) for part in shorter) for shorter in candidates):
             kept.append(clause)
+            beginning.setdefault(clause[0].label(), []).append(clause)
     return kept
 
 

@@ -53,6 +53,8 @@ TYPE_BITS: Mapping[str, int] = {
 FEW_DISJUNCTS = 24
 """Conjuncts up to which choices are multiplied out in any case, and two for each branch that is written down. More
 of them are kept as choices, where they speak of objects (``object_formulas.py``)."""
+FEW_TICKS = 2000
+"""The same, of schemas looked at on the way; twenty for each branch."""
 MAX_DISJUNCTS = 4096
 MAX_STEPS = 4 * MAX_DISJUNCTS
 """Conjuncts looked at on the way, those that turn out impossible included."""
@@ -268,14 +270,14 @@ class Formulas:
         out: list[Conjunct] = []
         stack = [(Conjunct(), schemas)]
         steps = 0
-        few = FEW_DISJUNCTS
+        few, work = FEW_DISJUNCTS, self._deadline.ticks + FEW_TICKS
         while stack:
             self._deadline.tick()
             conjunct, todo = stack.pop()
             if not self._collect(conjunct, todo):
                 continue
             steps += 1
-            if patience == _Patience.SHORT and steps > few:
+            if patience == _Patience.SHORT and (steps > few or self._deadline.ticks > work):
                 return None
             if len(out) >= MAX_DISJUNCTS or steps > MAX_STEPS:
                 if patience == _Patience.LONG:
@@ -287,7 +289,8 @@ class Formulas:
                 out.append(conjunct)
                 continue
             if steps == 1:
-                few += 2 * sum(map(len, conjunct.choices))
+                branches = sum(map(len, conjunct.choices))
+                few, work = few + 2 * branches, work + 20 * branches
             clauses = self._open(conjunct)
             if not clauses:
                 conjunct.choices = ()

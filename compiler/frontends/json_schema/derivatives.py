@@ -16,7 +16,8 @@ Of ways that ask less of the value for the same of the rest, only those are kept
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, combinations
 from typing import NamedTuple
 
 from grammar_engine.compiler.errors import LimitExceededError, UnsupportedSchemaError
@@ -227,7 +228,7 @@ class Derivatives:
         if found is None:
             kind, *details = self._objects.kinds[node]
             if kind == AND:
-                found = self._objects.both(self._settle(part, left, whole=whole) for part in details[0])
+                found = self._settle_all(details[0], left, whole=whole)
             elif kind == OR:
                 found = self._objects.either(self._settle(part, left, whole=whole) for part in details[0])
             elif touching & left:
@@ -236,6 +237,17 @@ class Derivatives:
                 found = FALSE if kind in (SOME, OTHER, LEAST) else TRUE
             self._settled[key] = found
         return found
+
+    def _settle_all(self, parts: Iterable[Node], left: int, *, whole: bool) -> Node:
+        same: list[Node] = []
+        others: list[Node] = []
+        for part in parts:
+            settled = self._settle(part, left, whole=whole)
+            if settled == part:
+                same.append(part)
+            else:
+                others.append(settled)
+        return self._objects.both((self._objects.some_of(same), *others))
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
@@ -277,7 +289,7 @@ class Derivatives:
             else:
                 untouched.append(part)
         several.sort(key=len)
-        found: Ways = [(_NOTHING, self._objects.both(untouched))]
+        found: Ways = [(_NOTHING, self._objects.some_of(untouched))]
         for ways in several:
             found = self._without_stricter(self._pairs(found, ways))
             if len(found) > MAX_WAYS:
@@ -313,14 +325,14 @@ class Derivatives:
         for asks, node in ways:
             known = merged.get(asks)
             merged[asks] = node if known is None else self._objects.either((known, node))
-        kept: Ways = []
+        kept: dict[Asks, Node] = {}
         members = self._objects.members
         for asks, node in sorted(merged.items(), key=lambda way: len(way[0])):
             self._given.deadline.tick()
             atoms = members(node, AND)
-            if not any(other <= asks and (rest in (TRUE, node) or members(rest, AND) <= atoms) for other, rest in kept):
-                kept.append((asks, node))
-        return kept
+            if not any(rest in (TRUE, node) or members(rest, AND) <= atoms for rest in _asking_less(kept, asks)):
+                kept[asks] = node
+        return list(kept.items())
 
     # -- the object ---------------------------------------------------------------------------------------------------
 
@@ -370,6 +382,7 @@ class Derivatives:
 
     def can_finish(self, start: State) -> bool:
         """Can the object be completed? Searched for in one order, since the order decides nothing."""
+        start = self._touched_only(start)
         known = self._ends.get(start)
         if known is not None:
             return known
@@ -385,7 +398,7 @@ class Derivatives:
                 raise LimitExceededError(
                     "combinations of an object's properties that are tried", limit=f"{MAX_SEARCHED}", given="more"
                 )
-            for following in self._steps(state):
+            for following in map(self._touched_only, self._steps(state)):
                 if following not in before and self._ends.get(following) is not False:
                     before[following] = state
                     todo.append(following)
@@ -397,6 +410,10 @@ class Derivatives:
             self._ends[end] = True
             end = before.get(end)
         return self._ends[start]
+
+    def _touched_only(self, state: State) -> State:
+        """The state without the properties that change nothing: they need not come to finish the object."""
+        return State(state.left & self._touching(state.node), state.node)
 
     def _steps(self, state: State) -> Iterator[State]:
         """The states behind the first property that is left, taken or not; the last is tried first."""
@@ -422,6 +439,15 @@ class Derivatives:
                         "used up: declare the names.",
                     )
                 yield behind
+
+
+def _asking_less(ways: Mapping[Asks, Node], asks: Asks) -> Iterator[Node]:
+    """What is asked of the rest where the value must satisfy less."""
+    if 1 << len(asks) < len(ways):
+        subsets = chain.from_iterable(combinations(asks, size) for size in range(len(asks)))
+        yield from (ways[key] for key in map(frozenset, subsets) if key in ways)
+    else:
+        yield from (node for other, node in ways.items() if other < asks)
 
 
 def _one(asked: Iterable[int], rest: Node) -> Ways:

@@ -9,8 +9,10 @@ An *outline* is what a schema surely implies, read off its keywords, ``$ref`` an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import chain, combinations, product
 from typing import Any, Protocol
 
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
@@ -26,9 +28,11 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
 )
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.references import Schema
+from grammar_engine.compiler.limits import Deadline
 
 _DEPTH = 3
 _MAX_VALUES = 1000
+_NO_LABELS: Mapping[str | None, Iterable[object]] = {}
 
 
 class Outline:
@@ -61,6 +65,10 @@ class Outline:
         self.length: tuple[float, float] = (0, float("inf"))
         self.items: tuple[float, float] = (0, float("inf"))
         self.low, self.high = float("-inf"), float("inf")
+
+    def is_open(self) -> bool:
+        """Is there nothing by which its objects could be told from those of another such outline?"""
+        return bool(self.types & OBJECT) and self.values is None and not self.required
 
 
 class Strings(Protocol):
@@ -105,8 +113,44 @@ class Disjoint:
             known = self._answers[id(left), id(right)] = (self._exclude(left, right, depth), left, right)
         return known[0]
 
-    def exclude_within(self, types: int, left: Schema, right: Schema) -> bool:
-        """The same for values of these types only (as bits)."""
+    def overlaps(self, types: int, branches: Sequence[Schema], deadline: Deadline) -> Sequence[Sequence[int]]:
+        """Per branch of a ``oneOf``: the others (and perhaps itself) that may hold beside it."""
+        count = len(branches)
+        outlines = [self.outline(branch) if isinstance(branch, dict) else None for branch in branches]
+        if types & OBJECT and all(outline is not None and outline.is_open() for outline in outlines):
+            return [range(count)] * count
+        labels = [_NO_LABELS if outline is None else self._labels(outline, types) for outline in outlines]
+        counts = Counter(chain.from_iterable(labels))
+        label = max(counts, key=counts.__getitem__, default=None)
+        labelled: dict[object, list[int]] = {}  # by value, those that are limited to some values of one thing
+        others: list[int] = []
+        for index, values in enumerate(labels):
+            if label in values:
+                for value in values[label]:
+                    labelled.setdefault(value, []).append(index)
+            else:
+                others.append(index)
+        out: list[list[int]] = [[] for _ in branches]
+        pairs = dict.fromkeys(chain.from_iterable(combinations(group, 2) for group in labelled.values()))
+        with_others = product(others, range(count))
+        others_pairs = (pair for pair in with_others if pair[0] < pair[1] or label in labels[pair[1]])
+        for left, right in chain(pairs, others_pairs):
+            deadline.tick()
+            if not self._exclude_within(types, branches[left], branches[right]):
+                out[left].append(right)
+                out[right].append(left)
+        for indices in out:
+            indices.sort()
+        return out
+
+    def _labels(self, outline: Outline, types: int) -> Mapping[str | None, Iterable[object]]:
+        """What a value, or under None the whole, is limited to; values without one in common exclude each other."""
+        if outline.values is not None:
+            return {None: outline.values}
+        return self._given(outline) if not outline.types & types & ~OBJECT else _NO_LABELS
+
+    def _exclude_within(self, types: int, left: Schema, right: Schema) -> bool:
+        """``exclude`` for values of these types only (as bits)."""
         if types == EVERY_TYPE or isinstance(left, bool) or isinstance(right, bool):
             return self.exclude(left, right)
         return left is not right and self._are_apart(self.outline(left), self.outline(right), _DEPTH, types)

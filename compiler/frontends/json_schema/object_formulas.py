@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from grammar_engine.compiler.frontends.json_schema.branches import Exclude, type_bits
@@ -50,6 +51,7 @@ _OBJECT = 128
 _EVERY_TYPE = 255
 _MANY = 8
 """Branches that a branch of ``oneOf`` is negated against, from which on they are counted instead."""
+_NONE: frozenset[Node] = frozenset()
 _MAX_ABSORBED = 64
 """Alternatives that are compared with each other."""
 
@@ -130,6 +132,7 @@ class ObjectFormulas:
         self._numbers: dict[tuple[Any, ...], Node] = {}
         self._made: dict[int, tuple[Schema, Node]] = {}  # the schema is kept, and so its identity
         self._parts: dict[int, list[Schema]] = {}
+        self._mentioned: dict[Node, frozenset[str | None]] = {}
         self._both: dict[frozenset[Node], Node] = {}
 
     # -- nodes --------------------------------------------------------------------------------------------------------
@@ -174,23 +177,39 @@ class ObjectFormulas:
     def both(self, parts: Iterable[Node]) -> Node:
         """Their conjunction."""
         flat: set[Node] = set()
-        for part in parts:
+        whole = [part for part in parts if part != TRUE]
+        for part in whole:
             if part == FALSE:
                 return FALSE
-            if part != TRUE:
-                flat |= self.members(part, AND)
+            flat |= self.members(part, AND)
         if len(flat) < 2:
             return flat.pop() if flat else TRUE
         key = frozenset(flat)
         found = self._both.get(key)
         if found is None:
-            found = self._both[key] = self._propagated(key)
+            known = max((self.members(part, AND) for part in whole), key=len, default=_NONE)
+            found = self._both[key] = self._propagated(known, key - known)
         return found
 
-    def _propagated(self, parts: frozenset[Node]) -> Node:
+    def some_of(self, parts: Iterable[Node]) -> Node:
+        """The conjunction of some members of a conjunction: there is nothing new to see."""
+        key = frozenset(parts)
+        if len(key) < 2:
+            return next(iter(key), TRUE)
+        return self._number((AND, key))
+
+    def _propagated(self, known: frozenset[Node], parts: frozenset[Node]) -> Node:
+        """The conjunction of ``known``, which was looked at before, and others."""
         self._deadline.tick()
         facts = _Facts(self)
         clauses: list[Node] = []
+        for node in known:
+            if self.kinds[node][0] == OR:
+                clauses.append(node)
+            else:
+                facts.note(node)
+        facts.forget_news()
+        fresh: list[Node] = []
         todo = list(parts)
         while True:
             while todo:
@@ -199,14 +218,17 @@ class ObjectFormulas:
                 if kind == AND:
                     todo += self.kinds[node][1]
                 elif kind == OR:
-                    clauses.append(node)
+                    fresh.append(node)
                 elif not facts.add(node):
                     return FALSE
-            if not facts.fresh:
-                break
-            facts.fresh = False
             left: list[Node] = []
             for clause in clauses:
+                if facts.everything or not facts.fresh.isdisjoint(self._names_in(clause)):
+                    fresh.append(clause)
+                else:
+                    left.append(clause)
+            facts.forget_news()
+            for clause in fresh:
                 shorter = self._under(facts, clause)
                 if shorter == FALSE:
                     return FALSE
@@ -214,11 +236,22 @@ class ObjectFormulas:
                     left.append(shorter)
                 elif shorter != TRUE:
                     todo.append(shorter)
-            clauses = left
-        key = frozenset((*facts.nodes, *clauses))
-        if len(key) < 2:
-            return next(iter(key), TRUE)
-        return self._number((AND, key))
+            fresh, clauses = [], left
+            if not todo:
+                break
+        return self.some_of((*facts.nodes, *clauses))
+
+    def _names_in(self, clause: Node) -> frozenset[str | None]:
+        """The names of which atoms speak; None: all of them."""
+        found = self._mentioned.get(clause)
+        if found is None:
+            kind, *details = self.kinds[clause]
+            if kind in (AND, OR):
+                found = frozenset(chain.from_iterable(map(self._names_in, details[0])))
+            else:
+                found = frozenset((details[0] if kind in (SOME, EVERY) else None,))
+            self._mentioned[clause] = found
+        return found
 
     def _under(self, facts: _Facts, clause: Node) -> Node:
         """A disjunction where the facts hold."""
@@ -392,7 +425,8 @@ class _Facts:
     def __init__(self, formulas: ObjectFormulas) -> None:
         self._formulas = formulas
         self.nodes: dict[Node, None] = {}
-        self.fresh = True  # has anything been added since this was unset?
+        self.fresh: set[str | None] = set()  # names of what has been added; None: of atoms that speak of none
+        self.everything = False  # has something been added that speaks of all names?
         self._standing: dict[str, None] = {}
         self._asked: dict[str, list[int]] = {}
         self._closed: list[Layer] = []
@@ -403,10 +437,16 @@ class _Facts:
             return True
         if self.contradict(node):
             return False
+        self.note(node)
+        return True
+
+    def note(self, node: Node) -> None:
+        """One more atom, which is known to go with the others and to add to them."""
         self.nodes[node] = None
-        self.fresh = True
         kind, *details = self._formulas.kinds[node]
+        self.fresh.add(None)
         if kind in (SOME, EVERY):
+            self.fresh.add(details[0])
             self._asked.setdefault(details[0], []).append(details[1])
             if kind == SOME:
                 self._standing[details[0]] = None
@@ -414,7 +454,12 @@ class _Facts:
             layer = self._formulas.layers[details[0]]
             if layer.rest is False and not layer.patterns:
                 self._closed.append(layer)
-        return True
+                self.everything = True
+
+    def forget_news(self) -> None:
+        """What comes now is new."""
+        self.fresh = set()
+        self.everything = False
 
     def _is_barred(self, name: str) -> bool:
         return any(name not in layer.properties for layer in self._closed)

@@ -10,9 +10,8 @@ keyword may be enforceable while its negation is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import combinations
 from typing import NamedTuple
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
@@ -78,7 +77,7 @@ class Scan:
         self._one_of: list[tuple[dict[str, object], Path]] = []
         self.unevaluated: list[tuple[dict[str, object], str]] = []  # schemas that hold such a keyword, and which one
         self.negated_unevaluated: list[tuple[dict[str, object], str]] = []
-        self.overlaps: dict[int, list[list[int]]] = {}
+        self.overlaps: dict[int, Sequence[Sequence[int]]] = {}
         self.explore(self.root, (), self._resource)
 
     def explore(self, schema: object, path: Path, resource: Resource) -> None:
@@ -192,12 +191,7 @@ class Scan:
     def _compare_branches(self, disjoint: Disjoint, holder: dict[str, object], path: Path) -> None:
         branches: list[Schema] = holder["oneOf"]  # type: ignore[assignment]
         types = type_bits(holder.get("type"))
-        overlaps: list[list[int]] = [[] for _ in branches]
-        for left, right in combinations(range(len(branches)), 2):
-            self._deadline.tick()
-            if not disjoint.exclude_within(types, branches[left], branches[right]):
-                overlaps[left].append(right)
-                overlaps[right].append(left)
+        overlaps = disjoint.overlaps(types, branches, self._deadline)
         self.overlaps[id(holder)] = overlaps
         for index, others in enumerate(overlaps):
             if others:
