@@ -24,7 +24,8 @@ from grammar_engine.compiler.row_loader import RowLoader
 from grammar_engine.compiler.terminal_writer import KeyedAutomaton, TerminalWriter
 from grammar_engine.compiler.token_trie import TokenTrie
 from grammar_engine.kernels import arena, lexer, masks, parser, positions, scratch
-from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START, fill_known, run
+from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START
+from grammar_engine.kernels.engine import call as run_kernel
 
 Int32Array = npt.NDArray[np.int32]
 Uint32Array = npt.NDArray[np.uint32]
@@ -59,8 +60,9 @@ class EngineContext:
     @property
     def scratch(self) -> Int32Array:
         """The calling thread's scratch space (see kernels.scratch)."""
-        found: Int32Array | None = getattr(self._local, "scratch", None)
-        if found is None:
+        try:
+            found: Int32Array = self._local.scratch
+        except AttributeError:
             found = np.zeros(scratch.scratch_size(len(self.trie.info), len(self.trie.token_ids)), np.int32)
             self._local.scratch = found
         return found
@@ -115,6 +117,8 @@ class Engine:
         self.context = context
         self.limits = limits or Limits()
         self._lock = threading.RLock()
+        self._trie = context.trie.packed
+        self._shared = context.pool.rows
         prelude = grammar.prelude
         snapshot = None if prelude is None else context.snapshot(prelude)
         self.mem, self.rows = context.take_memory(
@@ -144,9 +148,6 @@ class Engine:
 
     def fill(self, position: int, bitmask: Uint32Array, index: int, stop_ids: Int32Array) -> None:
         """bitmask[index] := the tokens that may follow; stop ids iff the text is complete here."""
-        with self._lock:
-            if fill_known(self.mem, self.context.pool.rows, self.rows, bitmask, position, index, stop_ids):
-                return
         self.call(OP_FILL, position, index, 0, stop_ids, bitmask)
 
     def is_accepting(self, position: int) -> bool:
@@ -221,24 +222,25 @@ class Engine:
         bitmask: Uint32Array = NO_BITMASK,
     ) -> int:
         """Run an operation (see kernels.engine) until it has an answer: an address, or 0 for "none"."""
-        trie = self.context.trie
         with self._lock:
+            result: int = run_kernel(
+                operation, self.mem, self.context.scratch, self._trie, self._shared, self.rows, bitmask, data, a, b, c
+            )
+            if result >= 0:
+                return result
+            self.grammar.begin_step()
             evictions = self.evictions
-            served = False
             while True:
-                result: int = run(
-                    operation, self.mem, self.context.scratch, trie.packed, self.context.pool.rows, self.rows,
-                    bitmask, data, a, b, c,
-                )  # fmt: skip
-                if result >= 0:
-                    return result
-                if not served:
-                    self.grammar.begin_step()
-                    served = True
                 self._serve(result)
                 if self.evictions > evictions + 2:
                     limit = f"mask_bytes {self.limits.mask_bytes}"
                     raise LimitExceededError("one mask needs more rows than the pool has", limit=limit, given="more")
+                result = run_kernel(
+                    operation, self.mem, self.context.scratch, self._trie, self._shared, self.rows,
+                    bitmask, data, a, b, c,
+                )  # fmt: skip
+                if result >= 0:
+                    return result
 
     def _serve(self, code: int) -> None:
         missing = int(self.mem[arena.H_MISS])

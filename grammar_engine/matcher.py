@@ -25,13 +25,25 @@ class Matcher:
     Not thread-safe itself (a text has one author); any number of matchers may share a compiled grammar between threads.
     """
 
-    __slots__ = ("_bitmask", "_compiled", "_engine", "_history", "_rows", "_terminated", "_text", "_trie", "_words")
+    __slots__ = (
+        "_bitmask",
+        "_compiled",
+        "_engine",
+        "_history",
+        "_rows",
+        "_stop_ids",
+        "_terminated",
+        "_text",
+        "_trie",
+        "_words",
+    )
 
     def __init__(self, compiled: CompiledGrammar) -> None:
         self._compiled = compiled
         self._engine = compiled.engine
         self._trie = compiled.engine.context.trie
         self._words = compiled.engine.context.words
+        self._stop_ids = compiled.stop_ids
         self._history = [self._engine.start_position]
         self._terminated = False
         self._text = None if compiled.guard is None else compiled.guard.start()
@@ -63,17 +75,19 @@ class Matcher:
             self._rows = as_uint32_rows(bitmask, self._words)
             self._bitmask = bitmask
         rows = self._rows
-        if not -len(rows) <= index < len(rows):
-            raise IndexError(f"row {index} of a bitmask with {len(rows)} rows")
-        index %= len(rows)
+        if not 0 <= index < len(rows):
+            if not -len(rows) <= index < 0:
+                raise IndexError(f"row {index} of a bitmask with {len(rows)} rows")
+            index += len(rows)
         if self._terminated:
             rows[index] = 0
             for token in self._compiled.stop_ids.tolist():
                 rows[index, token >> 5] |= np.uint32(1 << (token & 31))
             return
-        self._engine.fill(self._history[-1], rows, index, self._compiled.stop_ids)
+        position = self._history[-1]
+        self._engine.fill(position, rows, index, self._stop_ids)
         if self._text is not None:
-            self._text.filter(rows, index, self._history[-1])
+            self._text.filter(rows, index, position)
 
     def accept_token(self, token_id: int) -> bool:
         """Append a token. False, and nothing changes, if it is not allowed here.

@@ -7,7 +7,7 @@ would compile the tree several times (measured on a prototype: 18 s for one). He
 from __future__ import annotations
 
 import numpy as np
-from grammar_engine.kernels.arena import LIMIT, MEMORY, ROWS, TRIE, UNKNOWN, kernel
+from grammar_engine.kernels.arena import LIMIT, MEMORY, ROWS, TRIE, UNKNOWN, entry_point, kernel
 from grammar_engine.kernels.lexer import exit_of, free_state, lexer_step
 from grammar_engine.kernels.masks import K_LIST, K_ROWS, K_WALKS, Q_MASK, mask_of_pair
 from grammar_engine.kernels.parser import starts_of
@@ -25,16 +25,10 @@ OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start 
 OP_EXIT = 7  # lexer.exit_of of lexer state a
 
 
-@kernel(f"int64(int32[::1], {ROWS}, {ROWS}, {ROWS}, int64, int64, int32[::1])", entry=True)
-def fill_known(mem, shared, rows, bitmask, position, index, stop_ids):
-    """bitmask[index] := the mask of a position, if all its pairs' masks are known: 1; else 0, and nothing happens.
-
-    An entry of its own for what is asked for most often: it takes half as many arguments as ``run``.
-    """
+@kernel(f"int64(int32[::1], {ROWS}, {ROWS}, {ROWS}, int64, int64, int32[::1])")
+def fill(mem, shared, rows, bitmask, position, index, stop_ids):
+    """bitmask[index] := the mask of a position whose pairs' masks are known; 1."""
     first, last = position + O_FIELDS, position + O_FIELDS + mem[position + 1]
-    for i in range(first, last):
-        if mem[mem[i] + Q_MASK] == 0:
-            return 0
     empty = True
     for i in range(first, last):
         mask = mem[mem[i] + Q_MASK]
@@ -74,12 +68,14 @@ def run(operation, mem, scratch, trie, shared, rows, bitmask, data, a, b, c):
     if operation == OP_FILL:
         pairs = mem[a + 1]
         for i in range(a + O_FIELDS, a + O_FIELDS + pairs):
+            if mem[mem[i] + Q_MASK] != 0:
+                continue
             code = mask_of_pair(mem, scratch, trie, shared, rows, mem[i])
             if code == LIMIT:
                 code = mask_by_steps(mem, scratch, trie, rows, mem[i])
             if code < 0:
                 return np.int64(code)
-        return np.int64(fill_known(mem, shared, rows, bitmask, a, b, data))
+        return np.int64(fill(mem, shared, rows, bitmask, a, b, data))
     if operation == OP_START:
         starts = starts_of(mem, scratch, a, 0)
         if starts < 0:
@@ -101,3 +97,6 @@ def run(operation, mem, scratch, trie, shared, rows, bitmask, data, a, b, c):
     if operation == OP_EXIT:
         return np.int64(exit_of(mem, a))
     return np.int64(UNKNOWN)
+
+
+call = entry_point(run)

@@ -59,13 +59,22 @@ from grammar_engine.kernels.walks import (
 K_ROWS, K_WALKS, K_LIST = 0, 1, 2
 MOST_ROWS = 4  # more rows, or
 MOST_LISTED = 1024  # more tokens in lists than this become a row: a mask is used more often than it is made
+FEW_VISITS = 16
 # Pair: payload [lexer state, configuration].
 Q_MASK, Q_FIELDS = 2, 3
 
 
-@kernel("int64(int32[::1], int64, int64, int64)")
-def first_visit(scratch, epoch, a, b):
-    """1 if (a, b) was not seen in this epoch, 0 if it was, LIMIT if too many were."""
+@kernel("int64(int32[::1], int64, int64, int64, int64)")
+def first_visit(scratch, todo, epoch, a, b):
+    """1 if (a, b) was not among the first ``todo`` to visit, 0 if it was, LIMIT if too many were.
+
+    A few are compared with all others; those beyond are found by a hash of (a, b), in memory that is far away.
+    """
+    for i in range(SCRATCH_WORK, SCRATCH_WORK + 2 * min(todo, FEW_VISITS), 2):
+        if scratch[i] == a and scratch[i + 1] == b:
+            return 0
+    if todo < FEW_VISITS:
+        return 1
     h = mix(mix(np.int64(3), a), b)
     slot = (h ^ (h >> 15)) & (VISITED_SLOTS - 1)
     for _ in range(64):
@@ -195,7 +204,7 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
                     break
                 if mem[behind + W_ROW] < 0 and mem[behind + W_TOKENS] == 0 and mem[behind + W_GROUPS] == 0:
                     continue
-                new = first_visit(scratch, epoch, behind, after)
+                new = first_visit(scratch, todo, epoch, behind, after)
                 if new < 0 or 2 * todo + 2 > SCRATCH_WORK_SIZE:
                     code = LIMIT
                     break
