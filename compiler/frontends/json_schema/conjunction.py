@@ -59,6 +59,9 @@ MAX_DISJUNCTS = 4096
 MAX_STEPS = 4 * MAX_DISJUNCTS
 """Conjuncts looked at on the way, those that turn out impossible included."""
 
+_TYPE_ALONE = frozenset(("type",))
+_TRUE, _FALSE = -1, -2  # handles of schemas that ask nothing, and that nothing satisfies
+
 Number = int | float
 
 
@@ -205,6 +208,8 @@ class Formulas:
             if schema is False:
                 return None
             handle = self._handle(schema)
+            if handle == _FALSE:
+                return None
             if handle >= 0 and handle not in handles:
                 handles.append(handle)
         if len(handles) > 1:
@@ -223,21 +228,28 @@ class Formulas:
         return formula
 
     def _handle(self, schema: dict[Any, Any]) -> int:
-        """A number for a schema, the same for two that say the same of one type and nothing else; −1: says nothing."""
+        """A number for a schema, the same for two that say the same of one type and nothing else, and for a schema and
+        those that do nothing but refer to it; _TRUE: it says nothing; _FALSE: nothing satisfies it.
+        """
         handle = self._handles.get(id(schema))
         if handle is not None:
             return handle
+        whole: Schema = schema
         keywords = self._says_something.intersection(schema)
-        if not keywords:
-            handle = -1
-        elif len(keywords) == 1 and "type" in schema and isinstance(schema["type"], str):
-            handle = self._handles.get(schema["type"], -2)
-            if handle < 0:
-                handle = self._handles[schema["type"]] = len(self._schemas)
-                self._schemas.append(schema)
+        while "$ref" in keywords and (len(keywords) == 1 or self._dialect.ref_overrides):
+            whole = self._targets[id(whole)]
+            keywords = self._says_something.intersection(whole) if isinstance(whole, dict) else frozenset()
+        if isinstance(whole, bool):
+            handle = _TRUE if whole else _FALSE
+        elif not keywords:
+            handle = _TRUE
+        elif whole is not schema:
+            handle = self._handle(whole)
         else:
-            handle = len(self._schemas)
-            self._schemas.append(schema)
+            name = schema["type"] if keywords == _TYPE_ALONE and isinstance(schema["type"], str) else id(schema)
+            handle = self._handles.setdefault(name, len(self._schemas))
+            if handle == len(self._schemas):
+                self._schemas.append(schema)
         self._handles[id(schema)] = handle
         self._kept.append(schema)
         return handle
