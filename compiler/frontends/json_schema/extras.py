@@ -36,6 +36,11 @@ class NameClass(NamedTuple):
     thin: bool = False
     size: int | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Are these all names but the declared ones? Then any beginning of a name may become one of them."""
+        return self.terminal[0] == "name"
+
 
 class Splitter(NamedTuple):
     """What divides names: ("pattern", pattern) or ("formula", formula)."""

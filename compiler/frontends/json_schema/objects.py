@@ -285,7 +285,9 @@ class ObjectWriter:
         self._value = value
         self._colon = symbols.mark(":", 0)
         self._members_at: dict[int, list[tuple[int, Symbol, Symbol]]] = {}
-        objects.extras(plan)  # may declare names, so it comes before anything is counted
+        classes = objects.extras(plan)  # may declare names, so it comes before anything is counted
+        self._required = sum(1 << index for index, required in enumerate(plan.required) if required)
+        self._is_free = objects.any_order and plan.simple and any(names.is_open for names in classes)
 
     def whole(self, depth: int) -> list[Production]:
         """All objects of the plan, from brace to brace; ``depth`` counts the containers around their members."""
@@ -310,6 +312,8 @@ class ObjectWriter:
 
     def _following(self, state: State, depth: int, opener: Symbol) -> list[Production]:
         """Every property that may stand next behind ``opener``, and what follows it."""
+        if self._is_free:
+            return self._in_any_order(state[0], depth, opener)
         if not self._plan.simple or self._objects.any_order:
             return self._next(state, depth, opener)
         index = state[0] + 1
@@ -326,6 +330,33 @@ class ObjectWriter:
         if index < len(self._plan.names):
             symbols.in_blocks(members, self._block, index, depth)
         return members
+
+    # In any order with nothing to count, where every beginning of a name may become that of an undeclared property: no
+    # name need be remembered but those of required properties, since the guard refuses a name that has stood. FREE
+    # lists all other properties; it is left-recursive, so that the parser's stack is the same after each of them.
+
+    def _in_any_order(self, seen: int, depth: int, opener: Symbol) -> list[Production]:
+        symbols = self._symbols
+        free, separator = symbols.nonterminal(self._free, depth), symbols.mark(",", depth)
+        out: list[Production] = []
+        for bit, key, value in self._bits_of_members(depth):
+            if bit & self._required and not bit & seen:
+                rest = symbols.nonterminal(self.after, (seen | bit, 0, 0), depth)
+                out.append((opener, key, self._colon, value, rest))
+                out.append((opener, free, separator, key, self._colon, value, rest))
+        return out or [(opener, free, symbols.mark("}", depth))]
+
+    def _free(self, depth: int) -> list[Production]:
+        symbols = self._symbols
+        member = symbols.nonterminal(self._free_member, depth)
+        return [(member,), (symbols.nonterminal(self._free, depth), symbols.mark(",", depth), member)]
+
+    def _free_member(self, depth: int) -> list[Production]:
+        out: list[Production] = [
+            (key, self._colon, value) for bit, key, value in self._bits_of_members(depth) if not bit & self._required
+        ]
+        classes = self._objects.extras(self._plan)
+        return out + [(self._class_name(names), self._colon, self._value(names.formula, depth)) for names in classes]
 
     # In declared order with nothing to count, what may follow depends on the index alone: MEMBERS(index) lists the
     # properties from there to the next required one, BLOCK at a time, so that 2,000 optional properties are not listed
@@ -408,7 +439,7 @@ class ObjectWriter:
         """Every property that may stand next, and what follows it."""
         objects, plan, symbols = self._objects, self._plan, self._symbols
         seen, count, met = state
-        if plan.simple and objects.any_order:
+        if plan.simple and objects.any_order:  # and closed, or nearly so
             rest_of, colon = symbols.nonterminal, self._colon
             return [
                 (opener, key, colon, value, rest_of(self.after, (seen | bit, 0, 0), depth))
