@@ -2,7 +2,8 @@
 
 The rest of an object behind some of its properties is one nonterminal, AFTER(plan, seen, count, met):
 
-    seen    index of the last declared property (declared order), or a bit mask of those that have stood (any order)
+    seen    index of the last declared property (declared order), or a bit mask of those that have stood (any order;
+            of the required ones where nothing is counted and other names are allowed or many, see ``_in_any_order``)
     count   number of properties, as far as minProperties and maxProperties care
     met     which obligations ("some other property has ¬S", from negations) are met, as a bit mask
 
@@ -30,6 +31,8 @@ from grammar_engine.compiler.limits import Deadline
 
 _NEVER = 1 << 60
 _BLOCK = 8
+_MANY = 64
+"""Names of a closed object, in any order, up to which those that have stood are kept in the state."""
 State = tuple[int, int, int]
 """seen, count, met"""
 
@@ -287,7 +290,9 @@ class ObjectWriter:
         self._members_at: dict[int, list[tuple[int, Symbol, Symbol]]] = {}
         classes = objects.extras(plan)  # may declare names, so it comes before anything is counted
         self._required = sum(1 << index for index, required in enumerate(plan.required) if required)
-        self._is_free = objects.any_order and plan.simple and any(names.is_open for names in classes)
+        is_open = any(names.is_open for names in classes)
+        self._is_free = objects.any_order and plan.simple and (is_open or (len(plan.names) > _MANY and not classes))
+        self._runs_out = self._is_free and not is_open
 
     def whole(self, depth: int) -> list[Production]:
         """All objects of the plan, from brace to brace; ``depth`` counts the containers around their members."""
@@ -331,9 +336,10 @@ class ObjectWriter:
             symbols.in_blocks(members, self._block, index, depth)
         return members
 
-    # In any order with nothing to count, where every beginning of a name may become that of an undeclared property: no
-    # name need be remembered but those of required properties, since the guard refuses a name that has stood. FREE
-    # lists all other properties; it is left-recursive, so that the parser's stack is the same after each of them.
+    # In any order with nothing to count, no name need be remembered but those of required properties, since the guard
+    # refuses a name that has stood. Where undeclared names are allowed, every beginning of a name may become one of them;
+    # else names run out, which the guard sees to as well, at a price that few names are not worth. FREE lists the
+    # properties that are not required; it is left-recursive, so that the parser's stack is the same after each of them.
 
     def _in_any_order(self, seen: int, depth: int, opener: Symbol) -> list[Production]:
         symbols = self._symbols
@@ -344,7 +350,12 @@ class ObjectWriter:
                 rest = symbols.nonterminal(self.after, (seen | bit, 0, 0), depth)
                 out.append((opener, key, self._colon, value, rest))
                 out.append((opener, free, separator, key, self._colon, value, rest))
+        if self._runs_out and not self._has_optional(depth):
+            return [production for production in out if production[1] != free]
         return out or [(opener, free, symbols.mark("}", depth))]
+
+    def _has_optional(self, depth: int) -> bool:
+        return any(not bit & self._required for bit, _, _ in self._bits_of_members(depth))
 
     def _free(self, depth: int) -> list[Production]:
         symbols = self._symbols
@@ -355,6 +366,11 @@ class ObjectWriter:
         out: list[Production] = [
             (key, self._colon, value) for bit, key, value in self._bits_of_members(depth) if not bit & self._required
         ]
+        guarding = self._symbols.guarding
+        guarding.names = True
+        if self._runs_out:
+            guarding.thin = True
+            guarding.fewest = min(guarding.fewest, len(self._bits_of_members(depth)))
         classes = self._objects.extras(self._plan)
         return out + [(self._class_name(names), self._colon, self._value(names.formula, depth)) for names in classes]
 
