@@ -337,9 +337,9 @@ class ObjectWriter:
         return members
 
     # In any order with nothing to count, no name need be remembered but those of required properties, since the guard
-    # refuses a name that has stood. Where undeclared names are allowed, every beginning of a name may become one of them;
-    # else names run out, which the guard sees to as well, at a price that few names are not worth. FREE lists the
-    # properties that are not required; it is left-recursive, so that the parser's stack is the same after each of them.
+    # refuses a name that has stood. Where undeclared names are allowed, every beginning of a name may become one of
+    # them; else names run out, which the guard sees to as well, at a price that few names are not worth. FREE lists
+    # the properties that are not required; it is left-recursive, so the parser's stack is the same after each of them.
 
     def _in_any_order(self, seen: int, depth: int, opener: Symbol) -> list[Production]:
         symbols = self._symbols
