@@ -14,8 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
+from byte_texts import byte_compiler
 from common import data_folder
-from json_schema_suite import FILES, byte_compiler, load_documents, load_groups, run_suite
+from json_schema_suite import FILES, load_documents, load_groups, run_suite
 
 
 def main() -> int:

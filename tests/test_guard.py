@@ -8,17 +8,15 @@ tokens cleared wrongly and repeats let through all show.
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from byte_texts import accepts, byte_compiler, check_masks, has_distinct_names, texts_of
 from grammar_engine.compiler import json_text
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
 from grammar_engine.compiler.errors import UnsatisfiableGrammarError
 from grammar_engine.compiler.frontends.json_schema import extras
 from grammar_engine.compiler.guard_tokens import spellings
-from grammar_engine.compiler.vocabulary import Vocabulary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,23 +33,7 @@ NASTY = [
 ]  # fmt: skip
 
 
-def byte_vocabulary(extra: list[bytes]) -> Vocabulary:
-    tokens = [bytes([byte]) for byte in range(256)] + extra
-    return Vocabulary([*tokens, b""], stop_token_ids=[len(tokens)])
-
-
-def repeats_a_name(text: str) -> bool:
-    found = False
-
-    def look(pairs: list[tuple[str, object]]) -> None:
-        nonlocal found
-        found |= len({name for name, _ in pairs}) < len(pairs)
-
-    json.loads(text, object_pairs_hook=look)
-    return found
-
-
-def closed(text: bytes) -> str:
+def closed(text: bytes) -> bytes:
     """A text that ended behind a value, with its brackets closed. (No bracket stands in a string here.)"""
     closers = {"{": "}", "[": "]"}
     opened: list[str] = []
@@ -60,28 +42,12 @@ def closed(text: bytes) -> str:
             opened.append(closers[char])
         elif char in "}]":
             opened.pop()
-    return text.decode() + "".join(reversed(opened))
+    return text + "".join(reversed(opened)).encode()
 
 
-def texts_of(compiled: CompiledGrammar, longest: int) -> Iterator[bytes]:
-    """All texts of the grammar without a repeated name, up to a length; values are zeros, objects and arrays."""
-    engine = compiled.engine
-    todo = [(engine.start_position, b"")]
-    while todo:
-        position, text = todo.pop()
-        if text and text[-1] in b"0}]" and text.count(b'"') % 2 == 0 and repeats_a_name(closed(text)):
-            continue
-        if engine.is_accepting(position):
-            yield text
-        if len(text) < longest:
-            for byte in engine.candidate_bytes(position):
-                following = engine.step_byte(position, byte)
-                if following:
-                    todo.append((following, text + bytes([byte])))
-
-
-def beginnings_of(texts: list[bytes]) -> set[bytes]:
-    return {text[:end] for text in texts for end in range(len(text) + 1)}
+def repeats_a_name(text: bytes) -> bool:
+    """Has a name stood twice already? Seen where a value has ended."""
+    return text[-1:] in (b"0", b"}", b"]") and text.count(b'"') % 2 == 0 and not has_distinct_names(closed(text))
 
 
 ZERO: Schema = {"type": "integer", "minimum": 0, "maximum": 0}
@@ -94,17 +60,16 @@ def named(pattern: str, **rest: Any) -> Schema:
     return {"type": "object", "patternProperties": {pattern: ZERO}, "additionalProperties": False, **rest}
 
 
-FINITE: dict[str, tuple[Schema, int]] = {
-    "two names": (named("^[ab]$"), 40),
-    "two lengths": (named("^[ab]{1,2}$", maxProperties=2), 60),
-    "behind one beginning": (named("^(a|ba|bb)$"), 60),
-    "all must come": (named("^(aa?|b)$", minProperties=3), 60),
-    "two classes": (
-        {"type": "object", "patternProperties": {"^[ab]$": ZERO, "^[bc]$": EVEN},
-         "additionalProperties": False, "maxProperties": 2}, 60),
-    "declared beside": (named("^(a|ab|b)$", properties={"ab": ZERO, "a": ZERO}, required=["a"]), 60),
-    "nested": (named("^[ab]$") | {"patternProperties": {"^[ab]$": {"anyOf": [ZERO, named("^a$")]}}}, 60),
-    "in a list": ({"type": "array", "items": named("^[ab]$", maxProperties=1), "maxItems": 2}, 60),
+FINITE: dict[str, Schema] = {
+    "two names": named("^[ab]$"),
+    "two lengths": named("^[ab]{1,2}$", maxProperties=2),
+    "behind one beginning": named("^(a|ba|bb)$"),
+    "all must come": named("^(aa?|b)$", minProperties=3),
+    "two classes": {"type": "object", "patternProperties": {"^[ab]$": ZERO, "^[bc]$": EVEN},
+                    "additionalProperties": False, "maxProperties": 2},
+    "declared beside": named("^(a|ab|b)$", properties={"ab": ZERO, "a": ZERO}, required=["a"]),
+    "nested": named("^[ab]$") | {"patternProperties": {"^[ab]$": {"anyOf": [ZERO, named("^a$")]}}},
+    "in a list": {"type": "array", "items": named("^[ab]$", maxProperties=1), "maxItems": 2},
 }  # fmt: skip
 
 
@@ -112,31 +77,11 @@ FINITE: dict[str, tuple[Schema, int]] = {
 @pytest.mark.parametrize("name", FINITE)
 def test_masks_equal_the_enumerated_language(name: str, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "FEW", 0)
-    schema, longest = FINITE[name]
-    vocabulary = byte_vocabulary(NASTY)
-    compiler = GrammarCompiler(vocabulary, cache_dir="")
-    compiled = compiler.compile_json_schema(schema, property_order=order, **OPTIONS)
-    texts = list(texts_of(compiled, longest))
-    assert all(len(text) < longest for text in texts)
+    compiled = byte_compiler(NASTY).compile_json_schema(FINITE[name], property_order=order, **OPTIONS)
+    texts = texts_of(compiled, 72, repeats_a_name)
     assert compiled.guard is not None
     assert compiled.guard.asked.thin
-    beginnings = beginnings_of(texts)
-    finished = set(texts)
-    rng = random.Random(name)
-    tried = sorted(beginnings) if len(beginnings) < 400 else rng.sample(sorted(beginnings), 400)
-    for text in tried:
-        matcher = Matcher(compiled)
-        assert matcher.accept_bytes(text), text
-        stop = len(vocabulary.tokens) - 1
-        expected = {t for t, data in enumerate(vocabulary.tokens) if data and text + data in beginnings}
-        expected |= {stop} if text in finished else set()
-        allowed = set(matcher.allowed_token_ids().tolist())
-        wrong = [vocabulary.tokens[t] for t in allowed ^ expected]
-        assert not wrong, (text, wrong)
-        for token, data in enumerate(vocabulary.tokens):
-            assert matcher.accept_token(token) == (token in expected), (text, data)
-            if token in expected:
-                matcher.rollback(1)
+    check_masks(compiled, texts, most=400, seed=name)
 
 
 OPEN: dict[str, Schema] = {
@@ -190,7 +135,7 @@ def is_refused(text: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def nasty() -> GrammarCompiler:
-    return GrammarCompiler(byte_vocabulary(NASTY), cache_dir="")
+    return byte_compiler(NASTY, cache_size=8)
 
 
 @given(data=st.data())
@@ -256,14 +201,13 @@ def test_forced_names_are_jumped_over(nasty: GrammarCompiler, monkeypatch: pytes
     ],
 )
 def test_what_distinct_names_allow(schema: Schema, valid: list[str], invalid: list[str]) -> None:
-    compiled = GrammarCompiler(byte_vocabulary([]), cache_dir="").compile_json_schema(schema, property_order="any")
+    compiled = byte_compiler().compile_json_schema(schema, property_order="any")
     for text in [*valid, *invalid]:
-        matcher = Matcher(compiled)
-        assert (matcher.accept_bytes(text.encode()) and matcher.is_accepting()) == (text in valid), text
+        assert accepts(compiled, text.encode()) == (text in valid), text
 
 
 def test_more_properties_than_there_are_names_is_unsatisfiable() -> None:
-    compiler = GrammarCompiler(byte_vocabulary([]), cache_dir="")
+    compiler = byte_compiler()
     schema = named("^[a-z]{2}$")
     compiler.compile_json_schema(schema | {"minProperties": 676})
     with pytest.raises(UnsatisfiableGrammarError):
@@ -272,7 +216,7 @@ def test_more_properties_than_there_are_names_is_unsatisfiable() -> None:
 
 def test_a_class_of_names_is_used_up() -> None:
     """676 names, then the object must end; before that, beginnings of names that are used up are not offered."""
-    compiler = GrammarCompiler(byte_vocabulary([b',"', b',"a']), cache_dir="")
+    compiler = byte_compiler([b',"', b',"a'])
     matcher = Matcher(compiler.compile_json_schema(named("^[a-z]{2}$"), **OPTIONS))
     letters = "abcdefghijklmnopqrstuvwxyz"
     names = [a + b for a in letters for b in letters]

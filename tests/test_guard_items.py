@@ -7,17 +7,16 @@ are valid. A token is allowed behind a beginning exactly if some text that is ke
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable
 from typing import Any
 
 import jsonschema
 import pytest
+from byte_texts import accepts, byte_compiler, check_masks, has_distinct_names, texts_of
 from grammar_engine.compiler import json_values
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
 from grammar_engine.compiler.errors import UnsatisfiableGrammarError, UnsupportedSchemaError
 from grammar_engine.compiler.frontends.json_schema import arrays, extras
-from grammar_engine.compiler.vocabulary import Vocabulary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,47 +34,13 @@ NASTY = [
 ]  # fmt: skip
 
 
-def vocabulary_of(extra: list[bytes]) -> Vocabulary:
-    tokens = [bytes([byte]) for byte in range(256)] + extra
-    return Vocabulary([*tokens, b""], stop_token_ids=[len(tokens)])
-
-
 @pytest.fixture(scope="module")
 def compiler() -> GrammarCompiler:
-    return GrammarCompiler(vocabulary_of(NASTY), cache_dir="", cache_size=0)
+    return byte_compiler(NASTY, cache_size=0)
 
 
 def distinct(items: Any = True, **rest: Any) -> Schema:
     return {"type": "array", "items": items, "uniqueItems": True, **rest}
-
-
-def texts_of(compiled: CompiledGrammar, longest: int) -> list[bytes]:
-    """All texts of the rules; none may be as long as ``longest``."""
-    engine = compiled.engine
-    todo = [(engine.start_position, b"")]
-    out = []
-    while todo:
-        position, text = todo.pop()
-        assert len(text) < longest, text
-        if engine.is_accepting(position):
-            out.append(text)
-        for byte in engine.candidate_bytes(position):
-            following = engine.step_byte(position, byte)
-            if following:
-                todo.append((following, text + bytes([byte])))
-    return out
-
-
-def has_distinct_names(text: bytes) -> bool:
-    found = True
-
-    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal found
-        found &= len({name for name, _ in pairs}) == len(pairs)
-        return dict(pairs)
-
-    json.loads(text, object_pairs_hook=look)
-    return found
 
 
 BIT: Schema = {"type": "integer", "minimum": 0, "maximum": 1}
@@ -130,29 +95,14 @@ def test_masks_equal_the_enumerated_language(
 ) -> None:
     monkeypatch.setattr(extras, "FEW", 0)
     monkeypatch.setattr(arrays, "MAX_DISTINCT_VALUES", 0)
-    schema, vocabulary = FINITE[name], compiler.vocabulary
+    schema = FINITE[name]
     options: dict[str, Any] = {"any_whitespace": False, "separators": (",", ":"), "plain_integers": True}
     compiled = compiler.compile_json_schema(schema, property_order=order, **options)
     judge = jsonschema.Draft202012Validator(schema)
     texts = [text for text in texts_of(compiled, 80) if has_distinct_names(text) and judge.is_valid(json.loads(text))]
     assert compiled.guard is not None
     assert compiled.guard.asked.distinct
-    beginnings = {text[:end] for text in texts for end in range(len(text) + 1)}
-    finished = set(texts)
-    stop = len(vocabulary.tokens) - 1
-    rng = random.Random(name)
-    for text in sorted(beginnings) if len(beginnings) < 150 else rng.sample(sorted(beginnings), 150):
-        matcher = Matcher(compiled)
-        assert matcher.accept_bytes(text), text
-        expected = {t for t, data in enumerate(vocabulary.tokens) if data and text + data in beginnings}
-        expected |= {stop} if text in finished else set()
-        allowed = set(matcher.allowed_token_ids().tolist())
-        wrong = [vocabulary.tokens[t] for t in allowed ^ expected]
-        assert not wrong, (text, wrong)
-        for token, data in enumerate(vocabulary.tokens):
-            assert matcher.accept_token(token) == (token in expected), (text, data)
-            if token in expected:
-                matcher.rollback(1)
+    check_masks(compiled, texts, most=150, seed=name)
 
 
 def step_by_step(compiled: CompiledGrammar, text: bytes, looked_at: set[int]) -> bool:
@@ -212,8 +162,7 @@ def test_open_arrays(compiler: GrammarCompiler, data: st.DataObject) -> None:
     compiled = compiler.compile_json_schema(schema, property_order="any")
     text = respelled(value, data.draw)
     valid = jsonschema.Draft202012Validator(schema).is_valid(value)
-    matcher = Matcher(compiled)
-    assert (matcher.accept_bytes(text.encode()) and matcher.is_accepting()) == valid, text
+    assert accepts(compiled, text.encode()) == valid, text
     looked_at = data.draw(st.sets(st.integers(0, len(text)), max_size=2))
     assert step_by_step(compiled, text.encode(), looked_at) == valid, text
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from byte_texts import byte_compiler
 from grammar_engine.compiler.compiled import GrammarCompiler
-from json_schema_suite import byte_compiler, load_documents, load_groups, run_suite
+from json_schema_suite import load_documents, load_groups, run_suite
 
 REFUSED = {
     "uniqueItems": "items that are not from a finite set cannot be told apart",

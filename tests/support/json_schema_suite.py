@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import jsonschema_specifications
 from grammar_engine.compiler.compiled import GrammarCompiler
 from grammar_engine.compiler.errors import UnsatisfiableGrammarError, UnsupportedSchemaError
-from grammar_engine.compiler.vocabulary import Vocabulary
 
 from grammar_engine.matcher import Matcher
 
@@ -82,12 +81,6 @@ def load_groups(folder: Path, name: str) -> list[dict[str, Any]]:
         if FILES[name] is not None and isinstance(record["schema"], dict):
             record["schema"].setdefault("$schema", FILES[name])
     return records
-
-
-def byte_compiler() -> GrammarCompiler:
-    """A compiler whose vocabulary is the 256 bytes and a stop token."""
-    tokens = [bytes([byte]) for byte in range(256)]
-    return GrammarCompiler(Vocabulary([*tokens, b""], stop_token_ids=[256]), cache_size=1, cache_dir="")
 
 
 def run_suite(compiler: GrammarCompiler, records: list[dict[str, Any]], documents: dict[str, Any]) -> Outcome:
