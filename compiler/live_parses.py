@@ -29,6 +29,7 @@ class LiveParses:
         self._brackets = brackets
         self._live: dict[int, tuple[list[int], list[int]]] = {}  # bytes that may come next, and those not yet tried
         self._known: dict[int, tuple[frozenset[int], bool]] = {}
+        self._last = 0x61  # a byte that was the answer once, and often is again
 
     def advance(self, position: int, data: bytes) -> int:
         """The engine's position behind bytes, or 0."""
@@ -41,6 +42,8 @@ class LiveParses:
 
     def has_other(self, position: int, bytes_: frozenset[int]) -> bool:
         """May any byte come next but these?"""
+        if self._last not in bytes_ and self.step(position, self._last):
+            return True
         known = self._live.get(position)
         if known is None:
             if len(self._live) >= MAX_KNOWN:
@@ -54,6 +57,7 @@ class LiveParses:
             if self.step(position, byte):
                 live.append(byte)
                 if byte not in bytes_:
+                    self._last = byte
                     return True
         return False
 
