@@ -57,11 +57,16 @@ class Arrays:
         satisfies: Callable[[Formula | None, object], bool],
         deciding: Callable[[], bool],
         sizes: Sizes,
+        place: Callable[[set[int]], str],
     ) -> None:
-        """possible, satisfies, deciding: of ``Productivity``; deciding: is some answer still a guess?"""
+        """possible, satisfies, deciding: of ``Productivity``; deciding: is some answer still a guess?
+
+        place: the pointer of ``uniqueItems`` in one of the schemas, which are given by identity.
+        """
         self._formulas = formulas
         self._dialect = dialect
         self._sizes = sizes
+        self._place = place
         self.possible = possible
         self._satisfies = satisfies
         self._deciding = deciding
@@ -95,23 +100,23 @@ class Arrays:
         """Are there endlessly many values for every item, and does nothing else ask for some of them?"""
         return not plan.obligations and all(self._sizes.of(formula)[0] >= ENDLESS for formula in plan.formulas())
 
-    def _has_room(self, plan: ArrayPlan) -> bool:
+    def _has_room(self, plan: ArrayPlan, conjunct: Conjunct) -> bool:
         """With distinct items that are guarded: are there enough of them? UnsupportedSchemaError where that is open."""
         if plan.minimum:
             for index in range(min(plan.minimum, len(plan.prefix))):
-                self._require(plan, plan.prefix[index], index + 1)
-            if plan.minimum > len(plan.prefix) and not self._require(plan, plan.rest, plan.minimum):
+                self._require(plan, conjunct, plan.prefix[index], index + 1)
+            if plan.minimum > len(plan.prefix) and not self._require(plan, conjunct, plan.rest, plan.minimum):
                 return False
         for _, formula, opposite, least, most in plan.obligations:
             if formula is None or plan.rest is None:
                 continue
-            if least and not self._require(plan, self._formulas.both(plan.rest, formula), least):
+            if least and not self._require(plan, conjunct, self._formulas.both(plan.rest, formula), least):
                 return False
             if most is not None and opposite is not None:
-                self._require(plan, self._formulas.both(plan.rest, opposite), plan.minimum)
+                self._require(plan, conjunct, self._formulas.both(plan.rest, opposite), plan.minimum)
         return True
 
-    def _require(self, plan: ArrayPlan, formula: Formula | None, count: int) -> bool:
+    def _require(self, plan: ArrayPlan, conjunct: Conjunct, formula: Formula | None, count: int) -> bool:
         """Has the formula so many values? False is certain."""
         if formula is None or count <= 1:
             return True  # (``_need`` sees to the first)
@@ -122,7 +127,7 @@ class Arrays:
             return False
         raise UnsupportedSchemaError(
             "uniqueItems",
-            pointer="",
+            pointer=self._place(conjunct.schemas),
             advice=f"It is not known whether there are {count} different items: lower minItems or minContains.",
         )
 
@@ -133,7 +138,7 @@ class Arrays:
         plan = self.plan(conjunct)
         if plan.maximum is not None and plan.maximum < plan.minimum:
             return False
-        if plan.guarded and not self._has_room(plan):
+        if plan.guarded and not self._has_room(plan, conjunct):
             return False
         if plan.simple:
             count = min(plan.minimum, len(plan.prefix))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from grammar_engine.compiler.automaton import ByteAutomaton
@@ -57,7 +57,7 @@ from grammar_engine.compiler.frontends.json_schema.productivity import Productiv
 from grammar_engine.compiler.frontends.json_schema.references import References
 from grammar_engine.compiler.frontends.json_schema.relaxing import Relaxing
 from grammar_engine.compiler.frontends.json_schema.scalars import number_key, string_key
-from grammar_engine.compiler.frontends.json_schema.scan import Scan
+from grammar_engine.compiler.frontends.json_schema.scan import Scan, pointer_among
 from grammar_engine.compiler.frontends.json_schema.specialize import specialize
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Grammar, Guarding, JsonStrings, Members, Production, Symbol, Terminal
@@ -103,7 +103,12 @@ class JsonSchemaGrammar(Grammar):
         for holder, keyword in scan.negated_unevaluated:
             self._formulas.unevaluated.failures(holder, keyword)
         self._productivity = Productivity(
-            self._formulas, dialect, self.lexical, deadline, any_order=options.property_order == "any"
+            self._formulas,
+            dialect,
+            self.lexical,
+            deadline,
+            any_order=options.property_order == "any",
+            place=partial(pointer_among, scan.distinct),
         )
         self._any_order = options.property_order == "any"
         self._given: dict[int, dict[str, object]] = {}  # keeps them, so that an identity stays an object's own

@@ -13,6 +13,8 @@ their keywords, without being normalized.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.arrays import Arrays
 from grammar_engine.compiler.frontends.json_schema.conjunction import (
@@ -92,8 +94,16 @@ class Productivity:
     """Decides formulas of one document, and keeps the plans that deciding needs."""
 
     def __init__(
-        self, formulas: Formulas, dialect: Dialect, lexical: Lexical, deadline: Deadline, *, any_order: bool
+        self,
+        formulas: Formulas,
+        dialect: Dialect,
+        lexical: Lexical,
+        deadline: Deadline,
+        *,
+        any_order: bool,
+        place: Callable[[set[int]], str],
     ) -> None:
+        """place: see ``Arrays``."""
         self._deadline = deadline
         self._formulas = formulas
         self._lexical = lexical
@@ -111,7 +121,7 @@ class Productivity:
             deadline=deadline,
         )
         self.arrays = Arrays(
-            formulas, dialect, self.possible, self.satisfies, self._deciding, Sizes(self, formulas, lexical)
+            formulas, dialect, self.possible, self.satisfies, self._deciding, Sizes(self, formulas, lexical), place
         )
 
     def _deciding(self) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -35,6 +36,11 @@ def pointer_of(path: Path) -> str:
         path, token = path
         tokens.append(str(token).replace("~", "~0").replace("/", "~1"))
     return "".join("/" + token for token in reversed(tokens))
+
+
+def pointer_among(paths: Mapping[int, Path], schemas: AbstractSet[int]) -> str:
+    """The pointer of the first of the schemas, given by identity, that has a path; "" if none has."""
+    return pointer_of(next((path for schema, path in paths.items() if schema in schemas), ()))
 
 
 def last(path: Path) -> str:
@@ -78,6 +84,7 @@ class Scan:
         self.unevaluated: list[tuple[dict[str, object], str]] = []  # schemas that hold such a keyword, and which one
         self.negated_unevaluated: list[tuple[dict[str, object], str]] = []
         self.overlaps: dict[int, Sequence[Sequence[int]]] = {}
+        self.distinct: dict[int, Path] = {}  # schemas with uniqueItems, and where it stands
         self.explore(self.root, (), self._resource)
 
     def explore(self, schema: object, path: Path, resource: Resource) -> None:
@@ -355,6 +362,11 @@ def _unique(scan: Scan, value: object, path: Path) -> None:
         raise scan.invalid("uniqueItems is a boolean", path)
 
 
+def _distinct(scan: Scan, holder: dict[str, object], path: Path) -> None:
+    if holder["uniqueItems"]:
+        scan.distinct[id(holder)] = path
+
+
 def _pattern_map(scan: Scan, value: object, path: Path) -> None:
     _schema_map(scan, value, path)
     for pattern in value:  # type: ignore[attr-defined]
@@ -437,6 +449,7 @@ _WITH_SIBLINGS: dict[str, Callable[[Scan, dict[str, object], Path], None]] = {
     "contains": _counted_contains,
     "unevaluatedProperties": _unevaluated,
     "unevaluatedItems": _unevaluated,
+    "uniqueItems": _distinct,
 }
 
 _CHECKS: dict[str, Check] = {
