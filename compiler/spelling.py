@@ -3,6 +3,7 @@
 ``to_utf8``: the one UTF-8 encoding of every text. ``to_json_string``: every JSON string, quotes included, whose value
 is one of the texts: a character stands for itself in UTF-8 where RFC 8259 allows that, and for itself too in each of
 its escapes: `\\n`, `\\u000a`, `\\u000A`, surrogate pairs beyond the basic plane. Lone surrogates are no texts.
+``to_plain_json_string``: one of those for every text.
 
 Every label is spelled by a trie (``utf8.py``); states behind its branches are shared per (trie node, target).
 """
@@ -26,6 +27,8 @@ _QUOTE, _BACKSLASH = 0x22, 0x5C
 _RAW = CharSet.from_ranges([(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)])
 _ESCAPES = {0x22: '"', 0x5C: "\\", 0x2F: "/", 0x08: "b", 0x0C: "f", 0x0A: "n", 0x0D: "r", 0x09: "t"}
 _HEX = ((0, 9, ord("0")), (10, 15, ord("A")), (10, 15, ord("a")))
+_LOWER_HEX = (_HEX[0], _HEX[2])
+_CONTROLS = CharSet.from_ranges([(0x00, 0x07), (0x0B, 0x0B), (0x0E, 0x1F)])  # that have no short escape
 
 
 def to_utf8(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
@@ -63,9 +66,20 @@ def to_json_string(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
 
     Raises UnsatisfiableGrammarError for the empty language.
     """
+    return _quoted(automaton, _Builder(json_trie, None if automaton.deterministic else _json_template), key)
+
+
+def to_plain_json_string(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
+    """The same in one spelling each, that of ``json.dumps(text, ensure_ascii=False)``: escapes only where they must be.
+
+    Raises UnsatisfiableGrammarError for the empty language.
+    """
+    return _quoted(automaton, _Builder(plain_trie), key)
+
+
+def _quoted(automaton: CharAutomaton, builder: _Builder, key: str) -> ByteAutomaton:
     if automaton.is_empty():
         raise UnsatisfiableGrammarError("no text is in the language")
-    builder = _Builder(json_trie, None if automaton.deterministic else _json_template)
     states = automaton.states
     end = len(states) + 1
     builder.reserve(end + 1)
@@ -100,6 +114,26 @@ def json_trie(charset: CharSet) -> Branches:
     units = _hex_units(charset)
     escaped = (*short, (0x75, 0x75, node(units)))
     return (*raw, (_BACKSLASH, _BACKSLASH, node(escaped))) if charset else ()
+
+
+@lru_cache(maxsize=2048)
+def plain_trie(charset: CharSet) -> Branches:
+    """The branches that spell each member of a set in one way."""
+    raw = utf8_trie(charset.intersect(_RAW))
+    short = tuple(
+        (ord(letter), ord(letter), None)
+        for code, letter in sorted(_ESCAPES.items(), key=lambda item: item[1])
+        if code in charset and code not in _RAW
+    )
+    units = _control_units(charset.intersect(_CONTROLS))
+    escaped = (*short, (0x75, 0x75, node(units))) if units else short
+    return (*raw, (_BACKSLASH, _BACKSLASH, node(escaped))) if escaped else raw
+
+
+@lru_cache(maxsize=512)
+def _control_units(controls: CharSet) -> Branches:
+    """What may follow `\\u` where other escapes are not needed."""
+    return () if controls.is_empty() else digit_trie(controls.ranges, 4, 4, _LOWER_HEX)
 
 
 _LabelTemplate = tuple[tuple[tuple[int, int, int], ...], Template]

@@ -146,11 +146,16 @@ _LENGTHS = ((0x80, 0x7FF, 1, 0xC0), (0x800, 0xFFFF, 2, 0xE0), (0x10000, 0x10FFFF
 @lru_cache(maxsize=2048)
 def utf8_trie(charset: CharSet) -> Branches:
     """The branches that spell exactly the UTF-8 encodings (RFC 3629) of a set's members."""
-    branches: list[tuple[int, int, TrieNode | None]] = [
-        (low, min(high, 0x7F), None) for low, high in charset.ranges if low <= 0x7F
-    ]
+    ascii_ = tuple((low, min(high, 0x7F), None) for low, high in charset.ranges if low <= 0x7F)
+    beyond = tuple((max(low, 0x80), high) for low, high in charset.ranges if high >= 0x80)
+    return (*ascii_, *_beyond_ascii(beyond)) if beyond else ascii_
+
+
+@lru_cache(maxsize=512)  # that of nearly every negated class is the same
+def _beyond_ascii(ranges: tuple[Range, ...]) -> Branches:
+    branches: list[tuple[int, int, TrieNode | None]] = []
     for first, last, continuations, lead in _LENGTHS:
-        inside = [(max(low, first), min(high, last)) for low, high in charset.ranges if low <= last and high >= first]
+        inside = [(max(low, first), min(high, last)) for low, high in ranges if low <= last and high >= first]
         if inside:
             branches.extend(_with_lead(inside, continuations, lead))
     return tuple(branches)

@@ -177,9 +177,8 @@ def test_forced_names_are_jumped_over(nasty: GrammarCompiler, monkeypatch: pytes
     monkeypatch.setattr(extras, "FEW", 0)
     matcher = Matcher(nasty.compile_json_schema(named("^a[cd]$", minProperties=2), **OPTIONS))
     assert matcher.accept_bytes(b'{"ac":0')
-    assert matcher.jump_forward_bytes() == b',"'
-    assert matcher.accept_bytes(b',"a')
-    assert matcher.accept_bytes(b'd":0')
+    assert matcher.jump_forward_bytes() == b',"ad":'
+    assert matcher.accept_bytes(b',"ad":0')
     assert matcher.jump_forward_bytes() == b"}"
 
 

@@ -11,8 +11,8 @@ from grammar_engine.compiler.automaton_simulator import accepts
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.charset import CharSet
 from grammar_engine.compiler.errors import UnsatisfiableGrammarError
-from grammar_engine.compiler.regex_ast import chars
-from grammar_engine.compiler.spelling import any_json_string, to_json_string
+from grammar_engine.compiler.regex_ast import Repeat, chars
+from grammar_engine.compiler.spelling import any_json_string, to_json_string, to_plain_json_string
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -165,3 +165,15 @@ def test_patterns_are_spelled_like_any_text(pattern: str, data: st.DataObject) -
         return
     spelling = respell(text, random.Random(data.draw(st.integers(0, 99)))).encode()
     assert accepts(automaton, spelling) == (re.fullmatch(pattern, text) is not None)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(_CODES, _CODES), min_size=1, max_size=4), _TEXTS, st.integers(0, 99))
+def test_plain_spelling_is_that_of_json(pairs: list[tuple[int, int]], text: str, seed: int) -> None:
+    charset = CharSet.from_ranges([*((min(pair), max(pair)) for pair in pairs), (0, 0x7F)])
+    automaton = to_plain_json_string(CharAutomaton.from_node(Repeat(chars(charset), 0, None)))
+    automaton.validate()
+    plain, other = json.dumps(text, ensure_ascii=False), respell(text, random.Random(seed))
+    inside = all(ord(char) in charset for char in text)
+    assert accepts(automaton, plain.encode()) == inside
+    assert accepts(automaton, other.encode()) == (inside and other == plain)

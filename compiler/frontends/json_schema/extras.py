@@ -9,9 +9,9 @@ turned into declared names, which rules of their own keep from being written twi
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from grammar_engine.compiler.automaton import AGAIN, MATCH
+from grammar_engine.compiler.automaton import AGAIN, MATCH, ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import MAX_STATES, States
 from grammar_engine.compiler.frontends.json_schema.conjunction import ANYTHING, STRING, Formula, Formulas
@@ -19,6 +19,7 @@ from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.plans import ObjectPlan
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.frontends.json_schema.scalars import string_key
+from grammar_engine.compiler.spelling import to_plain_json_string
 
 FEW = 64
 MAX_CLASS_STATES = 10_000
@@ -75,9 +76,11 @@ class NameClasses:
         self._sizes: dict[Hashable, tuple[bool, int | None]] = {}
         self._divided: dict[Hashable, list[_Class]] = {}
 
-    def automaton(self, key: Hashable) -> CharAutomaton:
-        """The automaton of a class, by the key in its terminal."""
-        return self._automata[key]
+    def spelled(self, key: tuple[Any, ...]) -> ByteAutomaton:
+        """The automaton of a class, by the key in its terminal. Patterns mean the same in all schemas, formulas not."""
+        name_formula, splitters, *_ = key
+        shared = name_formula == ANYTHING and all(splitter.kind == "pattern" for splitter in splitters)
+        return to_plain_json_string(self._automata[key], key=f"json-names:{key!r}" if shared else "")
 
     def divide(self, plan: ObjectPlan) -> list[NameClass]:
         """The classes of a plan; may declare more names in it."""

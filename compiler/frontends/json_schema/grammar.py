@@ -64,7 +64,6 @@ from grammar_engine.compiler.ir import Grammar, Guarding, JsonStrings, Members, 
 from grammar_engine.compiler.limits import PATIENCE, Deadline
 from grammar_engine.compiler.prelude import Prelude
 from grammar_engine.compiler.reading import plain_copy, read_json
-from grammar_engine.compiler.spelling import to_json_string
 
 _MAX_ANY_ORDER = 256  # members of a given object; a longer one keeps the order in which the schema wrote it
 _SCALAR_TYPES = ("string", "integer", "number")
@@ -293,7 +292,7 @@ class JsonSchemaGrammar(Grammar):
 
     def names(self, key: Hashable) -> ByteAutomaton:
         """Spellings of the undeclared names of one class."""
-        return to_json_string(self._productivity.objects.classes.automaton(key))
+        return self._productivity.objects.classes.spelled(key)
 
 
 def _terminal(key: tuple[Any, ...], layout: Layout, lexical: Lexical) -> Terminal:
