@@ -40,13 +40,14 @@ def _sources_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def kernel(signature: str, *, entry: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def kernel(signature: str, *, entry: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Compile a hot function for one signature, releasing the GIL, kept in numba's on-disk cache.
 
     One explicit signature each: left to itself numba compiles a helper anew for every mix of int32, int64 and literal
     arguments (measured: 85 specializations of 25 functions in 22 s, against 11 s with signatures).
 
-    entry: Python calls it.
+    entry: Python calls it. inline: it becomes part of its one caller instead of a function of its own: LLVM works on a
+    function together with all that it calls, so what stands high in the call tree is what it costs most to do twice.
 
     Numba's cache looks at the file of the function alone, so an entry point would go on calling the old machine code
     of a helper that was edited elsewhere. But closure cells are part of its key: each kernel gets one that holds the
@@ -54,6 +55,8 @@ def kernel(signature: str, *, entry: bool = False) -> Callable[[Callable[..., An
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        if inline:
+            return njit(nogil=True, inline="always", _nrt=False)(function)
         code = function.__code__.replace(co_freevars=("sources",))
         keyed = types.FunctionType(code, function.__globals__, function.__name__, None, (types.CellType(FINGERPRINT),))
         keyed.__doc__, keyed.__module__, keyed.__qualname__ = (

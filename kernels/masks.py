@@ -90,7 +90,7 @@ def first_visit(scratch, todo, epoch, a, b):
     return LIMIT
 
 
-@kernel("int64(int32[::1], int32[::1], int64, int64)")
+@kernel("int64(int32[::1], int32[::1], int64, int64)", inline=True)
 def targets_of(mem, scratch, configuration, exit_state):
     """Where a lexeme that ends in ``exit_state`` leads: (lexer start, configuration) pairs in scratch.
 
@@ -140,7 +140,7 @@ def spill(mem, scratch, shared, rows, own, num_rows, num_walks):
     return own
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64)")
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64)", inline=True)
 def mask_of_pair(mem, scratch, trie, shared, rows, pair):
     """The mask of (lexer state, configuration): its address, or a code."""
     known = mem[pair + Q_MASK]

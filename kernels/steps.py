@@ -19,7 +19,7 @@ from grammar_engine.kernels.trie import NODE_DEPTH, NODE_SIZE, NODE_TOKENS, V_EN
 from grammar_engine.kernels.walks import new_row
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)", inline=True)
 def mask_by_steps(mem, scratch, trie, rows, pair):
     """The mask of (lexer state, configuration), by position steps alone: its address, or a code."""
     scratch[SCRATCH_WORK] = pair

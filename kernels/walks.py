@@ -443,7 +443,7 @@ def walk_behind(mem, scratch, trie, rows, group, start):
     return record
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, int64)")
+@kernel(f"int64({MEMORY}, {TRIE}, int64)", inline=True)
 def counted_walk(mem, scratch, trie, state):
     """A walk from the root in free counting (see lexer.counter_after), for lexer states inside one counted loop.
 
@@ -563,7 +563,6 @@ def walk_in_loop(mem, state, counter):
     mem[top + W_LIST + E_COUNT] = at - top - W_LIST - E_NODES
     mem[top + W_LIST + E_INDEX] = 0
     mem[H_TOP] = at
-    memo_put(mem, M_WALK, state, 0, top)
     return top
 
 
@@ -577,36 +576,14 @@ def shadow_reads(mem, state, byte):
     return 0
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def unshadowed_walk(mem, scratch, trie, rows, state):
-    """A walk of a state without shadows: remembered, or put together from what the vocabulary knows, or done."""
-    known = memo_get(mem, M_WALK, state, 0)
-    if known != UNKNOWN:
-        return known
-    if mem[state + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
-        counter = counter_in_loop(mem, state)
-        if counter > 0:
-            return walk_in_loop(mem, state, counter)
-        mem[H_MISS] = state
-        return MISS_ROW
-    record = walk_from(mem, scratch, trie, rows, state, H_ROOT_NODE, 1)
-    if record > 0:
-        memo_put(mem, M_WALK, state, 0, record)
-    return record
+@kernel(f"int64({MEMORY}, {TRIE}, int64, int64)")
+def shadowed_walk(mem, scratch, trie, state, found):
+    """The walk of a state with shadows (unordered lexing) from that of the state without them, ``found``.
 
-
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def shadowed_walk(mem, scratch, trie, rows, state):
-    """The walk of a state with shadows (unordered lexing): that of the state without them, less the exits they forbid.
+    It is the same less the exits that shadows forbid.
 
     Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
     """
-    plain = without_shadows(mem, state)
-    if plain < 0:
-        return plain
-    found = unshadowed_walk(mem, scratch, trie, rows, plain)
-    if found < 0:
-        return found
     # Where the shadows are alive, note nodes and what really matches there: (node, exit or 0) in trie order.
     exits_at = SCRATCH_EXITS
     noted = 0
@@ -672,16 +649,39 @@ def shadowed_walk(mem, scratch, trie, rows, state):
     for k in range(tokens):
         mem[top + W_LIST + k] = mem[found + W_LIST + k]
     finish_walk(mem, scratch, top, merged_at, kept)
-    memo_put(mem, M_WALK, state, 0, top)
     return top
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
 def walk(mem, scratch, trie, rows, state):
-    """The walk of a lexer state from the root of the trie: its record, or a code."""
-    if mem[state + L_SHADOWED] == 0 or mem[H_ORDERED] != 0:
-        return unshadowed_walk(mem, scratch, trie, rows, state)
+    """The walk of a lexer state from the root of the trie: its record, or a code.
+
+    Remembered, or put together from what the vocabulary knows, or done.
+    """
     known = memo_get(mem, M_WALK, state, 0)
     if known != UNKNOWN:
         return known
-    return shadowed_walk(mem, scratch, trie, rows, state)
+    plain = state
+    if mem[state + L_SHADOWED] != 0 and mem[H_ORDERED] == 0:
+        plain = np.int64(without_shadows(mem, state))
+        if plain < 0:
+            return plain
+    record = np.int64(memo_get(mem, M_WALK, plain, 0))
+    if record == UNKNOWN:
+        if mem[plain + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
+            counter = counter_in_loop(mem, plain)
+            if counter > 0:
+                record = np.int64(walk_in_loop(mem, plain, counter))
+            else:
+                mem[H_MISS] = plain
+                record = np.int64(MISS_ROW)
+        else:
+            record = np.int64(walk_from(mem, scratch, trie, rows, plain, H_ROOT_NODE, 1))
+        if record < 0:
+            return record
+        memo_put(mem, M_WALK, plain, 0, record)
+    if plain != state:
+        record = np.int64(shadowed_walk(mem, scratch, trie, state, record))
+        if record > 0:
+            memo_put(mem, M_WALK, state, 0, record)
+    return record
