@@ -97,6 +97,25 @@ class ByteAutomaton:
             raise ValueError(f"{states - len(live)} states cannot reach a match")
 
 
+def preferring(first: ByteAutomaton, second: ByteAutomaton) -> ByteAutomaton:
+    """The texts of both, those of ``first`` before those of ``second``."""
+    shifted = second.positions + np.array([0, 0, first.num_states], np.int32)
+    begin = np.concatenate([first.entries[: first.offsets[1]], _behind(second.entries[: second.offsets[1]], first)])
+    entries = np.concatenate([first.entries, _behind(second.entries, first)])
+    offsets = np.concatenate([first.offsets[:-1], second.offsets + len(first.entries)])
+    return ByteAutomaton(
+        positions=np.concatenate([first.positions, shifted]).astype(np.int32) + np.array([0, 0, 1], np.int32),
+        offsets=np.concatenate([[0], offsets + len(begin)]).astype(np.int32),
+        entries=np.concatenate([begin, entries]).astype(np.int32),
+    )
+
+
+def _behind(entries: Int32Array, first: ByteAutomaton) -> Int32Array:
+    shifted = entries.copy()
+    shifted[entries[:, 0] != MATCH, 0] += len(first.positions)
+    return shifted
+
+
 def literal(text: bytes) -> ByteAutomaton:
     """The automaton of one non-empty byte string: a chain."""
     if not text:

@@ -62,8 +62,11 @@ class Terminal:
     name but the declared ones). Cheaper than subtracting them: the automaton stays one that other grammars know. There
     must be a longer match behind every prefix of an excluded text that the automaton reads.
 
-    ``reserved``: for LEFTMOST lexing, texts that are no match of the terminal although its automaton prefers them; one
-    that is an expected keyword (``unless``) is that keyword's match, any other ends the text.
+    ``reserved``: for LEFTMOST lexing, texts that are no match of the terminal although its automaton prefers them:
+    there the text ends, unless an expected keyword takes the match. (Words that are no identifiers.)
+
+    ``longer``: the same for texts that the automaton does not read, all longer than what it matches. (``--`` for a
+    ``-`` that is never read where a second one follows.)
     """
 
     name: str
@@ -71,6 +74,7 @@ class Terminal:
     unless: tuple[int, ...] = ()
     excluded: tuple[bytes, ...] = ()
     reserved: ByteAutomaton | None = None
+    longer: ByteAutomaton | None = None
 
 
 @dataclass(kw_only=True, eq=False)

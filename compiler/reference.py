@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton, literal
+from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton, literal, preferring
 from grammar_engine.compiler.automaton_simulator import accepts
 from grammar_engine.compiler.given_strings import given_json_strings
 from grammar_engine.compiler.ir import Grammar, JsonStrings, Lexing, Production, Terminal
@@ -220,10 +220,11 @@ class ReferenceRecognizer:
 
     def _automaton(self, terminal: int) -> ByteAutomaton:
         if terminal not in self._automata:
-            automaton = self._terminal(terminal).automaton
+            automaton, longer = self._terminal(terminal).automaton, self._terminal(terminal).longer
             if isinstance(automaton, JsonStrings):
                 automaton = given_json_strings(list(automaton.texts))
-            self._automata[terminal] = literal(automaton) if isinstance(automaton, bytes) else automaton
+            automaton = literal(automaton) if isinstance(automaton, bytes) else automaton
+            self._automata[terminal] = preferring(longer, automaton) if longer else automaton
         return self._automata[terminal]
 
     def _expand(self, terminal: int, state: int, counter: int) -> list[Thread]:
@@ -249,8 +250,8 @@ class ReferenceRecognizer:
         return any(position == MATCH for _, position, _ in threads)
 
     def _is_reserved(self, terminal: int, text: bytes) -> bool:
-        reserved = self._terminal(terminal).reserved
-        return reserved is not None and accepts(reserved, text)
+        barred = (self._terminal(terminal).reserved, self._terminal(terminal).longer)
+        return any(texts is not None and accepts(texts, text) for texts in barred)
 
     def _useful_bytes(self, state: State) -> list[int]:
         """Bytes that some thread could read, one for each stretch between the bounds of ranges."""
@@ -337,7 +338,11 @@ class ReferenceRecognizer:
         """
         offered = self._offered(history[-1])
         for keyword in sorted(offered):
-            if terminal in self._terminal(keyword).unless and self._matches(keyword, text):
+            if (
+                terminal in self._terminal(keyword).unless
+                and self._matches(keyword, text)
+                and not self._is_reserved(keyword, text)
+            ):
                 terminal = keyword
                 break
         else:

@@ -142,9 +142,12 @@ class TerminalWriter:
             unless = engine.append([len(terminal.unless), *(engine.terminal_address(t) for t in terminal.unless)])
         elif terminal.excluded:
             shadow = self._write_texts(terminal.excluded, self._shadow_of(address), shadow=True)
-        elif terminal.reserved is not None:
-            shadow = self._write(terminal.reserved, self._shadow_of(address), shadow=True)[0]
         closure, wide = self._write(terminal.automaton, address, shadow=False)
+        if terminal.longer is not None:
+            closure = self._joined(self._write(terminal.longer, address, shadow=False)[0], closure)
+        for texts in (terminal.reserved, terminal.longer):
+            if texts is not None:
+                closure = self._joined(self._write(texts, self._shadow_of(address), shadow=True)[0], closure)
         mem = engine.mem
         mem[address + lexer.X_SHADOW] = shadow
         mem[address + lexer.X_UNLESS] = unless
@@ -197,6 +200,12 @@ class TerminalWriter:
             if address > 0:
                 return address
             self._engine.grow()
+
+    def _joined(self, *closures: int) -> int:
+        """A closure with the entries of all, in this order."""
+        mem = self._engine.mem
+        entries = [entry for at in closures for entry in mem[at + 1 : at + 1 + 3 * int(mem[at])].tolist()]
+        return self._engine.append([len(entries) // 3, *entries])
 
     def _write_texts(self, texts: Sequence[bytes], terminal: int, *, shadow: bool) -> int:
         """The closure that starts all the texts, as literals."""

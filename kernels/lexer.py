@@ -455,10 +455,6 @@ def lexer_start(mem, scratch, first, count, before):
                             return FULL
                         scratch[i] = -t
                         break
-            elif mem[t + X_SHADOW] != 0:
-                threads = add_closure(mem, base, threads, mem[t + X_SHADOW], ordered)
-                if threads < 0:
-                    return FULL
     for i in range(first, first + count):
         t = scratch[i]
         if t > 0:

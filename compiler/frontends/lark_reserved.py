@@ -1,14 +1,21 @@
-r"""Reserved words: the one look-ahead beyond a lexeme that lexers of real languages cannot do without.
+r"""Reserved words, and operators that must not go on: look-aheads beyond a lexeme that real languages need.
 
-``/(?!(?:if|else)\b)[^\W\d]\w*/`` is an identifier that is no reserved word, wherever it stands. Its look-ahead sees the
-character behind the lexeme, but in patterns of this form it does not matter which one that is: the rest of the pattern
-takes all word characters there are, so the look-ahead holds exactly if what it took is not one of the words. Hence such
-a terminal is an automaton without look-ahead, and a set of texts that it does not match (``ir.Terminal.excluded``).
+**Reserved words.** ``/(?!(?:if|else)\b)[^\W\d]\w*/`` is an identifier that is no reserved word, wherever it stands.
+Its look-ahead sees the character behind the lexeme, but in patterns of this form it does not matter which one that is:
+the rest of the pattern takes all word characters there are, so the look-ahead holds exactly if what it took is not one
+of the words. Hence such a terminal is an automaton without look-ahead, and texts that it does not match
+(``ir.Terminal.reserved``).
 
     pattern = (?! words end ) first loop*       words  no look-around, characters of ``loop`` only
                                                 end    ``\b``, or a negative look-ahead for ``loop``
                                                 first  a set within ``loop`` (or nothing, if it is ``loop+``)
                                                 loop   a set, all that ``end`` calls part of a word
+
+**Operators.** ``/-(?!-)/`` is a minus that is not the beginning of ``--``. Here the texts that the terminal prefers and
+does not match are longer than what it matches (``ir.Terminal.longer``).
+
+    pattern = body (?! behind )                 body    no look-around, all texts of one length
+                                                behind  no look-around, never empty
 """
 
 from __future__ import annotations
@@ -16,6 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grammar_engine.compiler.charset import CharSet
+from grammar_engine.compiler.frontends.lark_assertions import max_width, min_width
 from grammar_engine.compiler.regex_ast import (
     Alternate,
     Assertion,
@@ -32,16 +40,20 @@ from grammar_engine.compiler.regex_ast import (
 
 @dataclass(frozen=True, kw_only=True)
 class Reserving:
-    """rest: the pattern without its look-ahead. words: what it does not match."""
+    """rest: the pattern without its look-ahead. words: what it does not match. loop: the characters of its words."""
 
     rest: Node
     words: Node
+    loop: CharSet | None = None
 
 
 def reserving(node: Node) -> Reserving | None:
     """The parts of a pattern of the form above; None for any other."""
     if not isinstance(node, Concat):
         return None
+    *body, behind = node.nodes
+    if isinstance(behind, Assertion):
+        return _not_before(seq(*body), behind)
     ahead, *rest = node.nodes
     if not isinstance(ahead, Assertion) or not (ahead.ahead and ahead.negative and isinstance(ahead.node, Concat)):
         return None
@@ -50,7 +62,15 @@ def reserving(node: Node) -> Reserving | None:
     word = seq(*words)
     if loop is None or not _ends_run(end, loop) or not _within(word, loop) or is_nullable(word):
         return None
-    return Reserving(rest=seq(*rest), words=word)
+    return Reserving(rest=seq(*rest), words=word, loop=loop)
+
+
+def _not_before(body: Node, behind: Assertion) -> Reserving | None:
+    if not (behind.ahead and behind.negative) or has_assertion(body) or has_assertion(behind.node):
+        return None
+    if is_nullable(behind.node) or not 0 < min_width(body) == max_width(body):
+        return None
+    return Reserving(rest=body, words=seq(body, behind.node))
 
 
 def _run(nodes: list[Node]) -> CharSet | None:

@@ -28,7 +28,7 @@ from grammar_engine.compiler.frontends.lark_lexing import TerminalView
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
 from grammar_engine.compiler.frontends.lark_reserved import Reserving, reserving
 from grammar_engine.compiler.ir import Terminal
-from grammar_engine.compiler.regex_ast import parse_regex
+from grammar_engine.compiler.regex_ast import Chars, alt, parse_regex, seq
 from grammar_engine.compiler.spelling import to_utf8
 from lark.lexer import PatternStr, TerminalDef
 
@@ -78,7 +78,7 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0, split_words:
 
     split_words: in Lark a reserved word where another terminal is expected that matches the beginning of it is read as
     that terminal and a rest. The engine does not follow: with this flag a grammar in which it can happen is refused,
-    without it no reserved word is ever split.
+    without it no reserved word is ever split, and no keyword is the beginning of a longer word.
     """
     ordered = sorted_terminals(loaded, g_regex_flags)
     reservings = _reservings(ordered, g_regex_flags)
@@ -109,6 +109,8 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0, split_words:
             if embedding or others:
                 raise _entangled(definition, loaded)
             lost.update(ids[definition.name])
+        if not split_words and not terminal.reserved and not terminal.longer:
+            terminal = _whole_word(terminal, definition, [reservings.get(name) for name, _ in regexes])
         terminals.append(replace(terminal, unless=tuple(embedding)))
         if definition.name in split:
             terminals.append(replace(terminal, unless=tuple(embedding + others)))
@@ -159,11 +161,23 @@ def _reservings(ordered: Sequence[TerminalDef], flags: int) -> dict[str, Reservi
 def _reserving_terminal(definition: TerminalDef, parts: Reserving, loaded: LoadedGrammar) -> Terminal:
     automaton = to_utf8(CharAutomaton.from_node(parts.rest))
     try:
-        words = to_utf8(CharAutomaton.from_node(parts.words))
+        words = to_utf8(CharAutomaton.from_node(parts.words).minimize())
     except UnsupportedGrammarError as error:
         place = loaded.place_of(definition)
         raise UnsupportedGrammarError(error.construct, place=place, advice=error.advice) from error
+    if parts.loop is None:
+        return Terminal(name=definition.name, automaton=automaton, longer=words)
     return Terminal(name=definition.name, automaton=automaton, reserved=words)
+
+
+def _whole_word(terminal: Terminal, definition: TerminalDef, parts: Sequence[Reserving | None]) -> Terminal:
+    """A keyword of terminals that set reserved words aside, so that no longer word begins with it."""
+    loops = [part.loop for part in parts if part and part.loop]
+    if not loops:
+        return terminal
+    keyword = parse_regex(definition.pattern.to_regexp())
+    longer = alt(*(seq(keyword, Chars(loop)) for loop in loops))
+    return replace(terminal, longer=to_utf8(CharAutomaton.from_node(longer).minimize()))
 
 
 def _refuse_split_words(
@@ -176,8 +190,9 @@ def _refuse_split_words(
     """Refuse reserved words at whose beginning a later terminal matches, other than as that word."""
     for name in reservings:
         regex = terminals[ids[name][0]]
-        assert regex.reserved is not None
-        words = TerminalView(Terminal(name=name, automaton=regex.reserved))
+        barred = regex.reserved or regex.longer
+        assert barred is not None
+        words = TerminalView(Terminal(name=name, automaton=barred))
         for definition in ordered:
             other = terminals[ids[definition.name][0]]
             alone = (
@@ -215,7 +230,7 @@ def _keywords(
         parts = reservings.get(definition.name)
         plain = CharAutomaton.from_node(parts.rest) if parts else None
         for literal in rivals:
-            if plain is not None:
+            if parts and plain and parts.loop:
                 if rank[literal.name] > rank[definition.name] and plain.accepts(literal.pattern.value):
                     embedded = frozenset(literal.pattern.flags) <= frozenset(definition.pattern.flags)
                     found.setdefault(literal.name, []).append((definition.name, embedded))
