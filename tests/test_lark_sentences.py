@@ -66,6 +66,17 @@ GRAMMARS = {
         """,
         ["if", "then", "x", "i", "f", "=", ";", " ", "ifx", "(", ")", "th"],
     ),
+    "operators that go on": (
+        """
+        start: value | value "++" | start ";" value
+        value: item | value (PLUS | MINUS) item
+        item: "x" | MINUS item
+        PLUS: /[+](?![+=])/
+        MINUS: /-(?!-)/
+        %ignore " "
+        """,
+        ["x", "+", "-", "++", "--", ";", " ", "+="],
+    ),
     "priorities": (
         """
         start: (p | Q)+
