@@ -111,7 +111,7 @@ def preferring(first: ByteAutomaton, second: ByteAutomaton) -> ByteAutomaton:
 
 
 def _behind(entries: Int32Array, first: ByteAutomaton) -> Int32Array:
-    shifted = entries.copy()
+    shifted: Int32Array = entries.copy()
     shifted[entries[:, 0] != MATCH, 0] += len(first.positions)
     return shifted
 
