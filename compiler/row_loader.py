@@ -4,7 +4,7 @@ Two ways of sharing:
 
     by key      lexer states whose threads all belong to keyed automata: equal signature, equal walk
     counted     lexer states inside a counted loop: the walk is done once in free counting, whatever bounds and counter;
-                with r rounds left the row holds the tokens that begin at most r (kernels.walks puts it together)
+                with r rounds left the row holds the tokens that begin at most r (see kernels.counted_walks)
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.mask_store import CountedWalk, StoredWalk
-from grammar_engine.kernels import arena, lexer, walks
+from grammar_engine.kernels import arena, counted_walks, lexer, walks
 from grammar_engine.kernels.engine import OP_COUNTED_WALK, OP_EXIT, OP_FREE_STATE, OP_STEP, OP_WALK
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class RowLoader:
         keyed = [
             self._writer.keyed[int(mem[mem[position + lexer.P_KEY] + lexer.KEY_NUMBER])] for position, _ in threads
         ]
-        counter = int(walks.counter_in_loop(mem, state))
+        counter = int(counted_walks.counter_in_loop(mem, state))
         loop = keyed[0].loop
         if counter and loop is not None:
             parts = sorted((position - keyed[0].address, c != 0) for position, c in threads)
@@ -128,15 +128,19 @@ class RowLoader:
         if common == arena.UNKNOWN:
             nodes = stored.exit_nodes
             behind = self._uncounted(self._after(free, engine.context.trie.path(int(nodes[0])))) if len(nodes) else 0
-            block = np.full(walks.B_ROWS + most + 1 + 2 * len(nodes), -1, np.int32)
-            block[walks.B_EXITS], block[walks.B_AFTER], block[walks.B_ROUNDS] = len(nodes), behind, most
-            block[walks.B_ROWS + most + 1 :: 2] = nodes
-            block[walks.B_ROWS + most + 2 :: 2] = stored.exit_rounds
+            block = np.full(counted_walks.B_ROWS + most + 1 + 2 * len(nodes), -1, np.int32)
+            block[counted_walks.B_EXITS], block[counted_walks.B_AFTER], block[counted_walks.B_ROUNDS] = (
+                len(nodes),
+                behind,
+                most,
+            )
+            block[counted_walks.B_ROWS + most + 1 :: 2] = nodes
+            block[counted_walks.B_ROWS + most + 2 :: 2] = stored.exit_rounds
             common = engine.append(block)
             self._remember(free, common)
         left = most if loop.most is None else min(loop.most - counter, most)
         row = self._row(signature, left, stored.row(left))
-        engine.mem[common + walks.B_ROWS + left] = row
+        engine.mem[common + counted_walks.B_ROWS + left] = row
 
     def _uncounted(self, state: int) -> int:
         """The lexer state behind the loop as bounded counting reaches it: its match without the free counter."""

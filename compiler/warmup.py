@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-KERNEL_MODULES = ("arena", "trie", "lexer", "terminals", "parser", "walks", "masks", "positions", "steps", "engine")
+KERNEL_MODULES = (
+    "arena", "trie", "lexer", "lexer_starts", "lexer_views", "terminals", "parser", "rows", "walks", "counted_walks",
+    "root_walks", "masks", "positions", "steps", "engine",
+)  # fmt: skip
 
 
 def warm_up(progress: Callable[[str], None] | None = None) -> float:

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import numpy as np
 from grammar_engine.kernels.arena import LIMIT, MEMORY, ROWS, TRIE, UNKNOWN, entry_point, kernel
-from grammar_engine.kernels.lexer import exit_of, free_state, lexer_step
+from grammar_engine.kernels.counted_walks import counted_walk
+from grammar_engine.kernels.lexer import lexer_step
+from grammar_engine.kernels.lexer_views import exit_of, free_state
 from grammar_engine.kernels.masks import K_LIST, K_ROWS, K_WALKS, Q_MASK, mask_of_pair
 from grammar_engine.kernels.parser import starts_of
 from grammar_engine.kernels.positions import O_ACCEPTING, O_FIELDS, add_pair, intern_position, position_step
+from grammar_engine.kernels.root_walks import walk
+from grammar_engine.kernels.rows import add_row, copy_row
 from grammar_engine.kernels.steps import mask_by_steps
-from grammar_engine.kernels.walks import W_LIST, W_TOKENS, add_row, copy_row, counted_walk, walk
+from grammar_engine.kernels.walks import W_LIST, W_TOKENS
 
 OP_ADVANCE = 0  # position a over data[b:c]: the position behind, 0 if a byte is impossible
 OP_FILL = 1  # bitmask[b] := mask of position a (stop ids in data iff accepting)
 OP_START = 2  # the position at the start of configuration a
 OP_WALK = 3  # the walk of lexer state a
 OP_STEP = 4  # the lexer state a after byte b
-OP_COUNTED_WALK = 5  # walks.counted_walk of lexer state a
+OP_COUNTED_WALK = 5  # counted_walks.counted_walk of lexer state a
 OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start free counting
-OP_EXIT = 7  # lexer.exit_of of lexer state a
+OP_EXIT = 7  # lexer_views.exit_of of lexer state a
 
 
 @kernel(f"int64(int32[::1], {ROWS}, {ROWS}, {ROWS}, int64, int64, int32[::1])")

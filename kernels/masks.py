@@ -30,6 +30,8 @@ from grammar_engine.kernels.arena import (
 )
 from grammar_engine.kernels.lexer import L_LIST, L_MATCHES, L_MONITORS, L_THREADS
 from grammar_engine.kernels.parser import after_match, starts_of
+from grammar_engine.kernels.root_walks import walk
+from grammar_engine.kernels.rows import add_row, new_row
 from grammar_engine.kernels.scratch import (
     SCRATCH_IDS,
     SCRATCH_IDS_SIZE,
@@ -42,18 +44,7 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_WORK_SIZE,
     VISITED_SLOTS,
 )
-from grammar_engine.kernels.walks import (
-    E_COUNT,
-    E_NODES,
-    W_GROUPS,
-    W_LIST,
-    W_ROW,
-    W_TOKENS,
-    add_row,
-    new_row,
-    walk,
-    walk_behind,
-)
+from grammar_engine.kernels.walks import E_COUNT, E_NODES, W_GROUPS, W_LIST, W_ROW, W_TOKENS, walk_behind
 
 # Mask: [number of rows, number of walks, rows..., walks whose listed tokens are in it...].
 K_ROWS, K_WALKS, K_LIST = 0, 1, 2

@@ -46,7 +46,8 @@ from grammar_engine.kernels.arena import (
     memo_put,
     must_grow,
 )
-from grammar_engine.kernels.lexer import X_CLOSURE, X_IGNORED, X_MARK, X_TEXTS, X_WIDE, lexer_start, write_texts
+from grammar_engine.kernels.lexer import X_CLOSURE, X_IGNORED, X_MARK, X_TEXTS, X_WIDE, write_texts
+from grammar_engine.kernels.lexer_starts import lexer_start
 from grammar_engine.kernels.scratch import SCRATCH_SHIFT
 
 # Nonterminal.

@@ -14,9 +14,9 @@ import numpy as np
 from grammar_engine.kernels.arena import FULL, H_ROWS_USED, H_TOP, MEMORY, ROWS, TRIE, kernel, mix, must_grow
 from grammar_engine.kernels.masks import K_LIST, K_ROWS, K_WALKS, Q_MASK
 from grammar_engine.kernels.positions import intern_position, position_step
+from grammar_engine.kernels.rows import new_row
 from grammar_engine.kernels.scratch import SCRATCH_ROUND, SCRATCH_VISITED, SCRATCH_WALK, SCRATCH_WORK, VISITED_SLOTS
 from grammar_engine.kernels.trie import NODE_DEPTH, NODE_SIZE, NODE_TOKENS, V_END, V_FIRST, V_INFO
-from grammar_engine.kernels.walks import new_row
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)", inline=True)

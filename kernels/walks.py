@@ -14,22 +14,14 @@ from __future__ import annotations
 import numpy as np
 from grammar_engine.kernels.arena import (
     FULL,
-    FULL_ROWS,
     H_EPOCH,
-    H_MISS,
-    H_NO_ROW_MISS,
-    H_ORDERED,
-    H_ROOT_NODE,
     H_ROWS_USED,
     H_TOP,
     H_VISITS,
     LIMIT,
     M_BEHIND,
-    M_WALK,
     MEMORY,
-    MISS_ROW,
     ROWS,
-    SHARED,
     SLACK,
     TRIE,
     UNKNOWN,
@@ -40,33 +32,24 @@ from grammar_engine.kernels.arena import (
     must_grow,
 )
 from grammar_engine.kernels.lexer import (
-    FREE,
-    KEY_COUNTED,
-    KEY_LEAST,
-    KEY_MOST,
     L_GROUP,
-    L_LIST,
     L_MARK,
     L_MATCHES,
-    L_MONITORS,
     L_ROOM,
-    L_SHADOWED,
-    L_SHARED,
     L_TABLE,
     L_THREADS,
-    P_HIGH,
-    P_KEY,
-    P_LOW,
-    P_SHADOW,
     WIDE,
     bytes_of,
-    exit_of,
-    free_state,
     lexer_step,
+    table_of,
+)
+from grammar_engine.kernels.lexer_views import (
+    exit_of,
     loose_of,
     runs_of,
-    table_of,
-    without_shadows,
+)
+from grammar_engine.kernels.rows import (
+    new_row,
 )
 from grammar_engine.kernels.scratch import (
     SCRATCH_EXITS,
@@ -95,46 +78,9 @@ from grammar_engine.kernels.trie import (
 E_STATE, E_COUNT, E_INDEX, E_NODES = 0, 1, 2, 3
 W_ROW, W_TOKENS, W_GROUPS, W_LIST = 0, 1, 2, 3
 
-# Common walk of a counted loop: [exits, lexer state behind the loop, most rounds that a token begins, a row (or -1) for
-# each number of rounds left from 0 to that, (node, rounds)...].
-B_EXITS, B_AFTER, B_ROUNDS, B_ROWS = 0, 1, 2, 3
-
 MANY = 512  # more token ids than this become a row
 MANY_EXITS = 32  # from so many on a group has an index
 RUN_NODES = 2 * NODE_SIZE  # subtrees of at most so many nodes are not worth asking for runs
-
-
-@kernel("int64(int32[::1], uint32[:, ::1])")
-def new_row(mem, rows):
-    """A zeroed row of the pool, or FULL_ROWS."""
-    row = mem[H_ROWS_USED]
-    if row >= rows.shape[0]:
-        return FULL_ROWS
-    rows[row, :] = 0
-    mem[H_ROWS_USED] = row + 1
-    return row
-
-
-@kernel(f"void({ROWS}, int64, {ROWS}, {ROWS}, int64)")
-def copy_row(target, index, shared, rows, row):
-    """target[index] := a row, of the vocabulary's pool or of the grammar's own."""
-    if row >= SHARED:
-        for w in range(target.shape[1]):
-            target[index, w] = shared[row - SHARED, w]
-    else:
-        for w in range(target.shape[1]):
-            target[index, w] = rows[row, w]
-
-
-@kernel(f"void({ROWS}, int64, {ROWS}, {ROWS}, int64)")
-def add_row(target, index, shared, rows, row):
-    """target[index] := its union with a row, of the vocabulary's pool or of the grammar's own."""
-    if row >= SHARED:
-        for w in range(target.shape[1]):
-            target[index, w] |= shared[row - SHARED, w]
-    else:
-        for w in range(target.shape[1]):
-            target[index, w] |= rows[row, w]
 
 
 @kernel(f"int64({MEMORY}, int64, int64, int64)")
@@ -440,248 +386,4 @@ def walk_behind(mem, scratch, trie, rows, group, start):
             mem[H_TOP] = nodes
     if record > 0:
         memo_put(mem, M_BEHIND, group, start, record)
-    return record
-
-
-@kernel(f"int64({MEMORY}, {TRIE}, int64)", inline=True)
-def counted_walk(mem, scratch, trie, state):
-    """A walk from the root in free counting (see lexer.counter_after), for lexer states inside one counted loop.
-
-    Leaves (token, rounds) pairs and (node, lexer state, rounds) triples in scratch, their numbers in scratch[0] and
-    scratch[1], and where they start in scratch[2] and scratch[3]; rounds is how many rounds the loop begins on the way,
-    -1 where that does not matter because a thread outside of the loop is alive. Returns 1; 0 if some text leaves the
-    loop with several counts, so that one number per exit does not say it; or a code.
-    """
-    exits_at = SCRATCH_EXITS
-    tokens_at = exits_at + 6 * (trie[V_END] // NODE_SIZE)
-    exits = 0
-    tokens = 0
-    scratch[SCRATCH_WALK] = state
-    i = np.int64(NODE_SIZE)
-    end = trie[V_END]
-    visits = 0
-    while i < end:
-        visits += 1
-        info = trie[i + V_INFO]
-        depth = (info >> NODE_DEPTH) & 0xFFF
-        after = lexer_step(mem, scratch[SCRATCH_WALK + depth - 1], info & 0xFF)
-        if after < 0:
-            return after
-        if after == 0:
-            i = trie[i + V_END]
-            continue
-        threads = mem[after + L_THREADS]
-        if threads != 0:
-            rounds = np.int64(1 << 30)
-            for k in range(after + L_LIST, after + L_LIST + 2 * threads, 2):
-                rounds = min(rounds, mem[k + 1] - FREE if mem[k + 1] < 0 else -1)
-            first = trie[i + V_FIRST]
-            for k in range(first, first + (info >> NODE_TOKENS)):
-                scratch[tokens_at + 2 * tokens] = trie[k]
-                scratch[tokens_at + 2 * tokens + 1] = rounds
-                tokens += 1
-        if mem[after + L_MATCHES] > 1:
-            return 0
-        if mem[after + L_MATCHES] == 1:
-            c = mem[after + L_LIST + 2 * (threads + mem[after + L_MONITORS]) + 1]
-            scratch[exits_at + 3 * exits] = i
-            scratch[exits_at + 3 * exits + 1] = after
-            scratch[exits_at + 3 * exits + 2] = c - FREE if c < 0 else -1
-            exits += 1
-        if threads != 0:
-            scratch[SCRATCH_WALK + depth] = after
-            i += NODE_SIZE
-        else:
-            i = trie[i + V_END]
-    mem[H_VISITS] += visits
-    scratch[0] = tokens
-    scratch[1] = exits
-    scratch[2] = tokens_at
-    scratch[3] = exits_at
-    return 1
-
-
-@kernel("int64(int32[::1], int64)", entry=True)
-def counter_in_loop(mem, state):
-    """The one counter of a state whose threads are all in (or just behind) one counted loop; 0 for other states."""
-    counter = 0
-    key = 0
-    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
-        if key == 0:
-            key = mem[mem[i] + P_KEY]
-        if mem[mem[i] + P_KEY] != key or mem[key + KEY_COUNTED] == 0:
-            return 0
-        c = mem[i + 1]
-        if c != 0:
-            if counter == 0:
-                counter = c
-            elif counter != c:
-                return 0
-    return counter if mem[H_ORDERED] == 0 else 0
-
-
-@kernel("int64(int32[::1], int64, int64)")
-def walk_in_loop(mem, state, counter):
-    """The walk from the root of a state in a counted loop: the loop's common walk, cut to the rounds that are left.
-
-    The common walk (``B_``) is remembered under the state in free counting; MISS_ROW if it or the row is missing.
-    """
-    free = free_state(mem, state)
-    if free < 0:
-        return free
-    if must_grow(mem):
-        return FULL
-    base = memo_get(mem, M_WALK, free, 0)
-    mem[H_MISS] = state
-    if base == UNKNOWN:
-        return MISS_ROW
-    key = mem[mem[state + L_LIST] + P_KEY]
-    most = mem[base + B_ROUNDS]
-    left = most
-    room = 1 << 30
-    if mem[key + KEY_MOST] >= 0:
-        room = mem[key + KEY_MOST] - counter
-        left = min(room, most)
-    row = mem[base + B_ROWS + left]
-    if row < 0:
-        return MISS_ROW
-    exits = mem[base + B_EXITS]
-    first = base + B_ROWS + most + 1
-    top = mem[H_TOP]
-    if top + W_LIST + 2 * exits + SLACK > mem.size:
-        return FULL
-    at = top + W_LIST + E_NODES
-    for k in range(first, first + 2 * exits, 2):
-        rounds = mem[k + 1]
-        if rounds < 0 or (rounds <= room and counter + rounds >= mem[key + KEY_LEAST]):
-            mem[at] = mem[k]
-            at += 1
-    mem[top + W_ROW] = row
-    mem[top + W_TOKENS] = 0
-    mem[top + W_GROUPS] = at > top + W_LIST + E_NODES  # (in the middle of a character there is none)
-    mem[top + W_LIST + E_STATE] = mem[base + B_AFTER]
-    mem[top + W_LIST + E_COUNT] = at - top - W_LIST - E_NODES
-    mem[top + W_LIST + E_INDEX] = 0
-    mem[H_TOP] = at
-    return top
-
-
-@kernel("int64(int32[::1], int64, int64)")
-def shadow_reads(mem, state, byte):
-    """1 if some shadow of the state can read the byte."""
-    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
-        position = mem[i]
-        if mem[position + P_SHADOW] != 0 and mem[position + P_LOW] <= byte <= mem[position + P_HIGH]:
-            return 1
-    return 0
-
-
-@kernel(f"int64({MEMORY}, {TRIE}, int64, int64)")
-def shadowed_walk(mem, scratch, trie, state, found):
-    """The walk of a state with shadows (unordered lexing) from that of the state without them, ``found``.
-
-    It is the same less the exits that shadows forbid.
-
-    Shadows never keep a thread from living, so the row is the same; only trie nodes that a shadow can read are visited.
-    """
-    # Where the shadows are alive, note nodes and what really matches there: (node, exit or 0) in trie order.
-    exits_at = SCRATCH_EXITS
-    noted = 0
-    scratch[SCRATCH_WALK] = state
-    scratch[SCRATCH_PATH] = 0
-    i = np.int64(NODE_SIZE)
-    end = trie[V_END]
-    visits = 0
-    while i < end:
-        visits += 1
-        info = trie[i + V_INFO]
-        depth = (info >> NODE_DEPTH) & 0xFFF
-        byte = info & 0xFF
-        above = scratch[SCRATCH_WALK + depth - 1]
-        if not shadow_reads(mem, above, byte):
-            i = np.int64(next_node(mem, trie, i, scratch[SCRATCH_PATH + depth - 1], above, 1))
-            if i < 0:
-                return i
-            continue
-        after = lexer_step(mem, above, byte)
-        if after < 0:
-            return after
-        end_state = np.int64(0)
-        if after != 0 and mem[after + L_MATCHES] != 0:
-            end_state = np.int64(exit_of(mem, after))
-            if end_state < 0:
-                return end_state
-        scratch[exits_at + 2 * noted] = i
-        scratch[exits_at + 2 * noted + 1] = end_state
-        noted += 1
-        if after != 0 and mem[after + L_SHADOWED] != 0:
-            scratch[SCRATCH_WALK + depth] = after
-            scratch[SCRATCH_PATH + depth] = i
-            i += NODE_SIZE
-        else:
-            i = trie[i + V_END]
-    mem[H_VISITS] += visits
-    if must_grow(mem):
-        return FULL
-    tokens = mem[found + W_TOKENS]
-    merged_at = exits_at + 2 * noted
-    kept = 0
-    at = found + W_LIST + tokens
-    for _ in range(mem[found + W_GROUPS]):
-        n = 0
-        for k in range(at + E_NODES, at + E_NODES + mem[at + E_COUNT]):
-            while n < noted and scratch[exits_at + 2 * n] < mem[k]:
-                n += 1
-            after = mem[at]
-            if n < noted and scratch[exits_at + 2 * n] == mem[k]:
-                after = scratch[exits_at + 2 * n + 1]
-                if after == 0:
-                    continue
-            scratch[merged_at + 2 * kept] = mem[k]
-            scratch[merged_at + 2 * kept + 1] = after
-            kept += 1
-        at += E_NODES + mem[at + E_COUNT]
-    top = mem[H_TOP]
-    if top + W_LIST + tokens + 4 * kept + SLACK > mem.size:
-        return FULL
-    mem[top + W_ROW] = mem[found + W_ROW]
-    mem[top + W_TOKENS] = tokens
-    for k in range(tokens):
-        mem[top + W_LIST + k] = mem[found + W_LIST + k]
-    finish_walk(mem, scratch, top, merged_at, kept)
-    return top
-
-
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def walk(mem, scratch, trie, rows, state):
-    """The walk of a lexer state from the root of the trie: its record, or a code.
-
-    Remembered, or put together from what the vocabulary knows, or done.
-    """
-    known = memo_get(mem, M_WALK, state, 0)
-    if known != UNKNOWN:
-        return known
-    plain = state
-    if mem[state + L_SHADOWED] != 0 and mem[H_ORDERED] == 0:
-        plain = np.int64(without_shadows(mem, state))
-        if plain < 0:
-            return plain
-    record = np.int64(memo_get(mem, M_WALK, plain, 0))
-    if record == UNKNOWN:
-        if mem[plain + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
-            counter = counter_in_loop(mem, plain)
-            if counter > 0:
-                record = np.int64(walk_in_loop(mem, plain, counter))
-            else:
-                mem[H_MISS] = plain
-                record = np.int64(MISS_ROW)
-        else:
-            record = np.int64(walk_from(mem, scratch, trie, rows, plain, H_ROOT_NODE, 1))
-        if record < 0:
-            return record
-        memo_put(mem, M_WALK, plain, 0, record)
-    if plain != state:
-        record = np.int64(shadowed_walk(mem, scratch, trie, state, record))
-        if record > 0:
-            memo_put(mem, M_WALK, state, 0, record)
     return record
