@@ -1,4 +1,4 @@
-"""Grammars that come with the package, as Lark source."""
+"""Grammars that come with the package: .lark files, and a few in GBNF."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType({"go": _GLR})
 """Options of ``compile_lark`` with which a grammar is meant to be compiled, where they are not the defaults."""
 
 
-def shipped_names() -> tuple[str, ...]:
-    """The names of the shipped grammars, sorted."""
+def shipped_names(suffix: str = ".lark") -> tuple[str, ...]:
+    """The names of the shipped grammars of a kind, sorted; ``suffix``: ".lark" or ".gbnf"."""
     entries = (entry.name for entry in files(__name__).iterdir())
-    return tuple(sorted(name.removesuffix(".lark") for name in entries if name.endswith(".lark")))
+    return tuple(sorted(name.removesuffix(suffix) for name in entries if name.endswith(suffix)))
 
 
-def source(name: str) -> str:
-    """The text of a shipped grammar; KeyError if there is none of that name."""
-    if name not in shipped_names():
-        raise KeyError(f"no shipped grammar {name!r}; there are {', '.join(shipped_names())}")
-    return (files(__name__) / f"{name}.lark").read_text(encoding="utf-8")
+def source(name: str, suffix: str = ".lark") -> str:
+    """The text of a shipped grammar; KeyError if there is none of that name and kind."""
+    if name not in shipped_names(suffix):
+        raise KeyError(f"no shipped grammar {name!r}; there are {', '.join(shipped_names(suffix))}")
+    return (files(__name__) / f"{name}{suffix}").read_text(encoding="utf-8")
 
 
 def options(name: str) -> Mapping[str, str]:

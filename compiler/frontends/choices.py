@@ -35,13 +35,14 @@ def choices_grammar(choices: Sequence[str]) -> EagerGrammar:
     accepts_empty = len(texts) < len(encoded)
     if not texts:
         return EagerGrammar(start=0, rules=((),), terminals=(), lexing=Lexing.UNORDERED, accepts_empty=True)
-    terminal = Terminal(name="CHOICE", automaton=_byte_automaton(texts))
+    terminal = Terminal(name="CHOICE", automaton=strings_automaton(texts))
     return EagerGrammar(
         start=0, rules=(((0,),),), terminals=(terminal,), lexing=Lexing.UNORDERED, accepts_empty=accepts_empty
     )
 
 
-def _byte_automaton(texts: list[bytes]) -> ByteAutomaton:
+def strings_automaton(texts: list[bytes]) -> ByteAutomaton:
+    """The minimal acyclic automaton of non-empty byte strings, at least one; duplicates are harmless."""
     shape = string_set(texts)
     edges = np.stack([shape.symbols, shape.symbols, shape.targets], axis=1)
     _, first, position = np.unique(
