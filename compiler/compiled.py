@@ -191,6 +191,18 @@ class GrammarCompiler:
             return self._bind(load_lark_grammar(source, **options))
         return self._compile(("lark", source, *options.values()), lambda: load_lark_grammar(source, **options))
 
+    def compile_gbnf(self, source: str | os.PathLike[str], *, root: str = "root") -> CompiledGrammar:
+        """A grammar in llama.cpp's GBNF or XGrammar's EBNF: its text, the path of a .gbnf or .ebnf file, or the name of
+        a shipped one; ``root`` names the rule that the whole text matches. See docs/gbnf.md.
+
+        Raises GrammarSyntaxError, UnsupportedGrammarError, UnsatisfiableGrammarError or LimitExceededError.
+        """
+        from grammar_engine.compiler.frontends.gbnf.grammar import is_gbnf_path, load_gbnf_grammar
+
+        if is_gbnf_path(source):  # a file may change
+            return self._bind(load_gbnf_grammar(source, root=root))
+        return self._compile(("gbnf", source, root), lambda: load_gbnf_grammar(source, root=root))
+
     def compile_grammar(self, grammar: Grammar) -> CompiledGrammar:
         """A grammar of your own front end (see ``grammar_engine.compiler.ir``). Not cached."""
         return self._bind(grammar)

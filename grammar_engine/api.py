@@ -21,7 +21,6 @@ from grammar_engine.errors import (
     IncompleteGenerationError,
     InvalidArgumentError,
     LimitExceededError,
-    UnsupportedGrammarError,
 )
 from grammar_engine.generation import Generation, TokenEvent
 from grammar_engine.models import Message, Model, ModelLike, Prompt, shared_models
@@ -56,7 +55,7 @@ def generate(
         prompt: a string (for a chat model: the user's message), chat messages, or a list of either for a batch.
         schema: a type that pydantic's TypeAdapter takes, or a JSON Schema (dict, JSON text, path of a .json file).
         regex: a pattern in Python's syntax that the whole text matches.
-        grammar: the name of a shipped grammar, Lark source, or the path of a .lark file (GBNF is not read yet).
+        grammar: the name of a shipped grammar, Lark or GBNF source, or the path of a .lark or .gbnf file.
         choices: the texts to choose from.
         model: "smollm2", a Hugging Face id or path, ``(hf_model, hf_tokenizer)``, or a ``Model``.
         sampler: default ``Greedy()``; ``Sample(...)`` draws.
@@ -263,9 +262,9 @@ class Constraint:
             choices = list(_checked(self.choices, (list, tuple), "choices"))
             return compiler.compile_choices([_checked(choice, str, "choices") for choice in choices]), str
         grammar = _checked(self.grammar, (str, os.PathLike), "grammar")
-        if Path(grammar).suffix == ".gbnf" and "\n" not in str(grammar):
-            raise UnsupportedGrammarError("GBNF", place=str(grammar), advice="Write it as a .lark grammar.")
-        return compiler.compile_lark(grammar), str
+        from grammar_engine.compiler.frontends.gbnf.grammar import is_gbnf
+
+        return compiler.compile_gbnf(grammar) if is_gbnf(grammar) else compiler.compile_lark(grammar), str
 
 
 @dataclass(frozen=True, kw_only=True)

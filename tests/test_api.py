@@ -91,6 +91,15 @@ def test_regex_choices_and_grammar_give_text(tiny_model: Any, tmp_path: Path) ->
     json.loads(ge.generate("The", grammar="json", model=tiny_model, max_tokens=30))
 
 
+def test_gbnf_as_text_path_and_name(tiny_model: Any, tmp_path: Path) -> None:
+    source = 'root ::= "(" root? ")" | "x"'
+    path = tmp_path / "nested.gbnf"
+    path.write_text(source, "utf-8")
+    texts = [ge.generate("The", grammar=form, model=tiny_model, max_tokens=20) for form in (source, path, str(path))]
+    assert re.fullmatch(r"\(*x?\)*", texts[0])
+    assert len(set(texts)) == 1
+
+
 def test_the_forms_of_a_prompt(tiny_model: Any, tiny_pair: Any) -> None:
     options = {"regex": "[a-z]{3,8}", "model": tiny_model}
     one = ge.generate("The quick", **options)
@@ -256,7 +265,8 @@ def test_the_context_bounds_the_budget(tiny_model: Any) -> None:
         ({"choices": "abc"}, ge.InvalidArgumentError),
         ({"choices": [1]}, ge.InvalidArgumentError),
         ({"grammar": "start: ("}, ge.GrammarSyntaxError),
-        ({"grammar": "x.gbnf"}, ge.UnsupportedGrammarError),
+        ({"grammar": "root ::= ("}, ge.GrammarSyntaxError),
+        ({"grammar": "root ::= <think>"}, ge.UnsupportedGrammarError),
         ({"schema": {"type": "strin"}}, ge.InvalidSchemaError),
         ({"schema": {"$ref": "#/$defs/missing"}}, ge.InvalidSchemaError),
         ({"schema": "{"}, ge.InvalidSchemaError),

@@ -105,6 +105,21 @@ def test_match_verdicts_and_places(schema_file: str) -> None:
     assert "'}'" in bad["expected"]
 
 
+def test_gbnf_files_and_shipped_names(tmp_path: Path) -> None:
+    path = tmp_path / "pair.gbnf"
+    path.write_text('root ::= digit "-" digit # two of them\ndigit ::= [0-9]\n', "utf-8")
+    assert call("check", str(path)).exit_code == 0
+    code, answer = data("match", str(path), "--text", "1-2", "--text", "1-x")
+    assert code == 1
+    assert [text["matches"] for text in answer["texts"]] == [True, False]
+    assert answer["texts"][1]["expected"] == ["'0'-'9'"]
+    assert call("match", "arithmetic", "--text", "x^2 = y*(1 + 2)\n").exit_code == 0
+    path.write_text("root ::= digit\n         | [0-9\n", "utf-8")
+    code, answer = data("check", str(path))
+    assert (code, answer["error"]["type"]) == (1, "GrammarSyntaxError")
+    assert (answer["error"]["line"], answer["error"]["column"]) == (2, 12)
+
+
 def test_match_shows_a_caret() -> None:
     result = call("match", "--regex", "héllo (a|b)", "--text", "héllo c")
     assert result.exit_code == 1

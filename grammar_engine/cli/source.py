@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GrammarArgument = Annotated[
     str | None,
-    typer.Argument(metavar="GRAMMAR", help="A .json schema, a .lark file, or the name of a shipped grammar."),
+    typer.Argument(metavar="GRAMMAR", help="A .json schema, a .lark or .gbnf file, or the name of a shipped grammar."),
 ]
 RegexOption = Annotated[str | None, typer.Option("--regex", help="A regular expression instead of GRAMMAR.")]
 TokenizerOption = Annotated[
@@ -25,7 +25,7 @@ TokenizerOption = Annotated[
     typer.Option("--tokenizer", help="A tokenizer.json or a model's folder; default: every byte is a token."),
 ]
 
-_SUFFIXES = (".json", ".lark", ".gbnf")
+_SUFFIXES = (".json", ".lark", ".gbnf", ".ebnf")
 
 
 def constraint(grammar: str | None, regex: str | None, choices: list[str] | None = None) -> Constraint:
@@ -45,11 +45,12 @@ def constraint(grammar: str | None, regex: str | None, choices: list[str] | None
     if choices:
         return Constraint(choices=choices)
     name = grammar or ""
-    if name in shipped_names():
+    shipped = sorted({*shipped_names(), *shipped_names(".gbnf")})
+    if name in shipped:
         return Constraint(grammar=name)
     if Path(name).suffix not in _SUFFIXES:
         raise BrokenQuestionError(
-            f"{name!r} is neither a {', '.join(_SUFFIXES)} file nor a shipped grammar ({', '.join(shipped_names())})"
+            f"{name!r} is neither a {', '.join(_SUFFIXES)} file nor a shipped grammar ({', '.join(shipped)})"
         )
     readable(Path(name))
     return Constraint(schema=Path(name)) if name.endswith(".json") else Constraint(grammar=Path(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from grammar_engine.compiler.ir import Grammar, Lexing, Production, Terminal
 from grammar_engine.compiler.normalize import normalize
 from grammar_engine.compiler.spelling import to_utf8
 
+_HEADING = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*[\r\n])*[\w.-]+[ \t]*::=", re.ASCII)
 _MAX_DETERMINISTIC = 400
 """States up to which a terminal is made deterministic: its lexer states are single threads then."""
 _MAX_UNFOLDED = 32
@@ -102,8 +104,8 @@ def load_gbnf_grammar(source: str | os.PathLike[str], *, root: str = "root") -> 
     A string is a path if it has one line and no "::=" and ends so. Errors as for ``gbnf_grammar``; OSError if the file
     cannot be read.
     """
-    text = source if isinstance(source, str) else None
-    if text is None or is_gbnf_path(text):
+    text = os.fspath(source)
+    if is_gbnf_path(source):
         text = Path(source).read_text(encoding="utf-8")
     elif "::=" not in text and "\n" not in text:
         if text not in grammars.shipped_names(".gbnf"):
@@ -120,8 +122,19 @@ def load_gbnf_grammar(source: str | os.PathLike[str], *, root: str = "root") -> 
 
 def is_gbnf_path(source: str | os.PathLike[str]) -> bool:
     """Is this the path of a GBNF file, rather than a grammar?"""
+    if not isinstance(source, str):
+        return True
+    return source.endswith((".gbnf", ".ebnf")) and "\n" not in source and "::=" not in source
+
+
+def is_gbnf(source: str | os.PathLike[str]) -> bool:
+    """Is this GBNF rather than Lark: such a file's path, a shipped name of that kind alone, or text that begins so?"""
     path = os.fspath(source)
-    return path.endswith((".gbnf", ".ebnf")) and "\n" not in path and "::=" not in path
+    if path.endswith((".gbnf", ".ebnf")) and "\n" not in path:
+        return True
+    if _HEADING.match(path):
+        return True
+    return path in grammars.shipped_names(".gbnf") and path not in grammars.shipped_names()
 
 
 def _automaton(lexeme: Lexeme) -> bytes | ByteAutomaton:
