@@ -41,6 +41,10 @@ class Engine(ABC):
     def compile(self, schema: Source) -> Any:
         """A compiled grammar."""
 
+    def compile_gbnf(self, grammar: str) -> Any:
+        """A compiled grammar from GBNF; NotImplementedError where the engine reads none."""
+        raise NotImplementedError(f"{self.package} reads no GBNF")
+
     @abstractmethod
     def start(self, compiled: Any) -> Any:
         """A matcher at the start of a text."""
@@ -78,6 +82,9 @@ class GrammarEngine(Engine):
     def compile(self, schema: Source) -> Any:
         return self._compiler.compile_json_schema(schema.data)
 
+    def compile_gbnf(self, grammar: str) -> Any:
+        return self._compiler.compile_gbnf(grammar)
+
     def start(self, compiled: Any) -> Any:
         return self._matcher_type(compiled)
 
@@ -107,9 +114,15 @@ class LLGuidance(Engine):
         )
 
     def compile(self, schema: Source) -> Any:
-        matcher = self._matcher_type(
-            self._tokenizer, self._matcher_type.grammar_from_json_schema(schema.text), log_level=0
-        )
+        return self._made(self._matcher_type.grammar_from_json_schema(schema.text))
+
+    def compile_gbnf(self, grammar: str) -> Any:
+        from llguidance.gbnf_to_lark import any_to_lark
+
+        return self._made(self._matcher_type.grammar_from_lark(any_to_lark(grammar)))
+
+    def _made(self, grammar: str) -> Any:
+        matcher = self._matcher_type(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise ValueError(matcher.get_error())
         return matcher
@@ -147,6 +160,9 @@ class XGrammar(Engine):
 
     def compile(self, schema: Source) -> Any:
         return self._compiler.compile_json_schema(schema.text, **self.options)
+
+    def compile_gbnf(self, grammar: str) -> Any:
+        return self._compiler.compile_grammar(grammar)
 
     def start(self, compiled: Any) -> Any:
         return self._matcher_type(compiled)

@@ -1,6 +1,6 @@
 """Cost of masks for GBNF grammars, token by token over texts of their languages, with the Llama-3 vocabulary.
 
-    python benchmarks/gbnf_masks.py [--engines grammar_engine xgrammar llguidance] [--repeat 3] [--json results.json]
+    python benchmarks/gbnf_masks.py [--engines grammar_engine xgrammar llguidance] [--texts 12] [--json results.json]
 
 Grammars like those of llama.cpp (``cases/*.gbnf`` and the shipped ones). XGrammar reads them as its EBNF, llguidance
 after its own ``gbnf_to_lark``; what an engine refuses is shown as such. Texts are random, seeded, written here. Every
@@ -19,9 +19,8 @@ from typing import Any
 
 from common import environment, figure, load_llama3, show_table, summary
 from engines import ENGINES, Engine
-from rich.console import Console
-
 from grammar_engine.grammars import source
+from rich.console import Console
 
 C_LIKE = Path(__file__).parent / "cases" / "c_like.gbnf"
 
@@ -34,7 +33,9 @@ def json_text(rng: random.Random, depth: int = 4) -> str:
         if kind == 0:
             return rng.choice([True, False, None, rng.randrange(-1000, 100000), round(rng.uniform(-9, 99), 3)])
         if kind in (1, 2, 3):
-            return " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 8))) + rng.choice(["", "é", '"', "\n", "日本"])
+            return " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 8))) + rng.choice(
+                ["", "é", '"', "\n", "日本"]
+            )
         if kind == 4:
             return [value(depth - 1) for _ in range(rng.randint(0, 6))]
         return {f"{rng.choice(WORDS)}_{n}": value(depth - 1) for n in range(rng.randint(1, 7))}
@@ -107,29 +108,13 @@ CASES: dict[str, tuple[Callable[[], str], Callable[[random.Random], str]]] = {
 }
 
 
-def compile_with(engine: Engine, name: str, grammar: str) -> Any:
-    """The grammar, compiled by one of the engines."""
-    made: Any = engine
-    if name == "grammar_engine":
-        return made._compiler.compile_gbnf(grammar)
-    if name == "xgrammar":
-        return made._compiler.compile_grammar(grammar)
-    from llguidance import LLMatcher
-    from llguidance.gbnf_to_lark import any_to_lark
-
-    matcher = LLMatcher(made._tokenizer, LLMatcher.grammar_from_lark(any_to_lark(grammar)), log_level=0)
-    if matcher.is_error():
-        raise ValueError(matcher.get_error())
-    return matcher
-
-
-def measure(engine: Engine, name: str, case: str, texts: list[list[int]]) -> dict[str, Any]:
+def measure(engine: Engine, case: str, texts: list[list[int]]) -> dict[str, Any]:
     """Times of one engine on one grammar in microseconds, or why there are none."""
     began = time.perf_counter()
     try:
-        compiled = compile_with(engine, name, CASES[case][0]())
+        compiled = engine.compile_gbnf(CASES[case][0]())
         engine.fill(engine.start(compiled))
-    except Exception as error:  # a refusal of any kind is the result
+    except Exception as error:  # noqa: BLE001 (a refusal of any kind is the result)
         return {"refused": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
     first = 1e3 * (time.perf_counter() - began)
     masks: list[float] = []
@@ -171,7 +156,7 @@ def main() -> None:
         texts = [encoding.encode(CASES[case][1](rng), disallowed_special=()) for _ in range(arguments.texts)]
         rows: dict[str, list[str]] = {}
         for name in arguments.engines:
-            found = measure(ENGINES[name](tokenizer), name, case, texts)
+            found = measure(ENGINES[name](tokenizer), case, texts)
             results[f"{case}/{name}"] = found
             if "refused" in found:
                 rows[name] = [found["refused"][:70], *[""] * 7]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from grammar_engine import grammars
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsatisfiableGrammarError
@@ -21,6 +20,8 @@ from grammar_engine.compiler.frontends.gbnf.tree import Literal, Node, to_regex
 from grammar_engine.compiler.ir import Grammar, Lexing, Production, Terminal
 from grammar_engine.compiler.normalize import normalize
 from grammar_engine.compiler.spelling import to_utf8
+
+from grammar_engine import grammars
 
 _HEADING = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*[\r\n])*[\w.-]+[ \t]*::=", re.ASCII)
 _MAX_DETERMINISTIC = 400

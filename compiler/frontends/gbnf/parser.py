@@ -7,9 +7,9 @@
     element    = '"' characters '"' | "[" ["^"] ranges "]" | "." | name | "(" choices ")"
     quantifier = "*" | "+" | "?" | "{" n [ "," [ m ] ] "}"
 
-The union of what llama.cpp and XGrammar read. Where XGrammar reads more: a sequence may go on in the next line, a rule's
-name may hold dots, there are more escapes. Where both read a text differently, llama.cpp is followed; see docs/gbnf.md.
-Groups are kept on a stack of its own, so that a text may nest as deeply as it likes.
+The union of what llama.cpp and XGrammar read. Where XGrammar reads more: a sequence may go on in the next line, names
+may hold dots, there are more escapes. Where both read a text differently, llama.cpp is followed; see docs/gbnf.md.
+Open groups stand on a list, so that a text may nest as deeply as it likes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NEST = 40
 
 @dataclass(kw_only=True)
 class ParsedGrammar:
-    """rules: the right-hand side of each. names: of the rules; for a group that became a rule, the rule it stands in."""
+    """rules: the right-hand side of each. names: of the rules; a group that became a rule has that of its rule."""
 
     forest: Forest
     rules: list[Node]
@@ -108,6 +108,7 @@ class _Parser:
 
     def _rule(self) -> None:
         begin = self._at
+        self._refuse_attributes()
         name = self._name()
         if not name:
             raise self._error("expected the name of a rule and ::=")
@@ -355,11 +356,14 @@ class _Parser:
         self._at = at
         return crossed
 
+    def _refuse_attributes(self) -> None:
+        if _ATTRIBUTES.match(self._source, self._at):
+            raise self._unsupported("attributes of a rule", self._at, "Leave them out.")
+
     def _at_definition(self) -> bool:
         """Does a rule begin here?"""
         begin = self._at
-        if _ATTRIBUTES.match(self._source, begin):
-            raise self._unsupported("attributes of a rule", begin, "Leave them out.")
+        self._refuse_attributes()
         found = bool(self._name())
         if found:
             self._skip()
@@ -381,4 +385,3 @@ class _Parser:
     def _unsupported(self, construct: str, offset: int, advice: str) -> UnsupportedGrammarError:
         line, column = self._place(offset)
         return UnsupportedGrammarError(construct, place=f"line {line}, column {column}", advice=advice)
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from grammar_engine.compiler import regex_ast
 from grammar_engine.compiler.char_program import UNROLLED_ROUNDS
@@ -149,7 +149,6 @@ class Reference(Node):
 _NO_REFS: frozenset[int] = frozenset()
 EMPTY = Seq(_NO_REFS, Size(EMPTY_SHAPE, EMPTY_SHAPE, 0), ())
 FAIL = Choice(_NO_REFS, Size(FAIL_SHAPE, FAIL_SHAPE, 0), ())
-_Made = TypeVar("_Made", bound=Node)
 
 
 class Forest:
