@@ -152,7 +152,6 @@ class NameGuard:
         if stood or mode in (IN_NAME, NAME_ESCAPE):  # (the name at hand may be what stands before the next)
             tried += tokens.next_names.within(row)
         if stood + 1 >= self._asked.fewest:
-            tried += tokens.quoting.within(row)
             tried += tokens.dividing.within(row)
         self._try(row, dict.fromkeys(tried), state, position)
 

@@ -78,7 +78,6 @@ class GuardTokens:
             return TokenSet(token for token in among if look(tokens[token] or b""))
 
         blanks = b"[ \t\r\n]*"
-        self.quoting = TokenSet(with_quote)
         opener = re.compile(blanks + b'"').match
         openers = {found[0]: None for token in with_quote if (found := opener(tokens[token] or b"")) is not None}
         self.name_openers = tuple(openers)

@@ -65,6 +65,8 @@ FINITE: dict[str, Schema] = {
     "nested": distinct(distinct(SMALL, maxItems=2), maxItems=3),
     "in objects": distinct({"type": "object", "properties": {"x": distinct(SMALL, maxItems=2)},
                             "additionalProperties": False}, maxItems=2),
+    "in one object": {"type": "object", "properties": {"x": distinct(SMALL, maxItems=2)}, "required": ["x"],
+                      "additionalProperties": False},
     "prefix": distinct(SMALL, prefixItems=[{"type": "integer", "minimum": 2, "maximum": 3}, SMALL], maxItems=3),
     "contains": distinct({"type": "integer", "minimum": 0, "maximum": 3}, contains={"const": 2}, maxItems=2),
     "counted": distinct({"type": "integer", "minimum": 0, "maximum": 4}, contains={"maximum": 1}, minContains=2,
@@ -103,6 +105,36 @@ def test_masks_equal_the_enumerated_language(
     assert compiled.guard is not None
     assert compiled.guard.asked.distinct
     check_masks(compiled, texts, most=150, seed=name)
+
+
+ENDLESS: dict[str, tuple[Schema, bytes]] = {
+    "strings": (distinct({"type": "string"}), b'["a","b","","aa", "\\u0061a'),
+    "strings of one end": (distinct({"type": "string", "pattern": "^[ab]+x$"}), b'["ax","bx","aax","b'),
+    "objects": (distinct({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}),
+                b'[{"a":"a"},{"a":"b"},{},{"a":"'),
+    "two may be equal": ({"anyOf": [distinct({"type": "string"}),
+                                    {"type": "array", "items": {"type": "string"}, "maxItems": 2}]}, b'["a","b","aa'),
+}  # fmt: skip
+STRINGS = [
+    b'x","ax"', b'x","ax', b'","b","b"', b'"a","b"', b'"a","a', b'"c","c"', b'"c","b"', b'","c","c"', b'"a",', b'a",',
+    b'a"},{"a":"a"}', b'"},{"a":"b"}', b'c"},{"a":"a"', b'c"},{"a":"', b'"},{}', b'},{"a":"a"}', b'"]', b'a"]',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_masks_say_what_is_taken(name: str) -> None:
+    """Where the language is endless, the mask is compared with taking each token."""
+    schema, text = ENDLESS[name]
+    compiled = byte_compiler(NASTY + STRINGS).compile_json_schema(schema)
+    matcher = Matcher(compiled)
+    for index, byte in enumerate(text):
+        allowed = set(matcher.allowed_token_ids().tolist())
+        for token, data in enumerate(compiled.vocabulary.tokens):
+            taken = matcher.accept_token(token)
+            assert taken == (token in allowed), (text[:index], data)
+            if taken:
+                matcher.rollback(1)
+        assert matcher.accept_token(byte)
 
 
 def step_by_step(compiled: CompiledGrammar, text: bytes, looked_at: set[int]) -> bool:
