@@ -170,8 +170,11 @@ class Arrays:
         """The index after one more item; it stops where it no longer matters."""
         if plan.maximum is not None:
             return index + 1
+        return min(index + 1, self._last_index(plan))
+
+    def _last_index(self, plan: ArrayPlan) -> int:
         starts: list[int] = [start for start, *_ in plan.obligations]
-        return min(index + 1, max(len(plan.prefix), plan.minimum, *starts, 0))
+        return max(len(plan.prefix), plan.minimum, *starts, 0)
 
     def may_close(self, plan: ArrayPlan, state: State) -> bool:
         """Is everything met that must be?"""
@@ -279,6 +282,12 @@ class Arrays:
             return known
         need, frontier, seen = 0, [(index, counts)], {(index, counts)}
         while frontier and not any(self.may_close(plan, (i, c, frozenset())) for i, c in frontier):
+            leap = self._leap(plan, *frontier[0]) if len(frontier) == 1 else None
+            if leap is not None:
+                steps, state = leap
+                need += steps
+                frontier = [state]
+                continue
             need += 1
             following = []
             for i, c in frontier:
@@ -293,6 +302,28 @@ class Arrays:
         if not self._deciding():
             self._needs[plan, index, counts] = need
         return need
+
+    def _leap(self, plan: ArrayPlan, index: int, counts: Counts) -> tuple[int, tuple[int, Counts]] | None:
+        """As many equal items as bring the first obligation to its end, if one item can meet all of them.
+
+        Items that met fewer would not make it shorter, unless they may be too many of several kinds.
+        """
+        least = [obligation[3] for obligation in plan.obligations]
+        unmet = [at for at, count in enumerate(counts) if count < least[at]]
+        bounded = len(counts) > 1 and any(most is not None for *_, most in plan.obligations)
+        if bounded or not unmet or index < max(len(plan.prefix), *(start for start, *_ in plan.obligations)):
+            return None
+        steps = min(least[at] - counts[at] for at in unmet)
+        for count, (*_, most) in zip(counts, plan.obligations, strict=True):
+            steps = steps if most is None else min(steps, most - count)
+        if plan.maximum is not None:
+            steps = min(steps, plan.maximum - index)
+        aim = tuple(count + (at in unmet) for at, count in enumerate(counts))
+        if steps < 2 or not any(after == aim for _, after in self.options(plan, index, counts)):
+            return None
+        after = tuple(count + steps * (at in unmet) for at, count in enumerate(counts))
+        behind = index + steps if plan.maximum is not None else min(index + steps, self._last_index(plan))
+        return steps, (behind, after)
 
     def _finite(self, formula: Formula) -> list[tuple[object, object]]:
         """The values of a formula that has finitely many, each behind its identity."""

@@ -102,6 +102,7 @@ class _NumberWriter:
         self._children: list[dict[int, int]] = [{}]
         self._more: dict[int, list[tuple[int, int, int]]] = {}
         self._final: set[int] = set()
+        self._tails: dict[object, int] = {}  # states that many numbers lead to
 
     def follow(self, state: int, text: bytes) -> int:
         """The state behind a text."""
@@ -139,7 +140,7 @@ class _NumberWriter:
                 padded = whole.rjust(1 - exponent, b"0")
                 plain = self.follow(0, sign + padded[:exponent] + b"." + padded[exponent:])
                 self.end(plain)
-                self.end(self._zeros(plain))
+                self._zeros_and_end(plain)
             if whole:
                 mantissa = self.follow(0, sign + whole[:1])
                 power = len(whole) - 1 + exponent
@@ -149,7 +150,7 @@ class _NumberWriter:
                 else:
                     mantissa = self.follow(mantissa, b"." + whole[1:])
                     self._exponent(mantissa, power)
-                self._exponent(self._zeros(mantissa), power)
+                self._zeros_and_exponent(mantissa, power)
 
     def finish(self) -> ByteAutomaton:
         positions: list[tuple[int, int, int]] = []
@@ -177,16 +178,42 @@ class _NumberWriter:
 
     def _zeros(self, state: int) -> int:
         """The state behind one zero or more."""
-        behind = self._new()
-        for source in (state, behind):
-            self._add(source, _DIGITS[0], _DIGITS[0], behind)
+        behind = self._zeros_state()
+        self._add(state, _DIGITS[0], _DIGITS[0], behind)
         return behind
 
+    def _zeros_state(self) -> int:
+        """A state behind zeros, of which more may follow."""
+        behind = self._new()
+        self._add(behind, _DIGITS[0], _DIGITS[0], behind)
+        return behind
+
+    def _zeros_and_end(self, state: int) -> None:
+        """One zero or more, and the end."""
+        behind = self._tails.get("end")
+        if behind is None:
+            behind = self._tails["end"] = self._zeros_state()
+            self.end(behind)
+        self._add(state, _DIGITS[0], _DIGITS[0], behind)
+
+    def _zeros_and_exponent(self, state: int, power: int) -> None:
+        """One zero or more, and an exponent."""
+        behind = self._tails.get(("zeros", power))
+        if behind is None:
+            behind = self._tails["zeros", power] = self._zeros_state()
+            self._exponent(behind, power)
+        self._add(state, _DIGITS[0], _DIGITS[0], behind)
+
     def _exponent(self, state: int, power: int | None) -> None:
-        """Behind a mantissa: the exponent in all its spellings; None: any."""
-        letter = self._new()
+        """Behind a mantissa: the exponent in all its spellings; None: any. All mantissas share it."""
+        letter = self._tails.get(("exponent", power))
+        if letter is None:
+            letter = self._tails["exponent", power] = self._new()
+            self._exponent_behind(letter, power)
         for byte in b"eE":
             self._add(state, byte, byte, letter)
+
+    def _exponent_behind(self, letter: int, power: int | None) -> None:
         begun = self._new()
         if power is None or power >= 0:
             self._add(letter, ord("+"), ord("+"), begun)
