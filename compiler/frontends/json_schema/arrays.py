@@ -19,16 +19,10 @@ from collections.abc import Callable
 from itertools import product
 
 from grammar_engine.compiler.errors import LimitExceededError, UnsupportedSchemaError
-from grammar_engine.compiler.frontends.json_schema.conjunction import (
-    FALSE,
-    NULL,
-    TRUE,
-    Conjunct,
-    Formula,
-    Formulas,
-    identity,
-)
+from grammar_engine.compiler.frontends.json_schema.conjunction import Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.json_types import FALSE, NULL, TRUE, identity
 from grammar_engine.compiler.frontends.json_schema.literals import MAX_ESCAPED_CHARACTERS
 from grammar_engine.compiler.frontends.json_schema.names import spelling_of
 from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan

@@ -14,25 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
+from grammar_engine.compiler.frontends.json_schema.json_types import EVERY_TYPE, OBJECT, type_bits
 from grammar_engine.compiler.frontends.json_schema.negation import Negation
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.limits import Deadline
 
 if TYPE_CHECKING:
-    from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct
+    from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
 
 _DEPTH = 4
-_OBJECT = 128
-_EVERY_TYPE = 255
-_TYPE_BITS: Mapping[str, int] = {
-    "null": 1,
-    "boolean": 6,
-    "integer": 8,
-    "number": 24,
-    "string": 32,
-    "array": 64,
-    "object": 128,
-}
 
 Exclude = Callable[[Schema, Schema], bool]
 """Can no value satisfy both? True is certain."""
@@ -81,7 +71,7 @@ class Branches:
             return schema
         if id(schema) in c.schemas:
             return True
-        bits = schema.get(Internal.TYPES, _EVERY_TYPE) & type_bits(schema.get("type"))
+        bits = schema.get(Internal.TYPES, EVERY_TYPE) & type_bits(schema.get("type"))
         if not bits & c.types and ("$ref" not in schema or not self._dialect.ref_overrides):
             return False
         if depth == 0:
@@ -91,7 +81,7 @@ class Branches:
             if behind is False or self._dialect.ref_overrides:
                 return behind
         certain = not c.types & ~bits
-        objects = bits & c.types == _OBJECT
+        objects = bits & c.types == OBJECT
         for keyword, value in schema.items():
             holds: bool | None = None
             if keyword in ("type", Internal.TYPES) or keyword not in self._says:
@@ -142,18 +132,6 @@ class Branches:
             if known is opposite or self._exclude(known, schema):
                 return False
         return None
-
-
-def type_bits(value: Any) -> int:
-    """The value of ``type`` as bits; None: every type."""
-    if value is None:
-        return _EVERY_TYPE
-    if isinstance(value, str):
-        return _TYPE_BITS[value]
-    bits = 0
-    for name in value:
-        bits |= _TYPE_BITS[name]
-    return bits
 
 
 def is_barred(c: Conjunct, name: str) -> bool:

@@ -28,14 +28,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grammar_engine.compiler.frontends.json_schema.branches import Branches, is_barred
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
+from grammar_engine.compiler.frontends.json_schema.json_types import OBJECT
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.frontends.json_schema.schema_keys import Keys
 from grammar_engine.compiler.limits import Deadline
 
 if TYPE_CHECKING:
-    from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct
+    from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
 
-_OBJECT = 128
 _MAX_RESOLVED = 64
 """Names of a closed object for which "some property outside of {…}" is taken apart."""
 _MAX_COMPARED = 200
@@ -139,7 +139,7 @@ class Clauses:
         clauses: list[Clause] = []
         for choice in choices:
             self._deadline.tick()
-            if conjunct.types != _OBJECT:
+            if conjunct.types != OBJECT:
                 clauses.append([Branch(branch, None) for branch in choice])
                 continue
             clause = self._clause(conjunct, choice)
@@ -232,7 +232,7 @@ class Clauses:
         key = literal.name, literal.present, literal.key
         found = self._made.get(key)
         if found is None:
-            found = self._made[key] = {Internal.TYPES: _OBJECT, "properties": {literal.name: literal.schema}}
+            found = self._made[key] = {Internal.TYPES: OBJECT, "properties": {literal.name: literal.schema}}
             if literal.present:
                 found["required"] = [literal.name]
         return found

@@ -21,7 +21,8 @@ from itertools import chain, combinations
 from typing import NamedTuple
 
 from grammar_engine.compiler.errors import LimitExceededError, UnsupportedSchemaError
-from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.conjunction import Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
 from grammar_engine.compiler.frontends.json_schema.extras import FoundClass, NameClasses, Splitter
 from grammar_engine.compiler.frontends.json_schema.names import is_spellable
 from grammar_engine.compiler.frontends.json_schema.object_formulas import (

@@ -15,7 +15,8 @@ from collections.abc import Set as AbstractSet
 from itertools import chain, combinations, product
 from typing import Any, Protocol
 
-from grammar_engine.compiler.frontends.json_schema.conjunction import (
+from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.json_types import (
     ARRAY,
     EVERY_TYPE,
     FRACTION,
@@ -26,7 +27,6 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
     identity,
     type_bit,
 )
-from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 from grammar_engine.compiler.limits import Deadline
 

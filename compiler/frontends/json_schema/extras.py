@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from grammar_engine.compiler.automaton import AGAIN, MATCH, ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import MAX_STATES, States
-from grammar_engine.compiler.frontends.json_schema.conjunction import ANYTHING, STRING, Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.conjunction import ANYTHING, Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.json_types import STRING
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.plans import ObjectPlan
 from grammar_engine.compiler.frontends.json_schema.references import Schema

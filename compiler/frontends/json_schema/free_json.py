@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, INTEGER
+from grammar_engine.compiler.frontends.json_schema.json_types import FRACTION, INTEGER
 from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
 from grammar_engine.compiler.frontends.json_schema.scalars import NumberKey, StringKey
 from grammar_engine.compiler.ir import EagerGrammar, Production, Symbol, Terminal

@@ -25,8 +25,10 @@ from grammar_engine.compiler.errors import LimitExceededError, UnsatisfiableGram
 from grammar_engine.compiler.frontends.json_schema import free_json
 from grammar_engine.compiler.frontends.json_schema.alternatives import AlternativesWriter
 from grammar_engine.compiler.frontends.json_schema.arrays import ArrayWriter
-from grammar_engine.compiler.frontends.json_schema.conjunction import (
-    ANYTHING,
+from grammar_engine.compiler.frontends.json_schema.conjunction import ANYTHING, Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
+from grammar_engine.compiler.frontends.json_schema.dialects import Dialects
+from grammar_engine.compiler.frontends.json_schema.json_types import (
     ARRAY,
     FALSE,
     FRACTION,
@@ -35,11 +37,7 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
     OBJECT,
     STRING,
     TRUE,
-    Conjunct,
-    Formula,
-    Formulas,
 )
-from grammar_engine.compiler.frontends.json_schema.dialects import Dialects
 from grammar_engine.compiler.frontends.json_schema.layout import Layout
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.literals import (

@@ -28,7 +28,7 @@ from grammar_engine.compiler.errors import (
     UnsupportedSchemaError,
 )
 from grammar_engine.compiler.formats import FORMAT_STATUS, format_automaton, format_json_strings
-from grammar_engine.compiler.frontends.json_schema.conjunction import INTEGER
+from grammar_engine.compiler.frontends.json_schema.json_types import INTEGER
 from grammar_engine.compiler.frontends.json_schema.scalars import (
     NumberKey,
     StringKey,

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from grammar_engine.compiler.decimals import Decimals, DecimalState, Side
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.compiler.frontends.json_schema.conjunction import INTEGER
+from grammar_engine.compiler.frontends.json_schema.json_types import INTEGER
 from grammar_engine.compiler.frontends.json_schema.literals import Scalars
 from grammar_engine.compiler.frontends.json_schema.scalars import (
     NumberKey,

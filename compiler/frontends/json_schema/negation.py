@@ -20,19 +20,18 @@ from typing import Any
 
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
+from grammar_engine.compiler.frontends.json_schema.json_types import (
+    ARRAY,
+    EVERY_TYPE,
+    FRACTION,
+    INTEGER,
+    OBJECT,
+    STRING,
+    TYPE_BITS,
+)
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 
-_KNOWN_TYPES: Mapping[str, int] = {
-    "null": 1,
-    "boolean": 6,
-    "integer": 8,
-    "number": 24,
-    "string": 32,
-    "array": 64,
-    "object": 128,
-}
-_ALL = 255
-_NUMBER, _STRING, _ARRAY, _OBJECT = 24, 32, 64, 128
+_NUMBER = INTEGER | FRACTION
 _UNEVALUATED = frozenset(("unevaluatedProperties", "unevaluatedItems"))
 
 Failures = Callable[[dict[Any, Any], str], list[Schema]]
@@ -105,14 +104,14 @@ def _type(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema
     names = [value] if isinstance(value, str) else value
     bits = 0
     for name in names:
-        bits |= _KNOWN_TYPES[name]
-    return [_types(_ALL & ~bits)]
+        bits |= TYPE_BITS[name]
+    return [_types(EVERY_TYPE & ~bits)]
 
 
 def _enum(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     """All of: the type is no value's, or the value is another one of that type."""
     members: list[Schema] = []
-    bits = _ALL
+    bits = EVERY_TYPE
     strings: list[str] = []
     for member in value:
         if member is None:
@@ -122,7 +121,7 @@ def _enum(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema
         elif isinstance(member, str):
             strings.append(member)
         elif isinstance(member, int | float):
-            others = [_types(_ALL & ~_NUMBER), {"exclusiveMinimum": member}, {"exclusiveMaximum": member}]
+            others = [_types(EVERY_TYPE & ~_NUMBER), {"exclusiveMinimum": member}, {"exclusiveMaximum": member}]
             members.append({"anyOf": others})
         else:
             members.append(negated(_as_schema(member)))
@@ -158,11 +157,11 @@ def _most(type_bits: int, opposite: str) -> Rule:
 
 
 def _pattern(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
-    return [{Internal.TYPES: _STRING, Internal.NOT_PATTERN: value}]
+    return [{Internal.TYPES: STRING, Internal.NOT_PATTERN: value}]
 
 
 def _format(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
-    return [{Internal.TYPES: _STRING, Internal.NOT_FORMAT: value}]
+    return [{Internal.TYPES: STRING, Internal.NOT_FORMAT: value}]
 
 
 def _minimum(value: Any, schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
@@ -190,19 +189,19 @@ def _multiple(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Sc
 
 
 def _required(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
-    return [_types(_OBJECT, properties={name: False}) for name in dict.fromkeys(value)]
+    return [_types(OBJECT, properties={name: False}) for name in dict.fromkeys(value)]
 
 
 def _properties(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [
-        _types(_OBJECT, required=[name], properties={name: negated(member)})
+        _types(OBJECT, required=[name], properties={name: negated(member)})
         for name, member in value.items()
         if member is not True
     ]
 
 
 def _some_property(which: tuple[str, Any], member: Schema) -> dict[Any, Any]:
-    return {Internal.TYPES: _OBJECT, Internal.SOME_PROPERTY: (which, negated(member))}
+    return {Internal.TYPES: OBJECT, Internal.SOME_PROPERTY: (which, negated(member))}
 
 
 def _pattern_properties(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
@@ -215,7 +214,7 @@ def _additional_properties(value: Any, schema: dict[Any, Any], _dialect: Dialect
 
 
 def _property_names(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
-    return [{Internal.TYPES: _OBJECT, Internal.SOME_PROPERTY: (("named", negated(value)), True)}]
+    return [{Internal.TYPES: OBJECT, Internal.SOME_PROPERTY: (("named", negated(value)), True)}]
 
 
 def _items(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
@@ -228,7 +227,7 @@ def _items(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]
 def _prefix_items(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     return [
         {
-            Internal.TYPES: _ARRAY,
+            Internal.TYPES: ARRAY,
             "minItems": index + 1,
             Internal.PREFIX_AND_REST: ([True] * index + [negated(item)], True),
         }
@@ -243,18 +242,18 @@ def _additional_items(value: Any, schema: dict[Any, Any], _dialect: Dialect) -> 
 
 
 def _some_item(start: int, item: Schema) -> dict[Any, Any]:
-    return {Internal.TYPES: _ARRAY, Internal.SOME_ITEM: (start, negated(item), 1, None)}
+    return {Internal.TYPES: ARRAY, Internal.SOME_ITEM: (start, negated(item), 1, None)}
 
 
 def _contains(value: Any, schema: dict[Any, Any], dialect: Dialect) -> list[Schema]:
     least, most = contains_bounds(schema, dialect)
     branches: list[Schema] = []
     if least == 1:
-        branches.append({Internal.TYPES: _ARRAY, Internal.PREFIX_AND_REST: ([], negated(value))})
+        branches.append({Internal.TYPES: ARRAY, Internal.PREFIX_AND_REST: ([], negated(value))})
     elif least > 1:
-        branches.append({Internal.TYPES: _ARRAY, Internal.SOME_ITEM: (0, value, 0, least - 1)})
+        branches.append({Internal.TYPES: ARRAY, Internal.SOME_ITEM: (0, value, 0, least - 1)})
     if most is not None:
-        branches.append({Internal.TYPES: _ARRAY, Internal.SOME_ITEM: (0, value, most + 1, None)})
+        branches.append({Internal.TYPES: ARRAY, Internal.SOME_ITEM: (0, value, most + 1, None)})
     return branches
 
 
@@ -296,7 +295,7 @@ def _if(value: Any, schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
 def _dependencies(value: Any, _schema: dict[Any, Any], _dialect: Dialect) -> list[Schema]:
     """A dependency fails where the name stands and what it asks for does not hold."""
     return [
-        _types(_OBJECT, required=[name], allOf=[negated({"required": asked} if isinstance(asked, list) else asked)])
+        _types(OBJECT, required=[name], allOf=[negated({"required": asked} if isinstance(asked, list) else asked)])
         for name, asked in value.items()
         if asked != []
     ]
@@ -306,8 +305,8 @@ _RULES: Mapping[str, Rule] = {
     "type": _type,
     "enum": _enum,
     "const": _const,
-    "minLength": _least(_STRING, "maxLength"),
-    "maxLength": _most(_STRING, "minLength"),
+    "minLength": _least(STRING, "maxLength"),
+    "maxLength": _most(STRING, "minLength"),
     "pattern": _pattern,
     "format": _format,
     "minimum": _minimum,
@@ -320,13 +319,13 @@ _RULES: Mapping[str, Rule] = {
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
     "propertyNames": _property_names,
-    "minProperties": _least(_OBJECT, "maxProperties"),
-    "maxProperties": _most(_OBJECT, "minProperties"),
+    "minProperties": _least(OBJECT, "maxProperties"),
+    "maxProperties": _most(OBJECT, "minProperties"),
     "items": _items,
     "prefixItems": _prefix_items,
     "additionalItems": _additional_items,
-    "minItems": _least(_ARRAY, "maxItems"),
-    "maxItems": _most(_ARRAY, "minItems"),
+    "minItems": _least(ARRAY, "maxItems"),
+    "maxItems": _most(ARRAY, "minItems"),
     "contains": _contains,
     "allOf": _all_of,
     "anyOf": _any_of,
@@ -349,7 +348,7 @@ def _rules_of(dialect: Dialect) -> Mapping[str, Rule]:
 _INTERNAL: Mapping[Internal, Callable[[Any], list[Schema]]] = {
     Internal.PREFIX_AND_REST: lambda value: [
         {
-            Internal.TYPES: _ARRAY,
+            Internal.TYPES: ARRAY,
             "minItems": index + 1,
             Internal.PREFIX_AND_REST: ([True] * index + [negated(item)], True),
         }

@@ -20,10 +20,11 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from grammar_engine.compiler.frontends.json_schema.branches import Exclude, type_bits
+from grammar_engine.compiler.frontends.json_schema.branches import Exclude
 from grammar_engine.compiler.frontends.json_schema.choices import Choices
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
+from grammar_engine.compiler.frontends.json_schema.json_types import EVERY_TYPE, OBJECT, type_bits
 from grammar_engine.compiler.frontends.json_schema.negation import Negation
 from grammar_engine.compiler.frontends.json_schema.plans import Layer
 from grammar_engine.compiler.frontends.json_schema.references import Schema
@@ -32,7 +33,7 @@ from grammar_engine.compiler.frontends.json_schema.unevaluated import Unevaluate
 from grammar_engine.compiler.limits import Deadline
 
 if TYPE_CHECKING:
-    from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct
+    from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
 
 Node = int
 FALSE, TRUE = 0, 1
@@ -47,8 +48,6 @@ AND, OR, EVERY, SOME, REST, OTHER, NAMES, LEAST, MOST = (
     ">=",
     "<=",
 )
-_OBJECT = 128
-_EVERY_TYPE = 255
 _MANY = 8
 """Branches that a branch of ``oneOf`` is negated against, from which on they are counted instead."""
 _NONE: frozenset[Node] = frozenset()
@@ -300,7 +299,7 @@ class ObjectFormulas:
             if self._dialect.ref_overrides:
                 return out[0]
         keywords = self._dialect.keywords
-        if not schema.get(Internal.TYPES, _EVERY_TYPE) & type_bits(schema.get("type")) & _OBJECT:
+        if not schema.get(Internal.TYPES, EVERY_TYPE) & type_bits(schema.get("type")) & OBJECT:
             return FALSE
         values = schema.get("enum")
         if "const" in schema and "const" in keywords:

@@ -19,7 +19,8 @@ from itertools import chain
 from typing import cast
 
 from grammar_engine.compiler.errors import UnsupportedSchemaError
-from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.conjunction import Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
 from grammar_engine.compiler.frontends.json_schema.derivatives import Derivatives, Given
 from grammar_engine.compiler.frontends.json_schema.extras import NameClass, NameClasses
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical

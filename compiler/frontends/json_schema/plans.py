@@ -13,7 +13,8 @@ from grammar_engine.compiler.frontends.json_schema.negation import negated
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 
 if TYPE_CHECKING:
-    from grammar_engine.compiler.frontends.json_schema.conjunction import Conjunct, Formula, Formulas
+    from grammar_engine.compiler.frontends.json_schema.conjunction import Formula, Formulas
+    from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
 
 Matches = Callable[[str, str], bool]
 """(pattern, name): does the pattern match the name?"""

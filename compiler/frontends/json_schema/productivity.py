@@ -17,7 +17,10 @@ from collections.abc import Callable
 
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.arrays import Arrays
-from grammar_engine.compiler.frontends.json_schema.conjunction import (
+from grammar_engine.compiler.frontends.json_schema.conjunction import Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
+from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
+from grammar_engine.compiler.frontends.json_schema.json_types import (
     ARRAY,
     FALSE,
     FRACTION,
@@ -26,13 +29,9 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
     OBJECT,
     STRING,
     TRUE,
-    Conjunct,
-    Formula,
-    Formulas,
     identity,
     type_bit,
 )
-from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.literals import is_writable
 from grammar_engine.compiler.frontends.json_schema.objects import Objects

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from grammar_engine.compiler.automaton_product import Formula as TextFormula
 from grammar_engine.compiler.digit_limit import DigitLimit
-from grammar_engine.compiler.frontends.json_schema.conjunction import FRACTION, INTEGER, Conjunct, Number
+from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct, Number
+from grammar_engine.compiler.frontends.json_schema.json_types import FRACTION, INTEGER
 
 _TRIED = 1000  # multiples looked at one by one
 

@@ -16,9 +16,9 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
-from grammar_engine.compiler.frontends.json_schema.branches import type_bits
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect, unknown_dialect
 from grammar_engine.compiler.frontends.json_schema.disjoint import Disjoint
+from grammar_engine.compiler.frontends.json_schema.json_types import type_bits
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.references import References, Resource, Schema
 from grammar_engine.compiler.limits import Deadline

@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.compiler.frontends.json_schema.conjunction import (
+from grammar_engine.compiler.frontends.json_schema.conjunction import Formula, Formulas
+from grammar_engine.compiler.frontends.json_schema.conjuncts import Conjunct
+from grammar_engine.compiler.frontends.json_schema.extras import is_thin, size_of
+from grammar_engine.compiler.frontends.json_schema.json_types import (
     ARRAY,
     FALSE,
     FRACTION,
@@ -18,12 +21,8 @@ from grammar_engine.compiler.frontends.json_schema.conjunction import (
     OBJECT,
     STRING,
     TRUE,
-    Conjunct,
-    Formula,
-    Formulas,
     identity,
 )
-from grammar_engine.compiler.frontends.json_schema.extras import is_thin, size_of
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
 from grammar_engine.compiler.frontends.json_schema.scalars import StringKey, count_of_numbers, number_key, string_key
 

@@ -24,6 +24,7 @@ from grammar_engine.compiler.frontends.json_schema.choices import Choices
 from grammar_engine.compiler.frontends.json_schema.dialects import Dialect
 from grammar_engine.compiler.frontends.json_schema.evaluated import NOTHING, Evaluated, Evaluation, Facts, Option
 from grammar_engine.compiler.frontends.json_schema.internal import Internal
+from grammar_engine.compiler.frontends.json_schema.json_types import ARRAY, OBJECT
 from grammar_engine.compiler.frontends.json_schema.negation import negated
 from grammar_engine.compiler.frontends.json_schema.references import Schema
 
@@ -41,7 +42,6 @@ MAX_CONDITIONAL = 10
 
 _SPEAKS_OF = {"unevaluatedProperties": "object", "unevaluatedItems": "array"}
 KEYWORDS = tuple(_SPEAKS_OF)
-_OBJECT, _ARRAY = 128, 64
 
 
 class _Case(NamedTuple):
@@ -144,7 +144,7 @@ class Unevaluated:
                 or any(self._matches(pattern, name) for pattern in its_patterns)
             ]
             own = {"required": [name], "properties": {name: negated(value)}}
-            yield {Internal.TYPES: _OBJECT, **own, "allOf": failing}
+            yield {Internal.TYPES: OBJECT, **own, "allOf": failing}
         for missed in _subsets(patterns, "patterns"):
             hit = set(patterns).difference(missed)
             failing = [
@@ -154,7 +154,7 @@ class Unevaluated:
             ]
             outside = (*sure_names, *names), (*sure_patterns, *missed)
             some = {Internal.SOME_PROPERTY: (("outside", outside), negated(value))}
-            yield {Internal.TYPES: _OBJECT, **some, "allOf": failing}
+            yield {Internal.TYPES: OBJECT, **some, "allOf": failing}
 
     def _item_failures(self, value: Schema, surely: Evaluated, conditions: list[_Case]) -> Iterator[Schema]:
         parts = self._evaluation.parts
@@ -174,7 +174,7 @@ class Unevaluated:
                 ]
                 not_ = [value, *parts.of("contains", surely.parts | sum(missed))]
                 item: Schema = {"allOf": [negated(schema) for schema in not_]}
-                yield {Internal.TYPES: _ARRAY, Internal.SOME_ITEM: (start, item, 1, None), "allOf": failing}
+                yield {Internal.TYPES: ARRAY, Internal.SOME_ITEM: (start, item, 1, None), "allOf": failing}
 
 
 class _Search:
