@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 from grammar_engine.compiler.compiled import GrammarCompiler
-from grammar_engine.compiler.frontends.json_schema import objects
+from grammar_engine.compiler.frontends.json_schema import object_writer
 from grammar_engine.compiler.vocabulary import Vocabulary
 
 from grammar_engine.matcher import Matcher
@@ -63,7 +63,7 @@ SCHEMAS: dict[str, Any] = {
 
 @pytest.fixture
 def compiler(monkeypatch: pytest.MonkeyPatch) -> GrammarCompiler:
-    monkeypatch.setattr(objects, "_MANY", 1)
+    monkeypatch.setattr(object_writer, "_MANY", 1)
     tokens = [*(bytes([byte]) for byte in range(256)), *(piece.encode() for piece in PIECES), b""]
     vocabulary = Vocabulary(tokens, stop_token_ids=[len(tokens) - 1])
     return GrammarCompiler(vocabulary, cache_size=0, cache_dir="")

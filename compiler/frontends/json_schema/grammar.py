@@ -48,14 +48,15 @@ from grammar_engine.compiler.frontends.json_schema.literals import (
 )
 from grammar_engine.compiler.frontends.json_schema.multiples import Multiples, has_many_remainders
 from grammar_engine.compiler.frontends.json_schema.names import other_names, spelling_of
-from grammar_engine.compiler.frontends.json_schema.objects import ObjectWriter
+from grammar_engine.compiler.frontends.json_schema.object_writer import ObjectWriter
 from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
+from grammar_engine.compiler.frontends.json_schema.paths import pointer_among
 from grammar_engine.compiler.frontends.json_schema.plans import ArrayPlan, ObjectPlan
 from grammar_engine.compiler.frontends.json_schema.productivity import Productivity
 from grammar_engine.compiler.frontends.json_schema.references import References
 from grammar_engine.compiler.frontends.json_schema.relaxing import Relaxing
 from grammar_engine.compiler.frontends.json_schema.scalars import number_key, string_key
-from grammar_engine.compiler.frontends.json_schema.scan import Scan, pointer_among
+from grammar_engine.compiler.frontends.json_schema.scan import Scan
 from grammar_engine.compiler.frontends.json_schema.specialize import specialize
 from grammar_engine.compiler.frontends.json_schema.symbols import Symbols
 from grammar_engine.compiler.ir import Grammar, Guarding, JsonStrings, Members, Production, Symbol, Terminal

@@ -9,43 +9,38 @@ keyword may be enforceable while its negation is not.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from functools import lru_cache, partial
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from grammar_engine.compiler.errors import InvalidSchemaError, UnsupportedSchemaError
-from grammar_engine.compiler.frontends.json_schema.dialects import Dialect, unknown_dialect
+from grammar_engine.compiler.frontends.json_schema.dialects import unknown_dialect
 from grammar_engine.compiler.frontends.json_schema.disjoint import Disjoint
 from grammar_engine.compiler.frontends.json_schema.json_types import type_bits
 from grammar_engine.compiler.frontends.json_schema.lexical import Lexical
+from grammar_engine.compiler.frontends.json_schema.paths import Path, last, pointer_of
 from grammar_engine.compiler.frontends.json_schema.references import References, Resource, Schema
+from grammar_engine.compiler.frontends.json_schema.scan_checks import WITH_SIBLINGS, checks_of
 from grammar_engine.compiler.limits import Deadline
 
-Path = tuple["Path", object] | tuple[()]
-Check = Callable[["Scan", object, Path], None]
-
-TYPES = frozenset(("null", "boolean", "object", "array", "string", "number", "integer"))
-
-
-def pointer_of(path: Path) -> str:
-    """The JSON pointer of a path (kept as a linked list, because it is only read where something is wrong)."""
-    tokens: list[str] = []
-    while path:
-        path, token = path
-        tokens.append(str(token).replace("~", "~0").replace("/", "~1"))
-    return "".join("/" + token for token in reversed(tokens))
-
-
-def pointer_among(paths: Mapping[int, Path], schemas: AbstractSet[int]) -> str:
-    """The pointer of the first of the schemas, given by identity, that has a path; "" if none has."""
-    return pointer_of(next((path for schema, path in paths.items() if schema in schemas), ()))
-
-
-def last(path: Path) -> str:
-    """The last token of a path: a keyword, most often."""
-    return str(path[1]) if path else ""
+_IN_PLACE = frozenset(("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependencies", "dependentSchemas"))
+_NO_NEGATION = frozenset(("uniqueItems",))
+_NEGATED_MAPS = frozenset(("properties", "patternProperties", "dependencies", "dependentSchemas"))
+_NEGATED_LISTS = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
+_NEGATED_SCHEMAS = frozenset(
+    [
+        "additionalProperties",
+        "propertyNames",
+        "items",
+        "additionalItems",
+        "contains",
+        "if",
+        "then",
+        "else",
+        "unevaluatedProperties",
+        "unevaluatedItems",
+    ]
+)
 
 
 class Rewritten(NamedTuple):
@@ -74,7 +69,7 @@ class Scan:
         self.plain_integers = self.dialect.plain_integers  # does any schema's dialect say so?
         self._rewritten = rewritten
         self._origins: Mapping[int, Path] = {} if rewritten is None else rewritten.origins
-        self._checks = _checks_of(self.dialect)
+        self._checks = checks_of(self.dialect)
         self._seen: set[int] = set()
         self._children: list[tuple[dict[str, object], Path, Resource]] = []
         self._todo: list[tuple[object, Path, Resource]] = []
@@ -144,8 +139,8 @@ class Scan:
                         check(self, value, here)
                         if keyword in _IN_PLACE:
                             self._note_in_place(schema, value, here)
-                        if keyword in _WITH_SIBLINGS:
-                            _WITH_SIBLINGS[keyword](self, schema, here)
+                        if keyword in WITH_SIBLINGS:
+                            WITH_SIBLINGS[keyword](self, schema, here)
 
     def _switch(self, resource: Resource, path: Path) -> None:
         """Go on in a resource, and in its dialect."""
@@ -156,7 +151,7 @@ class Scan:
             self.needs_rewriting = True
             self.dialect = resource.dialect
             self.plain_integers = self.plain_integers or self.dialect.plain_integers
-            self._checks = _checks_of(self.dialect)
+            self._checks = checks_of(self.dialect)
 
     def invalid(self, message: str, path: Path) -> InvalidSchemaError:
         """The error of a malformed schema."""
@@ -260,245 +255,3 @@ class Scan:
                     stack.pop()
                     open_.discard(node)
                     done.add(node)
-
-
-# -- one check per keyword --------------------------------------------------------------------------------------------
-
-
-def _type(scan: Scan, value: object, path: Path) -> None:
-    if isinstance(value, str):
-        if value in TYPES:
-            return
-    elif isinstance(value, list) and value and all(isinstance(name, str) and name in TYPES for name in value):
-        return
-    raise scan.invalid(f"type is one of {', '.join(sorted(TYPES))}, or a list of them, not {value!r}", path)
-
-
-def _schema(scan: Scan, value: object, path: Path) -> None:
-    scan.visit(value, path)
-
-
-def _schema_map(scan: Scan, value: object, path: Path) -> None:
-    if not isinstance(value, dict):
-        raise scan.invalid(f"{last(path)} is an object of schemas", path)
-    for name, schema in value.items():
-        scan.visit(schema, (path, name))
-
-
-def _schema_list(scan: Scan, value: object, path: Path) -> None:
-    if not isinstance(value, list) or not value:
-        raise scan.invalid(f"{last(path)} is a non-empty list of schemas", path)
-    for index, schema in enumerate(value):
-        scan.visit(schema, (path, index))
-
-
-def _items(scan: Scan, value: object, path: Path) -> None:
-    if not isinstance(value, list):
-        scan.visit(value, path)
-        return
-    if not scan.dialect.items_array:
-        raise scan.invalid(
-            "items is a schema in draft 2020-12; name an older draft in $schema, or use prefixItems", path
-        )
-    for index, schema in enumerate(value):
-        scan.visit(schema, (path, index))
-
-
-def _count(scan: Scan, value: object, path: Path) -> None:
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, bool) or not whole or value < 0:  # type: ignore[operator]
-        raise scan.invalid(f"{last(path)} is a whole number and not negative", path)
-
-
-def _number(scan: Scan, value: object, path: Path) -> None:
-    finite = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
-    if isinstance(value, bool) or not finite:
-        raise scan.invalid(f"{last(path)} is a finite number", path)
-
-
-def _exclusive(scan: Scan, value: object, path: Path) -> None:
-    if scan.dialect.boolean_exclusive:
-        if not isinstance(value, bool):
-            raise scan.invalid(f"{last(path)} is a boolean in draft 4", path)
-    else:
-        _number(scan, value, path)
-
-
-def _multiple(scan: Scan, value: object, path: Path) -> None:
-    _number(scan, value, path)
-    if value <= 0:  # type: ignore[operator]
-        raise scan.invalid("multipleOf is greater than zero", path)
-
-
-def _names(scan: Scan, value: object, path: Path) -> None:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise scan.invalid(f"{last(path)} is a list of strings", path)
-
-
-def _enum(scan: Scan, value: object, path: Path) -> None:
-    if not isinstance(value, list):
-        raise scan.invalid("enum is a list of values", path)
-
-
-def _anything(scan: Scan, value: object, path: Path) -> None:
-    """const: every value is one."""
-
-
-def _text(scan: Scan, value: object, path: Path) -> None:
-    if not isinstance(value, str):
-        raise scan.invalid(f"{last(path)} is a string", path)
-
-
-def _pattern(scan: Scan, value: object, path: Path) -> None:
-    if not isinstance(value, str):
-        raise scan.invalid("pattern is a string", path)
-    scan.lexical.check_pattern(value, partial(pointer_of, path))
-
-
-def _unique(scan: Scan, value: object, path: Path) -> None:
-    if value is False:
-        return
-    if value is not True:
-        raise scan.invalid("uniqueItems is a boolean", path)
-
-
-def _distinct(scan: Scan, holder: dict[str, object], path: Path) -> None:
-    if holder["uniqueItems"]:
-        scan.distinct[id(holder)] = path
-
-
-def _pattern_map(scan: Scan, value: object, path: Path) -> None:
-    _schema_map(scan, value, path)
-    for pattern in value:  # type: ignore[attr-defined]
-        scan.lexical.check_pattern(pattern, partial(pointer_of, (path, pattern)))
-
-
-def _dependencies(scan: Scan, value: object, path: Path) -> None:
-    if not isinstance(value, dict):
-        raise scan.invalid(f"{last(path)} is an object", path)
-    for name, asked in value.items():
-        if isinstance(asked, list):
-            _names(scan, asked, (path, name))
-        else:
-            scan.visit(asked, (path, name))
-
-
-def _dependent_required(scan: Scan, value: object, path: Path) -> None:
-    if not isinstance(value, dict):
-        raise scan.invalid(f"{last(path)} is an object", path)
-    for name, asked in value.items():
-        _names(scan, asked, (path, name))
-
-
-def _not(scan: Scan, value: object, path: Path) -> None:
-    scan.visit(value, path)
-    scan.negate(value, path)
-
-
-def _one_of(scan: Scan, schema: dict[str, object], path: Path) -> None:
-    scan.one_of(schema, path)
-
-
-def _conditional(scan: Scan, schema: dict[str, object], path: Path) -> None:
-    if "then" in schema or "else" in schema:
-        scan.negate(schema["if"], path)
-
-
-def _counted_contains(scan: Scan, schema: dict[str, object], path: Path) -> None:
-    if "maxContains" in schema and "maxContains" in scan.dialect.keywords:
-        scan.negate(schema["contains"], path)
-
-
-def _unevaluated(scan: Scan, schema: dict[str, object], path: Path) -> None:
-    scan.unevaluated.append((schema, last(path)))
-
-
-def _dynamic_reference(scan: Scan, value: object, path: Path) -> None:
-    _text(scan, value, path)
-    scan.needs_rewriting = True
-
-
-def _recursive_reference(scan: Scan, value: object, path: Path) -> None:
-    if value != "#":
-        raise scan.invalid("$recursiveRef is always #", path)
-    scan.needs_rewriting = True
-
-
-_IN_PLACE = frozenset(("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependencies", "dependentSchemas"))
-_NO_NEGATION = frozenset(("uniqueItems",))
-_NEGATED_MAPS = frozenset(("properties", "patternProperties", "dependencies", "dependentSchemas"))
-_NEGATED_LISTS = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
-_NEGATED_SCHEMAS = frozenset(
-    [
-        "additionalProperties",
-        "propertyNames",
-        "items",
-        "additionalItems",
-        "contains",
-        "if",
-        "then",
-        "else",
-        "unevaluatedProperties",
-        "unevaluatedItems",
-    ]
-)
-
-_WITH_SIBLINGS: dict[str, Callable[[Scan, dict[str, object], Path], None]] = {
-    "oneOf": _one_of,
-    "if": _conditional,
-    "contains": _counted_contains,
-    "unevaluatedProperties": _unevaluated,
-    "unevaluatedItems": _unevaluated,
-    "uniqueItems": _distinct,
-}
-
-_CHECKS: dict[str, Check] = {
-    "type": _type,
-    "enum": _enum,
-    "const": _anything,
-    "properties": _schema_map,
-    "required": _names,
-    "additionalProperties": _schema,
-    "patternProperties": _pattern_map,
-    "propertyNames": _schema,
-    "minProperties": _count,
-    "maxProperties": _count,
-    "dependencies": _dependencies,
-    "dependentRequired": _dependent_required,
-    "dependentSchemas": _schema_map,
-    "unevaluatedProperties": _schema,
-    "unevaluatedItems": _schema,
-    "items": _items,
-    "prefixItems": _schema_list,
-    "additionalItems": _schema,
-    "minItems": _count,
-    "maxItems": _count,
-    "uniqueItems": _unique,
-    "contains": _schema,
-    "minContains": _count,
-    "maxContains": _count,
-    "minLength": _count,
-    "maxLength": _count,
-    "pattern": _pattern,
-    "format": _text,
-    "minimum": _number,
-    "maximum": _number,
-    "exclusiveMinimum": _exclusive,
-    "exclusiveMaximum": _exclusive,
-    "multipleOf": _multiple,
-    "allOf": _schema_list,
-    "anyOf": _schema_list,
-    "oneOf": _schema_list,
-    "not": _not,
-    "if": _schema,
-    "then": _schema,
-    "else": _schema,
-    "$ref": _text,
-    "$dynamicRef": _dynamic_reference,
-    "$recursiveRef": _recursive_reference,
-}
-
-
-@lru_cache(maxsize=16)
-def _checks_of(dialect: Dialect) -> Mapping[str, Check]:
-    return {name: check for name, check in _CHECKS.items() if name in dialect.keywords}

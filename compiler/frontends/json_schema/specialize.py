@@ -23,6 +23,7 @@ from urllib.parse import unquote
 
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.json_schema.dialects import DRAFT_2020, Dialect
+from grammar_engine.compiler.frontends.json_schema.paths import Path, pointer_of
 from grammar_engine.compiler.frontends.json_schema.references import (
     IN_LIST,
     IN_MAP,
@@ -32,7 +33,7 @@ from grammar_engine.compiler.frontends.json_schema.references import (
     Resource,
     Schema,
 )
-from grammar_engine.compiler.frontends.json_schema.scan import Path, Rewritten, Scan, pointer_of
+from grammar_engine.compiler.frontends.json_schema.scan import Rewritten, Scan
 
 MAX_COPIES = 50_000
 """Copies of subschemas, over all scopes."""
