@@ -147,7 +147,7 @@ class Disjoint:
         """What a value, or under None the whole, is limited to; values without one in common exclude each other."""
         if outline.values is not None:
             return {None: outline.values}
-        return dict(self._given(outline)) if not outline.types & types & ~OBJECT else _NO_LABELS
+        return _NO_LABELS if outline.types & types & ~OBJECT else {**self._given(outline)}
 
     def _exclude_within(self, types: int, left: Schema, right: Schema) -> bool:
         """``exclude`` for values of these types only (as bits)."""
