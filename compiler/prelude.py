@@ -85,7 +85,8 @@ def take_snapshot(prelude: Prelude, context: EngineContext) -> Snapshot:
 
 def _counts_freely(mem: Int32Array, state: int) -> bool:
     first = state + lexer.L_LIST
-    return bool((mem[first + 1 : first + 2 * int(mem[state + lexer.L_THREADS]) : 2] < 0).any())
+    counters = mem[first + 1 : first + 2 * int(mem[state + lexer.L_THREADS]) : 2]
+    return bool(((counters < 0) & (counters != lexer.LOOSE)).any())
 
 
 def _move_rows(engine: Engine, key: Hashable) -> None:

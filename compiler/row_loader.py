@@ -2,7 +2,8 @@
 
 Two ways of sharing:
 
-    by key      lexer states whose threads all belong to keyed automata: equal signature, equal walk
+    by key      lexer states whose threads all belong to keyed automata: equal signature, equal walk; where they count,
+                this is asked for the state without counts (see kernels.loosened_walks)
     counted     lexer states inside a counted loop: the walk is done once in free counting, whatever bounds and counter;
                 with r rounds left the row holds the tokens that begin at most r (see kernels.counted_walks)
 """
@@ -53,12 +54,12 @@ class RowLoader:
         if counter and loop is not None:
             parts = sorted((position - keyed[0].address, c != 0) for position, c in threads)
             self._load_counted(state, (loop.signature, *parts), loop, counter)
-        elif any(c for _, c in threads):
+        elif any(c not in (0, lexer.LOOSE) for _, c in threads):
             self._walk_here(state)
         else:
             named = [
-                (automaton.digest, position - automaton.address)
-                for automaton, (position, _) in zip(keyed, threads, strict=True)
+                (automaton.digest, position - automaton.address, c != 0)
+                for automaton, (position, c) in zip(keyed, threads, strict=True)
             ]
             if mem[arena.H_ORDERED]:
                 self._load_shared(state, ("ordered", *named))

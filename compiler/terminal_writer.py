@@ -46,7 +46,8 @@ class Block:
     """A terminal's ints, relative: add the block's address at ``addresses``, put minus the terminal at ``matches``.
 
     start: where its start closure is. wide: see WIDE_BYTES. digest: of the automaton, if it has a key. loop: its
-    counted loop, if rows can be shared over bounds.
+    counted loop, if rows can be shared over bounds. enough, tight: from the one count on no loop is left too early, up
+    to the other none ends.
     """
 
     ints: Int32Array
@@ -56,6 +57,8 @@ class Block:
     wide: bool
     digest: str
     loop: Loop | None
+    enough: int
+    tight: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,7 @@ def block_of(automaton: ByteAutomaton) -> Block:
     ints[targets_at] = automaton.entries[:, 0] * size
     ints[targets_at + 1] = automaton.entries[:, 1]
     ints[targets_at + 2] = automaton.entries[:, 2]
+    enough, tight = _counts_that_matter(automaton)
     next_at = np.arange(count) * size + lexer.P_NEXT
     return Block(
         ints=ints,
@@ -93,6 +97,8 @@ def block_of(automaton: ByteAutomaton) -> Block:
         wide=_is_wide(automaton),
         digest=_digest(automaton.positions, automaton.offsets, automaton.entries) if automaton.key else "",
         loop=_loop_of(automaton),
+        enough=enough,
+        tight=tight,
     )
 
 
@@ -111,17 +117,39 @@ def _loop_of(automaton: ByteAutomaton) -> Loop | None:
     again, left = entries[entries[:, 1] == AGAIN, 2], entries[entries[:, 1] == EXIT]
     if not len(again) or not len(left) or len(set(again.tolist())) > 1 or len(set(left[:, 2].tolist())) > 1:
         return None
-    if (left[:, 0] == MATCH).any():
+    if (left[:, 0] == MATCH).any() or not _ends_at_once(automaton, left):
         return None
-    for state in set(automaton.positions[left[:, 0], 2].tolist()):
-        first, last = automaton.offsets[state], automaton.offsets[state + 1]
-        if last - first != 1 or entries[first, 0] != MATCH:
-            return None
     bound = int(again[0])
     unbound = entries.copy()
     unbound[:, 2] = 0
     signature = _digest(automaton.positions, automaton.offsets, unbound)
     return Loop(signature=signature, least=int(left[0, 2]), most=bound if bound >= 0 else None)
+
+
+def _ends_at_once(automaton: ByteAutomaton, entries: Int32Array) -> bool:
+    """Do entries match, or lead straight to a match and nothing else?"""
+    reading = entries[entries[:, 0] != MATCH, 0]
+    for state in set(automaton.positions[reading, 2].tolist()):
+        first, last = automaton.offsets[state], automaton.offsets[state + 1]
+        if last - first != 1 or automaton.entries[first, 0] != MATCH:
+            return False
+    return True
+
+
+def _counts_that_matter(automaton: ByteAutomaton) -> tuple[int, int]:
+    """From which count on no loop is left too early, and up to which none ends.
+
+    A loop that is entered after another was left begins to count anew: if it may be left too early then, every count
+    matters.
+    """
+    entries = automaton.entries
+    again, left = entries[entries[:, 1] == AGAIN, 2], entries[entries[:, 1] == EXIT]
+    most = again[again >= 0]
+    tight = int(most.min()) if len(most) else lexer.ENDLESS
+    enough = int(left[:, 2].max()) if len(left) else 0
+    if enough > 1 and not _ends_at_once(automaton, left):
+        enough = lexer.ENDLESS
+    return enough, tight
 
 
 class TerminalWriter:
@@ -176,7 +204,7 @@ class TerminalWriter:
         if shared and not shadow:
             loop = block.loop
             bounds = (0, 0, 0) if loop is None else (1, loop.least, -1 if loop.most is None else loop.most)
-            key = self._engine.append([len(self.keyed), *bounds])
+            key = self._engine.append([len(self.keyed), *bounds, block.enough, block.tight])
         base = self._when_there_is_room(
             lambda mem: terminals.write_block(
                 mem, block.ints, block.addresses, block.matches, terminal, len(automaton.positions), shadow, key

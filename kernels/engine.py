@@ -91,7 +91,7 @@ def run(operation, mem, scratch, trie, shared, rows, bitmask, data, a, b, c):
                 return np.int64(count)
         return np.int64(intern_position(mem, scratch, count))
     if operation == OP_WALK:
-        return np.int64(walk(mem, scratch, trie, rows, a))
+        return np.int64(walk(mem, scratch, trie, shared, rows, a))
     if operation == OP_STEP:
         return np.int64(lexer_step(mem, a, b))
     if operation == OP_COUNTED_WALK:

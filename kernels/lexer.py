@@ -42,8 +42,9 @@ from grammar_engine.kernels.arena import (
 
 # Position: a byte range and the closure (state) behind it.
 P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
-# P_KEY: 0, or the key of a shared automaton: its number, whether it is one counted loop, its bounds (most -1: none).
-KEY_NUMBER, KEY_COUNTED, KEY_LEAST, KEY_MOST, KEY_SIZE = 0, 1, 2, 3, 4
+# P_KEY: 0, or the key of a shared automaton: its number, whether it is one counted loop, its bounds (most -1: none),
+# and between which counts it does not matter how many: no loop is left too early from one on, or ends up to the other.
+KEY_NUMBER, KEY_COUNTED, KEY_LEAST, KEY_MOST, KEY_ENOUGH, KEY_TIGHT, KEY_SIZE = 0, 1, 2, 3, 4, 5, 6
 # Closure: [number of entries, (target, op, bound)...]; target > 0: position, < 0: minus a terminal that matches.
 # Terminal. X_TEXTS: a literal's text as [1, length, bytes...], until its closure is written.
 X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE = 0, 1, 2, 3, 4, 5, 6, 7
@@ -52,8 +53,10 @@ X_TEXTS, TERMINAL_SIZE = 8, 9
 # of each thread and monitor, (terminal, counter) of each match.
 # L_BYTES, L_BYTES + 1: the bytes that a thread, or a shadow, can read: address of a list, 0 if not known, WIDE if many.
 # L_TABLE: address of the 256 states behind each byte (0: none, UNKNOWN), or 0 as long as few steps were asked for.
-L_SHARED, L_SHADOWED, L_RUNS, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS = 2, 3, 4, 5, 6, 7, 8, 9
-L_BYTES, L_LOOSE, L_ROOM, L_ALIVE, L_FIELDS = 10, 12, 13, 14, 15
+L_SHARED, L_SHADOWED, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES = 2, 3, 4, 5, 6, 7, 8, 9
+# What kernels.runs knows: L_LOOSE: the state without counts. L_ROOM: rounds that its loops have left. L_RUNS: classes
+# of bytes. L_ALIVE: how long texts of NUM_TEXTS kinds keep it alive.
+L_LOOSE, L_ROOM, L_RUNS, L_ALIVE, NUM_TEXTS, L_FIELDS = 11, 12, 13, 14, 4, 18
 L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
 
 STEPS_WITHOUT_TABLE = 24
@@ -180,8 +183,9 @@ def intern_lexer_state(mem, length):
         mem[state + L_BYTES] = 0
         mem[state + L_BYTES + 1] = 0
         mem[state + L_LOOSE] = 0
-        mem[state + L_ALIVE] = 0
         mem[state + L_ROOM] = ENDLESS
+        for kind in range(NUM_TEXTS):
+            mem[state + L_ALIVE + kind] = UNKNOWN
     return state
 
 
@@ -372,7 +376,7 @@ def lexer_step(mem, state, byte):
                         continue
                     if at_matches + 2 * matches + 64 > shadows_at - shadows:
                         return FULL
-                    matches = add_thread(mem, at_matches, matches, -target, min(c2, 0), 0)
+                    matches = add_thread(mem, at_matches, matches, -target, 0 if c2 == LOOSE else min(c2, 0), 0)
             if matches == 0 and threads == 0:
                 if table != 0:
                     mem[table + byte] = 0

@@ -141,7 +141,7 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
         return FULL
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
-    found = walk(mem, scratch, trie, rows, mem[pair + Q_FIELDS])
+    found = walk(mem, scratch, trie, shared, rows, mem[pair + Q_FIELDS])
     if found < 0:
         return found
     scratch[SCRATCH_WORK] = found

@@ -1,4 +1,6 @@
-"""The walk of a lexer state from the root of the trie: known, of a counted loop, less what shadows forbid, or plain."""
+"""The walk of a lexer state from the root of the trie: known, of a loop, of a state without counts, less what shadows
+forbid, or plain.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +44,7 @@ from grammar_engine.kernels.lexer_views import (
     exit_of,
     without_shadows,
 )
+from grammar_engine.kernels.loosened_walks import SHORT_ROOM, loosened_walk, room_of
 from grammar_engine.kernels.scratch import (
     SCRATCH_EXITS,
     SCRATCH_PATH,
@@ -152,8 +155,8 @@ def shadowed_walk(mem, scratch, trie, state, found):
     return top
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64)")
-def walk(mem, scratch, trie, rows, state):
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64)")
+def walk(mem, scratch, trie, shared, rows, state):
     """The walk of a lexer state from the root of the trie: its record, or a code.
 
     Remembered, or put together from what the vocabulary knows, or done.
@@ -168,13 +171,16 @@ def walk(mem, scratch, trie, rows, state):
             return plain
     record = np.int64(memo_get(mem, M_WALK, plain, 0))
     if record == UNKNOWN:
-        if mem[plain + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0:
-            counter = counter_in_loop(mem, plain)
-            if counter > 0:
-                record = np.int64(walk_in_loop(mem, plain, counter))
-            else:
-                mem[H_MISS] = plain
-                record = np.int64(MISS_ROW)
+        asks = mem[plain + L_SHARED] != 0 and mem[H_NO_ROW_MISS] == 0
+        counter = np.int64(counter_in_loop(mem, plain)) if asks else 0
+        room = np.int64(room_of(mem, plain)) if asks else 0
+        if counter > 0:
+            record = np.int64(walk_in_loop(mem, plain, counter))
+        elif room >= SHORT_ROOM:
+            record = np.int64(loosened_walk(mem, scratch, trie, shared, rows, plain, room))
+        elif room < 0:
+            mem[H_MISS] = plain
+            record = np.int64(MISS_ROW)
         else:
             record = np.int64(walk_from(mem, scratch, trie, rows, plain, H_ROOT_NODE, 1))
         if record < 0:

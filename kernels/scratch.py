@@ -21,11 +21,13 @@ SCRATCH_TARGETS = SCRATCH_IDS + SCRATCH_IDS_SIZE  # where the lexemes that end a
 SCRATCH_TARGETS_SIZE = 1 << 13
 SCRATCH_WALK = SCRATCH_TARGETS + SCRATCH_TARGETS_SIZE  # stack of lexer states, by depth in the trie
 SCRATCH_PATH = SCRATCH_WALK + (1 << 12)  # the nodes above, by depth
-MOST_ALIVE = 256
+MOST_ALIVE = 1024
 SCRATCH_ALIVE = SCRATCH_PATH + (1 << 12)  # lexer states that are looked at to see whether a lexeme stays alive
-SCRATCH_EXITS = (
-    SCRATCH_ALIVE + 2 * MOST_ALIVE
-)  # exits of a walk, at most six ints for each node of the trie; then token ids
+MOST_MIDDLE = 128
+SCRATCH_MIDDLE = SCRATCH_ALIVE + 4 * MOST_ALIVE  # the same in the middle of a character
+SCRATCH_BOUNDS = SCRATCH_MIDDLE + 2 * MOST_MIDDLE  # by byte, whether threads tell it from the one before
+# Exits of a walk, at most six ints for each node of the trie; then token ids.
+SCRATCH_EXITS = SCRATCH_BOUNDS + 257
 
 
 def scratch_size(num_nodes: int, num_tokens: int) -> int:

@@ -2,9 +2,14 @@
 
 **Runs.** Most of a vocabulary is words: subtrees in which every byte belongs to one small class. A lexer state that
 every byte of such a class leads back to itself (the inside of a string, ``[a-z0-9]+``) takes the whole subtree at once,
-without looking at its nodes. The classes reach from the digits to the printable ASCII of a JSON string; the last one
-is not of bytes: TEXT_RUN says that every path below the node begins some text of such characters and others beyond
-ASCII, in UTF-8. Where a loop is counted, the height of the subtree says whether the count can run out in it.
+without looking at its nodes. The classes reach from the digits to the printable ASCII of a JSON string, with and
+without the space.
+
+Above them stand classes that are not of bytes: TEXT_RUN says that every path below the node begins some text of such
+characters and others beyond ASCII, in UTF-8, VISIBLE_TEXT_RUN the same without the space. White space beyond ASCII
+(U+00A0, U+2028, U+3000 and the like) is not in them: half of all patterns exclude it (``.``, ``\\S``), and few tokens
+hold it. Below a node in the middle of a character what follows is text only if so many bytes of that character are to
+come: hence a bit for each number of them.
 """
 
 from __future__ import annotations
@@ -24,12 +29,15 @@ _CLASSES = (
     _LOWER + _UPPER + _DIGITS + b"_",
     _LOWER + _UPPER + _DIGITS + b"_-",
     _LOWER + _UPPER + _DIGITS + b"_-. ",
+    bytes(byte for byte in range(0x21, 0x7F) if byte not in b'"\\'),
     bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\'),
 )
 BYTE_RUNS = (1 << len(_CLASSES)) - 1
-PRINTABLE_RUN = 1 << (len(_CLASSES) - 1)  # holds all the classes before it
-TEXT_RUN = 1 << len(_CLASSES)
-ALL_RUNS = BYTE_RUNS | TEXT_RUN
+VISIBLE_RUN, PRINTABLE_RUN = 1 << (len(_CLASSES) - 2), 1 << (len(_CLASSES) - 1)
+TEXT_RUN = 1 << len(_CLASSES)  # between two characters; the next three bits: before so many bytes of a character
+TEXT_RUNS = 15 * TEXT_RUN
+VISIBLE_TEXT_RUN = 16 * TEXT_RUN
+ALL_RUNS = BYTE_RUNS | TEXT_RUNS | VISIBLE_TEXT_RUN
 HEIGHT = 16  # the height of a node's subtree stands above so many bits
 
 # The trie as kernels read it is one array, [nodes, in preorder..., tables of children..., token ids...]. A node is
@@ -54,62 +62,72 @@ def _runs_of_bytes() -> npt.NDArray[np.int32]:
 RUNS_OF_BYTE = _runs_of_bytes()  # bit c: the byte is in class c
 
 
-# Where a text in UTF-8 is (Unicode 16, table 3-7): between characters, before one, two or three more bytes of any
-# kind, or behind E0, ED, F0, F4, which leave less room.
-NUM_UTF8_STATES = 8
+def _text_steps() -> npt.NDArray[np.int8]:
+    """The deterministic automaton of such texts (Unicode 16, table 3-7, less white space): state and byte to state.
+
+    States 0 to 3: so many bytes of a character are to come, of any kind. Behind other lead bytes the next byte has
+    less choice: those states come after.
+    """
+    steps = np.full((NUM_TEXT_STATES, 256), -1, np.int8)
+    steps[0, RUNS_OF_BYTE & PRINTABLE_RUN != 0] = 0
+    steps[0, 0xC2:0xE0] = 1
+    steps[0, 0xE0:0xF0] = 2
+    steps[0, 0xF0:0xF5] = 3
+    for state in (1, 2, 3):
+        steps[state, 0x80:0xC0] = state - 1
+    narrow = (  # the state before, the byte, what the next byte may not be, bytes of the character to come
+        (0, 0xC2, range(0x80, 0xA1), 1),
+        (0, 0xE0, range(0x80, 0xA0), 2),
+        (0, 0xE1, (), 2),
+        (0, 0xE2, (), 2),
+        (0, 0xE3, (), 2),
+        (0, 0xED, range(0xA0, 0xC0), 2),
+        (0, 0xEF, (), 2),
+        (0, 0xF0, range(0x80, 0x90), 3),
+        (0, 0xF4, range(0x90, 0xC0), 3),
+        (6, 0x9A, (0x80,), 1),
+        (7, 0x80, (*range(0x80, 0x8B), 0xA8, 0xA9, 0xAF), 1),
+        (7, 0x81, (0x9F,), 1),
+        (8, 0x80, (0x80,), 1),
+        (10, 0xBB, (0xBF,), 1),
+    )
+    for state, (before, byte, forbidden, to_come) in enumerate(narrow, start=4):
+        steps[state] = steps[to_come]
+        steps[state, list(forbidden)] = -1
+        steps[before, byte] = state
+    return steps
 
 
-@kernel("int64(int64, int64)")
-def utf8_step(state, byte):
-    """Where a text is after a byte: a state, or -1. ASCII: the printable characters of a JSON string."""
-    if state == 0:
-        if byte < 0x80:
-            return 0 if (RUNS_OF_BYTE[byte] & PRINTABLE_RUN) != 0 else -1
-        if byte == 0xE0:
-            return 4
-        if byte == 0xED:
-            return 5
-        if byte == 0xF0:
-            return 6
-        if byte == 0xF4:
-            return 7
-        if 0xC2 <= byte <= 0xDF:
-            return 1
-        if 0xE1 <= byte <= 0xEF:
-            return 2
-        return 3 if 0xF1 <= byte <= 0xF3 else -1
-    low = 0xA0 if state == 4 else 0x90 if state == 6 else 0x80
-    high = 0x9F if state == 5 else 0x8F if state == 7 else 0xBF
-    if byte < low or byte > high:
-        return -1
-    if state >= 6:
-        return 2
-    return 1 if state >= 4 else state - 1
+NUM_TEXT_STATES = 18
+TEXT_STEPS = _text_steps()
 
 
 @kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1])", entry=True)
 def mark_texts(end, info_and_runs, possible, above):
-    """Set TEXT_RUN for the nodes below which there is only text.
+    """Set the bits of texts for the nodes below which there is nothing else.
 
     info_and_runs: info of all nodes, then runs. possible, above: room for one int each per node.
     """
     count = end.size
     for i in range(count):
-        possible[i] = (1 << NUM_UTF8_STATES) - 1  # the states from which what is below is text
-    for i in range(count):
         child = i + 1
         while child < end[i]:
             above[child] = i
             child = end[child]
-    for i in range(count - 1, 0, -1):  # what is below a node has a greater number
-        byte = info_and_runs[i] & 0xFF
-        for state in range(NUM_UTF8_STATES):
-            after = utf8_step(state, byte)
-            if after < 0 or not possible[i] >> after & 1:
-                possible[above[i]] &= ~(1 << state)
-    for i in range(count):
-        if possible[i] & 1:
-            info_and_runs[count + i] |= TEXT_RUN
+    for spaces in (1, 0):
+        for i in range(count):
+            possible[i] = (1 << NUM_TEXT_STATES) - 1  # the states from which what is below is text
+        for i in range(count - 1, 0, -1):  # what is below a node has a greater number
+            byte = info_and_runs[i] & 0xFF
+            for state in range(NUM_TEXT_STATES):
+                after = TEXT_STEPS[state, byte]
+                if after < 0 or not possible[i] >> after & 1 or (byte == 0x20 and not spaces):
+                    possible[above[i]] &= ~(1 << state)
+        for i in range(count):
+            if spaces:
+                info_and_runs[count + i] |= (possible[i] & 15) * TEXT_RUN
+            elif possible[i] & 1:
+                info_and_runs[count + i] |= VISIBLE_TEXT_RUN
     return 0
 
 

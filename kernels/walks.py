@@ -35,7 +35,6 @@ from grammar_engine.kernels.lexer import (
     L_GROUP,
     L_MARK,
     L_MATCHES,
-    L_ROOM,
     L_TABLE,
     L_THREADS,
     WIDE,
@@ -43,14 +42,9 @@ from grammar_engine.kernels.lexer import (
     lexer_step,
     table_of,
 )
-from grammar_engine.kernels.lexer_views import (
-    exit_of,
-    loose_of,
-    runs_of,
-)
-from grammar_engine.kernels.rows import (
-    new_row,
-)
+from grammar_engine.kernels.lexer_views import exit_of
+from grammar_engine.kernels.rows import new_row
+from grammar_engine.kernels.runs import takes
 from grammar_engine.kernels.scratch import (
     SCRATCH_EXITS,
     SCRATCH_PATH,
@@ -61,7 +55,6 @@ from grammar_engine.kernels.scratch import (
 )
 from grammar_engine.kernels.trie import (
     ALL_RUNS,
-    HEIGHT,
     NODE_DEPTH,
     NODE_SIZE,
     NODE_TOKENS,
@@ -234,13 +227,10 @@ def walk_from(mem, scratch, trie, rows, state, nodes, count):
             alive = mem[after + L_THREADS] != 0
             below = trie[i + V_END]
             if alive and below > i + RUN_NODES and (trie[i + V_RUNS] & ALL_RUNS) != 0 and mem[after + L_MATCHES] == 0:
-                loose = loose_of(mem, after)
-                if loose < 0:
-                    return loose
-                runs = runs_of(mem, scratch, loose)
-                if runs < 0:
-                    return runs
-                if (runs & trie[i + V_RUNS]) != 0 and mem[after + L_ROOM] >= (trie[i + V_RUNS] >> HEIGHT):
+                taken = takes(mem, scratch, after, trie[i + V_RUNS])
+                if taken < 0:
+                    return taken
+                if taken:
                     last = trie[below + V_FIRST]
                     if tokens + last - trie[i + V_FIRST] > most_tokens:
                         return LIMIT

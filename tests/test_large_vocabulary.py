@@ -108,6 +108,17 @@ GRAMMARS: dict[str, Compile] = {
     "anchored": schema({"type": "array", "items": {"type": "string", "pattern": "^[A-Z][a-z]+( [A-Z][a-z]+)*$"}}),
     "unanchored": schema({"type": "array", "items": {"type": "string", "pattern": "foo|b.r"}}),
     "pattern and length": schema({"type": "array", "items": {"type": "string", "pattern": "^a.*z$", "maxLength": 12}}),
+    "words and length": schema({
+        "type": "array",
+        "items": {"type": "string", "pattern": r"^(?:\S+\s+){0,9}\S+$", "minLength": 4, "maxLength": 70},
+    }),
+    "found and length": schema({
+        "type": "array", "items": {"pattern": "[a-z0-9_.-]+", "minLength": 3, "maxLength": 40, "type": "string"},
+    }),
+    "lines": schema({"type": "array", "items": {"pattern": "^.+: .*(foo|bar).+-x", "type": "string"}}),
+    "counts of counts": schema({
+        "type": "array", "items": {"pattern": "^([a-z]{20,40}-)*[0-9]{18,30}(é|x{17,}|.{2,30}!)$", "type": "string"},
+    }),
     "formats": schema(
         strings("t", "u", "e", t={"format": "date-time", "type": "string"}, u={"format": "uuid", "type": "string"},
                 e={"format": "email", "type": "string"})
@@ -169,6 +180,19 @@ PLACES: dict[str, list[str]] = {
     "distinct strings": ['["the", "', '["the", "th', '["the", "the', '["a\\u0062", "a', '["", ",", ", "'],
     "anything": ['{"a": [{"name": 1, ', '{"a": [{"name": 1, "n', '{"\\"": 1, "\\', '{",": {":": 0}, "x"', '{"][": "'],
     "pattern and length": ['["a', '["abcdefghi', '["abcdefghijz'],
+    "words and length": [
+        *('["' + ("some " * 9)[:length] for length in (3, 29, 44)),
+        *('["' + "x" * length for length in (44, 57, 58, 66, 69)),
+        '["a b c d e f g h i ',
+        '["日本 日本',
+    ],
+    "found and length": ['["é', *('["é!' + "a" * length for length in (1, 20, 27, 36)), '["' + 39 * "é"],
+    "lines": ['["the: ', '["a: b foo', '["a: b foo-x日', '["日本: bar\\u20'],
+    "counts of counts": [
+        *('["' + "a" * length for length in (3, 20, 27, 39)),
+        *('["' + "a" * 20 + "-" + "1" * length for length in (0, 17, 18)),
+        *('["' + "1" * 18 + "x" * length for length in (1, 16, 29)),
+    ],
     "formats": ['{"t": "', '{"t": "2024-02', '{"t": "2023-02-2', '{"t":"2024-02-29T12:00:00Z","u":"0a'],
     "numbers": ["[", "[12", "[-1", "[1234, 2", "[0, 2.5", "[0, 1.5, 1"],
     "prose": ["a" * 140, "a" * 149, "a" * 150, "a" * 240, "a" * 249, "a" * 250],
