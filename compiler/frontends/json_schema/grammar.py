@@ -15,7 +15,7 @@ properties of an object have the same name is not in the rules where a name is a
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -289,7 +289,7 @@ class JsonSchemaGrammar(Grammar):
                 out.append((*member, symbols.mark(",", inside), rest))
         return out
 
-    def names(self, key: Hashable) -> ByteAutomaton:
+    def names(self, key: tuple[Any, ...]) -> ByteAutomaton:
         """Spellings of the undeclared names of one class."""
         return self._productivity.objects.classes.spelled(key)
 
