@@ -174,6 +174,17 @@ def test_open_objects(nasty: GrammarCompiler, data: st.DataObject) -> None:
         text += vocabulary.tokens[token] or b""
 
 
+def test_a_name_behind_the_end_of_a_string() -> None:
+    tokens = [b'","a"', b'","b"', b'x","a":']
+    matcher = Matcher(byte_compiler(tokens).compile_json_schema({"type": "object"}))
+    vocabulary = matcher.compiled.vocabulary.tokens
+    for text, free in ((b'{"a":"', {b'","b"'}), (b'x","b":"', set()), (b'","c":{"x":"', set(tokens))):
+        assert matcher.accept_bytes(text)
+        offered = {vocabulary[token] for token in matcher.allowed_token_ids()}
+        assert offered.intersection(tokens) == free
+        assert {token for token in tokens if matcher.fork().accept_bytes(token)} == free
+
+
 def test_forced_names_are_jumped_over(nasty: GrammarCompiler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "FEW", 0)
     matcher = Matcher(nasty.compile_json_schema(named("^a[cd]$", minProperties=2), **OPTIONS))
