@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -290,3 +291,9 @@ def test_counts_of_any_size(compiler: GrammarCompiler) -> None:
 )
 def test_hostile_grammars_compile_within_seconds(compiler: GrammarCompiler, source: str) -> None:
     assert quick(source, compiler) is not None
+
+
+def test_the_snippet_of_the_docs_runs() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "gbnf.md").read_text("utf-8")
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        exec(compile(code, "docs/gbnf.md", "exec"), {})  # noqa: S102 - our own page
