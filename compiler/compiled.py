@@ -173,19 +173,16 @@ class GrammarCompiler:
         parser: str = "auto",
         lexer: str = "auto",
         postlex: object | None = None,
-        on_conflict: str = "error",
     ) -> CompiledGrammar:
         """A Lark grammar: its text, a .lark file's path, or a shipped grammar's name; options as in ``lark.Lark``.
 
-        on_conflict: "error" refuses a grammar whose LALR table Lark builds only by resolving conflicts; "warn" accepts
-        all that its rules derive, which may be more than Lark does.
+        postlex: an instance or subclass of ``lark.indenter.Indenter``.
 
         Raises GrammarSyntaxError, UnsupportedGrammarError or UnsatisfiableGrammarError.
         """
         from grammar_engine.compiler.frontends.lark import load_lark_grammar
 
         options: dict[str, Any] = {"start": start, "parser": parser, "lexer": lexer, "postlex": postlex}
-        options["on_conflict"] = on_conflict
         if not isinstance(source, str) or (source.endswith(".lark") and "\n" not in source):
             # A file may change, and so may what it imports.
             return self._bind(load_lark_grammar(source, **options))

@@ -15,12 +15,13 @@ from itertools import compress
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.compiler.ir import Grammar, Lexing
+from grammar_engine.compiler.ir import Grammar, Lexing, ParseTable
 from grammar_engine.compiler.limits import Limits
 from grammar_engine.compiler.mask_store import MaskStore, RowPool, reserve
 from grammar_engine.compiler.prelude import Prelude, Snapshot, take_snapshot
 from grammar_engine.compiler.production_writer import ProductionWriter
 from grammar_engine.compiler.row_loader import RowLoader
+from grammar_engine.compiler.table_writer import write_table, write_terminals
 from grammar_engine.compiler.terminal_writer import KeyedAutomaton, TerminalWriter
 from grammar_engine.compiler.token_trie import TokenTrie
 from grammar_engine.kernels import arena, lexer, masks, parser, positions, scratch
@@ -250,6 +251,8 @@ class Engine:
             self._writer.load(missing, self.grammar.terminal(self._productions.terminal_numbers[missing]))
         elif code == arena.MISS_ROW:
             self._row_loader.load(missing)
+        elif code == arena.MISS_BLOCKER:
+            self._writer.load_blocker(missing, self.grammar.terminal(self._productions.terminal_numbers[missing]))
         elif code == arena.FULL:
             self.grow()
         elif code == arena.FULL_ROWS:
@@ -337,6 +340,9 @@ class Engine:
     def _initialize(self) -> None:
         mem = self.mem
         mem[arena.H_ORDERED] = self.grammar.lexing is Lexing.LEFTMOST
+        if self.grammar.table is not None:
+            self._initialize_table(self.grammar.table)
+            return
         start = self.append([0] * parser.NONTERMINAL_SIZE)
         right = self.append([-self._productions.nonterminal(self.grammar.start), 0, start, 1])
         mem[start + parser.N_PRODUCTIONS] = self.append([1, right])
@@ -358,6 +364,17 @@ class Engine:
         mem[top + parser.C_FIELDS + 1] = node
         configuration = int(arena.intern(mem, arena.T_CONFIG, parser.C_FIELDS, 2))
         mem[configuration + parser.C_START] = 0
+        self.start_position = self.call(OP_START, configuration)
+
+    def _initialize_table(self, table: ParseTable) -> None:
+        terminals = write_terminals(self, table.num_terminals, table.layout)
+        self._productions.name_terminals(terminals)
+        for terminal in self.grammar.ignored:
+            self.mem[terminals[terminal] + lexer.X_IGNORED] = 1
+        ignored = [terminals[terminal] for terminal in self.grammar.ignored]
+        self.mem[arena.H_IGNORED] = self.append([len(ignored), *ignored])
+        node = write_table(self, table, terminals)
+        configuration = self.interned(arena.T_CONFIG, parser.C_FIELDS, [int(self.grammar.accepts_empty), node])
         self.start_position = self.call(OP_START, configuration)
 
     def _expand(self, address: int) -> None:

@@ -19,12 +19,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from grammar_engine.compiler.automaton import ByteAutomaton
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.errors import NotEnforced
     from grammar_engine.compiler.prelude import Prelude
 
+Int32Array = npt.NDArray[np.int32]
 Symbol = int
 Production = tuple[Symbol, ...]
 
@@ -77,6 +80,50 @@ class Terminal:
     longer: ByteAutomaton | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Indentation as in Lark's Indenter: newlines outside of parentheses are followed by what their column means.
+
+    newline: the terminal of newlines, whose matches tell columns (see ``layout.by_column``). indent, dedent: terminals
+    that no text stands for. opens, closes: terminals between which newlines are no symbols. tab_len: columns that a
+    tab counts for. columns: how many there are, from 0 on.
+    """
+
+    newline: int
+    indent: int
+    dedent: int
+    opens: tuple[int, ...]
+    closes: tuple[int, ...]
+    tab_len: int
+    columns: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ParseTable:
+    """An LR table that is followed as it is, its conflicts resolved: Lark's LALR(1) tables.
+
+    actions: int32 ``(A, 3)``: state, terminal, and ``s >= 0`` to shift to state s or ``~r`` to reduce by rule r. At the
+    end of the text the terminal is -1. Sorted.
+    gotos: int32 ``(G, 3)``: state, nonterminal, state. Sorted.
+    rules: int32 ``(R, 2)``: nonterminal, length.
+    start, end: the first state, and the one after the start symbol.
+    everywhere: terminals that the lexer tries in every state; in each state it tries those with an action too.
+    silent: terminals that the lexer never tries.
+    layout: indentation, if it matters.
+    """
+
+    actions: Int32Array
+    gotos: Int32Array
+    rules: Int32Array
+    num_states: int
+    num_terminals: int
+    start: int
+    end: int
+    everywhere: tuple[int, ...] = ()
+    silent: tuple[int, ...] = ()
+    layout: Layout | None = None
+
+
 @dataclass(kw_only=True, eq=False)
 class Guarding:
     """What the texts of a grammar of JSON must satisfy beside its rules; see ``guard.py``. A front end sets a flag when
@@ -127,6 +174,7 @@ class Grammar(ABC):
     accepts_empty: the empty text is in the language.
     ignored: ids of terminals that may stand anywhere between lexemes, leading and trailing (Lark's %ignore).
     prelude: a smaller grammar whose symbols this one begins with (see ``compiler.prelude``).
+    table: an LR table that decides instead of the productions, which nobody asks for then.
     guarding: what must hold of the texts beside the rules, if anything ever may.
     not_enforced: what was left out of the language's definition on request, so that the language is larger.
     """
@@ -136,6 +184,7 @@ class Grammar(ABC):
     accepts_empty: bool = False
     ignored: tuple[int, ...] = ()
     prelude: Prelude | None = None
+    table: ParseTable | None = None
     guarding: Guarding | None = None
     not_enforced: tuple[NotEnforced, ...] = ()
 
@@ -172,6 +221,7 @@ class EagerGrammar(Grammar):
     lexing: Lexing = Lexing.UNORDERED
     accepts_empty: bool = False
     ignored: tuple[int, ...] = ()
+    table: ParseTable | None = None
 
     def productions(self, nonterminal: int) -> Sequence[Production]:
         """See ``Grammar``."""

@@ -49,6 +49,11 @@ class ProductionWriter:
             self.terminal_numbers[found] = number
         return found
 
+    def name_terminals(self, addresses: Sequence[int]) -> None:
+        """Take over records of terminals, by number."""
+        self.terminals.update(enumerate(addresses))
+        self.terminal_numbers.update((address, number) for number, address in enumerate(addresses))
+
     def nonterminal(self, number: int) -> int:
         """The record of a nonterminal, made when first named."""
         found = self.nonterminals.get(number)
@@ -174,7 +179,7 @@ class ProductionWriter:
             block += text
         address = self.terminals[number] = self._base + len(block)
         self.terminal_numbers[address] = number
-        block += (number, 0, 0, 0, 0, 0, 0, 0, texts)
+        block += (number, 0, 0, 0, 0, 0, 0, 0, texts, 0, 0, 0)
         return address
 
     def _forget(self, base: int) -> None:

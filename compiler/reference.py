@@ -76,6 +76,13 @@ def _count(counter: int, op: int, bound: int) -> int | None:
     raise ValueError(f"unknown counter operation {op}")
 
 
+def recognizer_of(grammar: Grammar) -> ReferenceRecognizer:
+    """The recognizer for a grammar: by its table if it has one, else by its rules."""
+    from grammar_engine.compiler.table_reference import TableRecognizer
+
+    return ReferenceRecognizer(grammar) if grammar.table is None else TableRecognizer(grammar, grammar.table)
+
+
 class ReferenceRecognizer:
     """Decides membership, viability and masks for any ``ir.Grammar`` by the definition.
 

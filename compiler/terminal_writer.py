@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from grammar_engine.compiler.automaton import AGAIN, EXIT, MATCH, ByteAutomaton
+from grammar_engine.compiler.automaton import AGAIN, EXIT, KEEP, MATCH, ByteAutomaton
 from grammar_engine.compiler.given_strings import given_json_strings
 from grammar_engine.compiler.ir import JsonStrings, Terminal
 from grammar_engine.kernels import lexer, terminals
@@ -163,24 +163,39 @@ class TerminalWriter:
 
     def load(self, address: int, terminal: Terminal) -> None:
         """Write the automaton of the terminal at ``address``, its shadow and what it is excluded by."""
+        self._load(address, terminal, 0)
+
+    def _load(self, address: int, terminal: Terminal, kind: int) -> None:
         engine = self._engine
         shadow = unless = 0
         if terminal.unless:
-            shadow = self._write(terminal.automaton, self._shadow_of(address), shadow=True)[0]
+            of = lexer.SHADOW if kind else lexer.KEYWORD
+            shadow = self._write(terminal.automaton, self._shadow_of(address), shadow=of)[0]
             unless = engine.append([len(terminal.unless), *(engine.terminal_address(t) for t in terminal.unless)])
         elif terminal.excluded:
-            shadow = self._write_texts(terminal.excluded, self._shadow_of(address), shadow=True)
-        closure, wide = self._write(terminal.automaton, address, shadow=False)
+            shadow = self._write_texts(terminal.excluded, self._shadow_of(address), shadow=lexer.SHADOW)
+        closure, wide = self._write(terminal.automaton, address, shadow=kind)
         if terminal.longer is not None:
-            closure = self._joined(self._write(terminal.longer, address, shadow=False)[0], closure)
+            closure = self._joined(self._write(terminal.longer, address, shadow=kind)[0], closure)
         for texts in (terminal.reserved, terminal.longer):
             if texts is not None:
-                closure = self._joined(self._write(texts, self._shadow_of(address), shadow=True)[0], closure)
+                closure = self._joined(self._write(texts, self._shadow_of(address), shadow=lexer.SHADOW)[0], closure)
         mem = engine.mem
         mem[address + lexer.X_SHADOW] = shadow
         mem[address + lexer.X_UNLESS] = unless
         mem[address + lexer.X_WIDE] = wide
         mem[address + lexer.X_CLOSURE] = closure
+
+    def load_blocker(self, address: int, terminal: Terminal) -> None:
+        """Make the twin of a terminal that blocks (see kernels.lexer), with its automaton."""
+        engine = self._engine
+        record = [0] * lexer.TERMINAL_SIZE
+        record[lexer.X_ORDER] = int(engine.mem[address + lexer.X_ORDER])
+        record[lexer.X_FAMILY] = address
+        record[lexer.X_LAYOUT] = lexer.BLOCKS
+        twin = engine.append(record)
+        self._load(twin, replace(terminal, automaton=without_labels(terminal.automaton)), lexer.BLOCKER)
+        engine.mem[address + lexer.X_BLOCKER] = twin
 
     def _shadow_of(self, address: int) -> int:
         """A pseudo terminal that says whose shadow it is."""
@@ -188,9 +203,7 @@ class TerminalWriter:
         record[lexer.X_SHADOW_OF] = address
         return self._engine.append(record)
 
-    def _write(
-        self, automaton: bytes | ByteAutomaton | JsonStrings, terminal: int, *, shadow: bool
-    ) -> tuple[int, bool]:
+    def _write(self, automaton: bytes | ByteAutomaton | JsonStrings, terminal: int, *, shadow: int) -> tuple[int, bool]:
         """The address of the start closure, and whether the automaton is wide."""
         if isinstance(automaton, bytes):
             return self._write_texts((automaton,), terminal, shadow=shadow), False
@@ -235,11 +248,20 @@ class TerminalWriter:
         entries = [entry for at in closures for entry in mem[at + 1 : at + 1 + 3 * int(mem[at])].tolist()]
         return self._engine.append([len(entries) // 3, *entries])
 
-    def _write_texts(self, texts: Sequence[bytes], terminal: int, *, shadow: bool) -> int:
+    def _write_texts(self, texts: Sequence[bytes], terminal: int, *, shadow: int) -> int:
         """The closure that starts all the texts, as literals."""
         engine = self._engine
         packed = engine.append(pack_texts(texts))
-        return self._when_there_is_room(lambda mem: lexer.write_texts(mem, packed, terminal, int(shadow)))
+        return self._when_there_is_room(lambda mem: lexer.write_texts(mem, packed, terminal, shadow))
+
+
+def without_labels(automaton: bytes | ByteAutomaton | JsonStrings) -> bytes | ByteAutomaton | JsonStrings:
+    """An automaton whose matches are all of one terminal."""
+    if not isinstance(automaton, ByteAutomaton):
+        return automaton
+    entries = automaton.entries.copy()
+    entries[(entries[:, 0] == MATCH) & (entries[:, 1] == KEEP), 2] = 0
+    return replace(automaton, entries=entries)
 
 
 def pack_texts(texts: Sequence[bytes]) -> list[int]:

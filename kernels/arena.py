@@ -99,6 +99,7 @@ MISS_TERMINAL = -3  # mem[H_MISS] is a terminal without automaton
 MISS_ROW = -4  # mem[H_MISS] is a lexer state whose row may be known to the vocabulary's store
 FULL_ROWS = -5  # the pool of mask rows must grow or be emptied
 LIMIT = -6  # scratch space exhausted: the grammar is too ambiguous at this place
+MISS_BLOCKER = -7  # mem[H_MISS] is a terminal whose blocker is needed
 
 # Header.
 H_TOP = 0  # first free address
@@ -111,6 +112,8 @@ H_IGNORED = 6  # list of ignored terminals
 H_ROWS_USED = 7  # rows handed out
 H_VISITS = 8  # trie nodes visited, for benchmarks
 H_NO_ROW_MISS = 9  # 1: compute rows without asking the store
+H_TABLE = 10  # an LR table to follow (kernels.table_parser), or 0
+H_LAYOUT = 11  # what indentation is made of, or 0
 
 # Tables: [address of slots, capacity - 1, number of entries]; interned tables hold addresses, memos (a, b, value).
 T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION = 16, 20, 24, 28, 32, 36

@@ -22,6 +22,10 @@ vanish when none of them can match any more.
               threads of lower priority are cut all the same
 
 A state in which only shadows are left is dead.
+
+**Blockers** (with a given LR table) are twins of terminals that Lark's lexer offers though the parser can't shift them
+with this very stack. They take part like any thread, and what they match is a match of nothing: the text is dead there.
+A state in which only blockers are left is dead too; where a lexeme ended, they go on as monitors.
 """
 
 from __future__ import annotations
@@ -48,7 +52,11 @@ KEY_NUMBER, KEY_COUNTED, KEY_LEAST, KEY_MOST, KEY_ENOUGH, KEY_TIGHT, KEY_SIZE = 
 # Closure: [number of entries, (target, op, bound)...]; target > 0: position, < 0: minus a terminal that matches.
 # Terminal. X_TEXTS: a literal's text as [1, length, bytes...], until its closure is written.
 X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE = 0, 1, 2, 3, 4, 5, 6, 7
-X_TEXTS, TERMINAL_SIZE = 8, 9
+# X_BLOCKER: the twin that blocks, once made. X_FAMILY: what a twin or a newline of one column stands for, else 0.
+# X_LAYOUT: see kernels.table_parser.
+X_TEXTS, X_BLOCKER, X_FAMILY, X_LAYOUT, TERMINAL_SIZE = 8, 9, 10, 11, 12
+SHADOW, BLOCKER, KEYWORD = 1, 2, 3  # P_SHADOW; KEYWORD: the shadow of one that the parser takes
+BLOCKS = -3  # X_LAYOUT of a blocker
 # Lexer state: fields, then payload: is_start, numbers of threads, monitors and matches, then those: (position, counter)
 # of each thread and monitor, (terminal, counter) of each match.
 # L_BYTES, L_BYTES + 1: the bytes that a thread, or a shadow, can read: address of a list, 0 if not known, WIDE if many.
@@ -301,31 +309,45 @@ def lexer_step(mem, state, byte):
                 matched += 1
             else:
                 matched = -target
+                family = mem[matched + X_FAMILY] if mem[matched + X_FAMILY] != 0 else matched
                 for k in range(shadows_at - shadows, shadows_at):
                     if mem[k] == -target and matched == -target:
                         matched = 0
                     unless = mem[mem[k] + X_UNLESS]
                     if unless != 0:
                         for u in range(unless + 1, unless + 1 + mem[unless]):
-                            if mem[u] == -target:
+                            if mem[u] == family:
                                 matched = mem[k]
+                if matched != 0 and mem[matched + X_LAYOUT] == BLOCKS:
+                    matched = 0
                 cut = True
                 break
         if cut:
             break
     alive = False
+    keyword = False
+    blocker = False
     for i in range(base, base + 2 * threads, 2):
-        if mem[mem[i] + P_SHADOW] == 0:
+        kind = mem[mem[i] + P_SHADOW]
+        keyword |= kind == KEYWORD
+        blocker |= kind == BLOCKER
+        if kind == 0 or (keyword and blocker):  # (a keyword may take the match of a blocker)
             alive = True
             break
+    blockers = 0
     if not alive:
+        if ordered and matched != 0:  # they stay where they are, and become monitors
+            for i in range(base, base + 2 * threads, 2):
+                if mem[mem[i] + P_SHADOW] == BLOCKER:
+                    position = mem[i]
+                    blockers = add_thread(mem, base, blockers, position, mem[i + 1], 0)
         threads = 0
     if threads == 0 and matched == 0:
         if table != 0:
             mem[table + byte] = 0
         return 0
     # Monitors of this state move on; one that matches kills everything.
-    monitors = 0
+    monitors = blockers
     at_monitors = base + 2 * threads
     for i in range(end_threads, end_threads + 2 * mem[state + L_MONITORS], 2):
         position = mem[i]

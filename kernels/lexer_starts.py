@@ -16,6 +16,7 @@ from grammar_engine.kernels.lexer import (
     L_MONITORS,
     L_THREADS,
     X_CLOSURE,
+    X_FAMILY,
     X_MARK,
     X_ORDER,
     X_SHADOW,
@@ -62,7 +63,8 @@ def lexer_start(mem, scratch, first, count, before):
         mem[H_EPOCH] += 1
         epoch = mem[H_EPOCH]
         for i in range(first, first + count):
-            mem[scratch[i] + X_MARK] = epoch
+            t = scratch[i]
+            mem[(mem[t + X_FAMILY] if mem[t + X_FAMILY] != 0 else t) + X_MARK] = epoch
         for i in range(first, first + count):  # shadows go first, so that no match cuts them
             t = scratch[i]
             unless = mem[t + X_UNLESS]

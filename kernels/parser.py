@@ -28,11 +28,13 @@ from grammar_engine.kernels.arena import (
     H_MISS,
     H_ORDERED,
     H_START,
+    H_TABLE,
     H_TOP,
     LIMIT,
     M_GOTO,
     M_SHIFT,
     M_START,
+    MISS_BLOCKER,
     MISS_NONTERMINAL,
     MISS_TERMINAL,
     SLACK,
@@ -46,9 +48,10 @@ from grammar_engine.kernels.arena import (
     memo_put,
     must_grow,
 )
-from grammar_engine.kernels.lexer import X_CLOSURE, X_IGNORED, X_MARK, X_TEXTS, X_WIDE, write_texts
+from grammar_engine.kernels.lexer import X_BLOCKER, X_CLOSURE, X_IGNORED, X_MARK, X_TEXTS, X_WIDE, write_texts
 from grammar_engine.kernels.lexer_starts import lexer_start
 from grammar_engine.kernels.scratch import SCRATCH_SHIFT
+from grammar_engine.kernels.table_parser import table_shift, takes
 
 # Nonterminal.
 N_PRODUCTIONS, N_MARK, NONTERMINAL_SIZE = 0, 1, 2
@@ -340,6 +343,15 @@ def starts_of(mem, scratch, configuration, before):
             if mem[t + X_MARK] == epoch:
                 continue
             mem[t + X_MARK] = epoch
+            if mem[H_TABLE] != 0 and mem[t + X_IGNORED] == 0:
+                taken = takes(mem, scratch, configuration, t)
+                if taken < 0:
+                    return taken
+                if taken == 0:
+                    if mem[t + X_BLOCKER] == 0:
+                        mem[H_MISS] = t
+                        return MISS_BLOCKER
+                    t = mem[t + X_BLOCKER]
             if mem[t + X_CLOSURE] == 0:
                 if mem[t + X_TEXTS] == 0:
                     mem[H_MISS] = t
@@ -398,4 +410,6 @@ def after_match(mem, scratch, configuration, terminal, as_ignored):
         return configuration if ignored else 0
     if ignored and mem[H_ORDERED] != 0:
         return 0
+    if mem[H_TABLE] != 0:
+        return table_shift(mem, scratch, configuration, terminal)
     return shift(mem, scratch, configuration, terminal)

@@ -5,8 +5,9 @@ Records are those of ``kernels.lexer``. That of a literal's text stands there, b
 
 from __future__ import annotations
 
+from grammar_engine.compiler.automaton import KEEP
 from grammar_engine.kernels.arena import FULL, H_TOP, SLACK, kernel, must_grow
-from grammar_engine.kernels.lexer import P_HIGH, P_KEY, P_LOW, P_NEXT, P_SHADOW, POSITION_SIZE
+from grammar_engine.kernels.lexer import P_HIGH, P_KEY, P_LOW, P_NEXT, P_SHADOW, POSITION_SIZE, TERMINAL_SIZE
 
 QUOTE, SLASH, BACKSLASH, LETTER_U = 0x22, 0x2F, 0x5C, 0x75
 _MOST = 256  # more ints than the node of a character, its edges and its spellings take
@@ -14,7 +15,11 @@ _MOST = 256  # more ints than the node of a character, its edges and its spellin
 
 @kernel("int64(int32[::1], int32[::1], int32[::1], int32[::1], int64, int64, int64, int64)", entry=True)
 def write_block(mem, ints, addresses, matches, terminal, positions, shadow, key):
-    """Copy a block (``terminal_writer.Block``) whose first records are ``positions``; its address, or FULL."""
+    """Copy a block (``terminal_writer.Block``) whose first records are ``positions``; its address, or FULL.
+
+    Where nothing is counted, the bound of a match tells which terminal of a family matches: they lie one after the
+    other from ``terminal`` on.
+    """
     base = mem[H_TOP]
     if must_grow(mem) or base + ints.size + SLACK > mem.size:
         return FULL
@@ -23,7 +28,11 @@ def write_block(mem, ints, addresses, matches, terminal, positions, shadow, key)
     for i in range(addresses.size):
         mem[base + addresses[i]] += base
     for i in range(matches.size):
-        mem[base + matches[i]] = -terminal
+        at = base + matches[i]
+        mem[at] = -terminal
+        if mem[at + 1] == KEEP:
+            mem[at] -= TERMINAL_SIZE * mem[at + 2]
+            mem[at + 2] = 0
     for at in range(base, base + positions * POSITION_SIZE, POSITION_SIZE):
         mem[at + P_KEY] = key
         mem[at + P_SHADOW] = shadow

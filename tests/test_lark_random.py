@@ -1,20 +1,23 @@
 """Random Lark grammars, random texts: wherever a grammar is accepted in some mode of Lark's, the verdicts agree.
 
-Two documented differences are kept out (``frontends/lark.py``): tables with resolved conflicts, and rules that can
-never be completed but still make Lark's contextual lexer try their terminals.
+One documented difference is kept out (``frontends/lark.py``): rules that can never be completed but still make Lark's
+contextual lexer try their terminals.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import warnings
 
 import lark
 import pytest
+from grammar_engine.compiler.compiled import GrammarCompiler
 from grammar_engine.compiler.errors import GrammarEngineError, GrammarSyntaxError, UnsatisfiableGrammarError
-from grammar_engine.compiler.frontends.lark import LarkConflictWarning, LarkGrammar, lark_grammar
-from grammar_engine.compiler.reference import ReferenceRecognizer
+from grammar_engine.compiler.frontends.lark import LarkGrammar, lark_grammar
+from grammar_engine.compiler.reference import recognizer_of
+from grammar_engine.compiler.vocabulary import Vocabulary
+
+from grammar_engine.matcher import Matcher
 
 PATTERNS = [
     '"a"', '"b"', '"c"', '"ab"', '"abc"', '"aa"', '"a"i', '"AB"i', '"b" "c"', '/a/ | "bb"', "/a+/", "/[ab]+/",
@@ -62,12 +65,10 @@ def lark_verdict(parser: lark.Lark, text: str) -> bool | None:
 
 
 def compile_quietly(source: str, parser: str, lexer: str) -> LarkGrammar | GrammarEngineError:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LarkConflictWarning)
-        try:
-            return lark_grammar(source, parser=parser, lexer=lexer, on_conflict="warn")
-        except GrammarEngineError as error:
-            return error
+    try:
+        return lark_grammar(source, parser=parser, lexer=lexer)
+    except GrammarEngineError as error:
+        return error
 
 
 def rules_that_never_complete(grammar: LarkGrammar, source: str) -> bool:
@@ -75,8 +76,14 @@ def rules_that_never_complete(grammar: LarkGrammar, source: str) -> bool:
     return not named <= set(grammar.rule_names)
 
 
+@pytest.fixture(scope="module")
+def compiler() -> GrammarCompiler:
+    tokens = [bytes([byte]) for byte in range(256)]
+    return GrammarCompiler(Vocabulary([*tokens, b""], stop_token_ids=[256]), cache_size=1, cache_dir="")
+
+
 @pytest.mark.parametrize("seed", range(6))
-def test_random_grammars(seed: int) -> None:
+def test_random_grammars(seed: int, compiler: GrammarCompiler) -> None:
     rng = random.Random(seed)
     logging.getLogger("lark").setLevel(logging.CRITICAL)
     verdicts = {True: 0, False: 0}
@@ -95,13 +102,18 @@ def test_random_grammars(seed: int) -> None:
                 assert not any(lark_verdict(oracle, text) for text in texts), source
             if isinstance(ours, GrammarEngineError):
                 continue
-            if ours.conflicts or (lexer == "contextual" and rules_that_never_complete(ours, source)):
+            if lexer == "contextual" and rules_that_never_complete(ours, source):
                 continue
-            reference = ReferenceRecognizer(ours)
+            matcher = Matcher(compiler.compile_grammar(ours))
+            reference = recognizer_of(ours)
             for text in texts:
                 expected = lark_verdict(oracle, text)
                 if expected is not None:
-                    assert reference.accepts(text.encode()) == expected, (source, parser, lexer, text, expected)
+                    matcher.reset()
+                    accepted = matcher.accept_bytes(text.encode()) and matcher.is_accepting()
+                    assert accepted == expected, (source, parser, lexer, text, expected)
                     verdicts[expected] += 1
+                if expected is not None:
+                    assert reference.accepts(text.encode()) == expected, (source, parser, lexer, text, expected)
     assert verdicts[True] > 20
     assert verdicts[False] > 200

@@ -7,14 +7,12 @@ What carries over from Lark, and what does not:
 
 - ``parser="auto"``: the LALR parser with the contextual lexer where Lark can build it, else Earley with the dynamic
   lexer. (Lark's own default is Earley.)
-- LALR. The engine recognizes the rules' full language. Lark's table decides some things beyond the rules: it shifts
-  in a shift/reduce conflict and resolves reduce/reduce by rule priority, so that it may reject texts that the rules
-  derive. A table with conflicts is refused, unless ``on_conflict="warn"`` asks for the rules' full language; then
-  ``LarkConflictWarning`` lists them. Lark's contextual lexer also offers the
-  lookaheads of a state, which are more than the terminals that can really follow; this shows only where such a
-  terminal would take the text from one that can, or where a rule that can never be completed offers one.
-- Lexers: the contextual lexer is ``Lexing.LEFTMOST``. Basic, dynamic and dynamic_complete are accepted where
-  ``lark_lexing`` finds them equal to what the engine has, else refused by name.
+- LALR. Lark's own table is followed (``lark_table``), so conflicts are resolved, and terminals offered to the lexer, as
+  Lark does it.
+- Lexers: the contextual lexer is ``Lexing.LEFTMOST``, and so is LALR's basic lexer, which tries all terminals
+  everywhere. Otherwise basic, and dynamic and dynamic_complete, are accepted where ``lark_lexing`` finds them equal to
+  what the engine has, else refused by name.
+- Indentation: ``postlex`` is an Indenter (``lark_indentation``), with LALR.
 - Trees do not matter: ``?rule``, ``!rule``, ``->``, ``[x]`` placeholders and priorities between Earley's derivations
   change the tree, not the language.
 """
@@ -22,18 +20,19 @@ What carries over from Lark, and what does not:
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsupportedGrammarError
+from grammar_engine.compiler.frontends.lark_indentation import Indentation, indentation_of, with_layout
 from grammar_engine.compiler.frontends.lark_lexing import (
     TerminalView,
     competing_pair,
     obstacle_to_all_tokenizations,
 )
-from grammar_engine.compiler.frontends.lark_loading import Conflict, LoadedGrammar, lalr_conflicts, load
+from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar, load
+from grammar_engine.compiler.frontends.lark_table import NotLalrError, derives_empty, lalr_table
 from grammar_engine.compiler.frontends.lark_terminals import TerminalTable, ordered_table, plain_table, unordered_table
 from grammar_engine.compiler.ir import EagerGrammar, Lexing, Production
 from grammar_engine.compiler.normalize import normalize
@@ -49,32 +48,17 @@ _LEXERS = {
 }
 
 
-class LarkConflictWarning(UserWarning):
-    """Lark resolves conflicts of this grammar by rule; the engine accepts what the rules derive, which may be more.
-
-    ``conflicts`` lists them.
-    """
-
-    def __init__(self, conflicts: Sequence[Conflict]) -> None:
-        listed = "; ".join(str(conflict) for conflict in conflicts[:3])
-        more = f"; and {len(conflicts) - 3} more" if len(conflicts) > 3 else ""
-        super().__init__(f"Lark's LALR table resolves {len(conflicts)} conflicts, texts may differ: {listed}{more}")
-        self.conflicts = tuple(conflicts)
-
-
 @dataclass(frozen=True, kw_only=True)
 class LarkGrammar(EagerGrammar):
     """A Lark grammar, compiled.
 
     rule_names: per nonterminal the rule that it comes from; "" for one that normalization added.
     parser, lexer: the Lark modes that it follows.
-    conflicts: see ``LarkConflictWarning``.
     """
 
     rule_names: tuple[str, ...]
     parser: str
     lexer: str
-    conflicts: tuple[Conflict, ...] = ()
 
 
 def lark_grammar(
@@ -83,7 +67,7 @@ def lark_grammar(
     start: str = "start",
     parser: str = "auto",
     lexer: str = "auto",
-    on_conflict: str = "error",
+    postlex: object | None = None,
     g_regex_flags: int = 0,
     import_paths: Sequence[str] = (),
     source_path: str | None = None,
@@ -93,31 +77,61 @@ def lark_grammar(
     source: the grammar's text. source_path: the file that it came from, beside which relative imports are found.
     parser: "auto", "lalr", "earley", "cyk" or "glr".
     lexer: "auto", "contextual", "basic", "dynamic" or "dynamic_complete".
-    on_conflict: "error" refuses a grammar whose LALR table has conflicts that Lark resolves by rule; "warn" accepts
-    everything that its rules derive, which may be more than Lark accepts. g_regex_flags: flags of ``re`` for every
-    terminal.
+    postlex: an Indenter (see ``lark_indentation``). g_regex_flags: flags of ``re`` for every terminal.
 
     Raises GrammarSyntaxError where Lark refuses the grammar, UnsupportedGrammarError for what the engine cannot
     follow exactly, UnsatisfiableGrammarError if no text matches.
     """
     _check_options(parser, lexer)
-    if on_conflict not in ("error", "warn"):
-        raise UnsupportedGrammarError(f"on_conflict={on_conflict!r}", place="options", advice="Use 'error' or 'warn'.")
-    loaded = load(source, start=start, import_paths=import_paths, source_path=source_path)
-    chosen, conflicts = _choose_parser(loaded, parser, lexer)
+    indentation = None if postlex is None else indentation_of(postlex)
+    kept = () if indentation is None else (indentation.newline,)
+    made_up = () if indentation is None else (indentation.indent, indentation.dedent)
+    loaded = load(source, start=start, import_paths=import_paths, source_path=source_path, kept=kept, made_up=made_up)
+    if parser in ("auto", "lalr") and lexer in ("auto", "contextual", "basic"):
+        try:
+            return _lalr_grammar(loaded, lexer, g_regex_flags, indentation)
+        except NotLalrError:
+            if parser == "lalr" or lexer == "contextual":
+                raise
+    if indentation is not None:
+        raise UnsupportedGrammarError(
+            f"a postlexer with parser={parser!r}", place="options", advice="Use parser='lalr'."
+        )
+    return _general_grammar(loaded, "earley" if parser in ("auto", "lalr") else parser, lexer, g_regex_flags)
+
+
+def _lalr_grammar(
+    loaded: LoadedGrammar, lexer: str, g_regex_flags: int, indentation: Indentation | None
+) -> LarkGrammar:
+    """The grammar that follows Lark's table; raises NotLalrError if there is none."""
+    table = ordered_table(loaded, g_regex_flags=g_regex_flags)
+    layout = None
+    if indentation is not None:
+        table, layout = with_layout(table, indentation)
+    parse_table = lalr_table(loaded, table, basic=lexer == "basic", layout=layout)
+    return LarkGrammar(
+        start=0,
+        rules=(),
+        terminals=table.terminals,
+        lexing=Lexing.LEFTMOST,
+        accepts_empty=derives_empty(loaded),
+        ignored=table.ignored,
+        table=parse_table,
+        rule_names=tuple(dict.fromkeys(rule.origin.name for rule in loaded.rules)),
+        parser="lalr",
+        lexer="contextual" if lexer == "auto" else lexer,
+    )
+
+
+def _general_grammar(loaded: LoadedGrammar, parser: str, lexer: str, g_regex_flags: int) -> LarkGrammar:
+    """The grammar of everything that the rules derive."""
+    if parser == "cyk":
+        _refuse_empty_rules(loaded)
     if lexer == "auto":
-        lexer = _LEXERS[chosen][0]
-    lexing, table = _choose_lexing(loaded, lexer, g_regex_flags, split_words=chosen != "glr")
+        lexer = _LEXERS[parser][0]
+    lexing, table = _choose_lexing(loaded, lexer, g_regex_flags, split_words=parser != "glr")
     rules, names = _plain_rules(loaded, table)
     normalized = normalize(rules, 0, describe=lambda nonterminal: names[nonterminal])
-    if conflicts and on_conflict == "error":
-        raise UnsupportedGrammarError(
-            "an LALR table with conflicts that Lark resolves by rule",
-            place=f"{len(conflicts)} in all, the first {conflicts[0]}",
-            advice="Write the rules without them, or pass on_conflict='warn' to accept everything that they derive.",
-        )
-    if conflicts:
-        warnings.warn(LarkConflictWarning(conflicts), stacklevel=2)
     return LarkGrammar(
         start=normalized.start,
         rules=normalized.rules,
@@ -126,9 +140,8 @@ def lark_grammar(
         accepts_empty=normalized.accepts_empty,
         ignored=table.ignored,
         rule_names=tuple("" if origin is None else names[origin] for origin in normalized.origins),
-        parser=chosen,
+        parser=parser,
         lexer=lexer,
-        conflicts=tuple(conflicts),
     )
 
 
@@ -139,22 +152,19 @@ def load_lark_grammar(
     parser: str = "auto",
     lexer: str = "auto",
     postlex: object | None = None,
-    on_conflict: str = "error",
 ) -> LarkGrammar:
     """Compile a grammar given as Lark text, as the path of a .lark file, or by the name of a shipped grammar.
 
     A string is a path if it ends in ".lark" and has one line. Options and errors as for ``lark_grammar``; OSError if
     the file cannot be read.
     """
-    if postlex is not None:
-        raise UnsupportedGrammarError(
-            f"postlex={postlex!r}", place="options", advice="Write the grammar without a postlexer."
-        )
     text, path, shipped = _read(source)
     if parser == "auto":
         parser = shipped.get("parser", "auto")
+    if postlex is None:
+        postlex = shipped.get("postlex")
     try:
-        return lark_grammar(text, start=start, parser=parser, lexer=lexer, on_conflict=on_conflict, source_path=path)
+        return lark_grammar(text, start=start, parser=parser, lexer=lexer, postlex=postlex, source_path=path)
     except RecursionError as error:
         raise LimitExceededError(
             "the grammar is nested too deeply", limit="Python's recursion limit", given="more"
@@ -187,23 +197,6 @@ def _check_options(parser: str, lexer: str) -> None:
         raise UnsupportedGrammarError(
             f"lexer={lexer!r} with parser={parser!r}", place="options", advice=f"Use one of {sorted(allowed)}."
         )
-
-
-def _choose_parser(loaded: LoadedGrammar, parser: str, lexer: str) -> tuple[str, list[Conflict]]:
-    """The parser's name other than "auto", and the conflicts of the LALR table if it is that one."""
-    if parser == "cyk":
-        _refuse_empty_rules(loaded)
-        return "cyk", []
-    if parser == "glr":
-        return "glr", []
-    if parser == "earley" or lexer in ("dynamic", "dynamic_complete"):
-        return "earley", []
-    try:
-        return "lalr", lalr_conflicts(loaded)
-    except GrammarSyntaxError:
-        if parser == "lalr" or lexer == "contextual":
-            raise
-        return "earley", []
 
 
 def _refuse_empty_rules(loaded: LoadedGrammar) -> None:

@@ -8,34 +8,19 @@ arithmetic), so that loader is used as it is; what comes out are its terminals a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
 from lark.common import ParserConf
-from lark.exceptions import GrammarError, LarkError, UnexpectedInput, VisitError
+from lark.exceptions import LarkError, UnexpectedInput, VisitError
 from lark.grammar import Rule
 from lark.grammar import Terminal as LarkTerminal
 from lark.lexer import TerminalDef
 from lark.load_grammar import GrammarBuilder, _parse_grammar
 from lark.parsers.grammar_analysis import GrammarAnalyzer
-from lark.parsers.lalr_analysis import LALR_Analyzer
 
 _PLACE = re.compile(r"line (\d+),? column (\d+)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conflict:
-    """Where Lark's LALR table had to choose: on ``terminal`` it prefers to shift, or to reduce by priority.
-
-    ``rules`` are the reductions that it never makes there, written out.
-    """
-
-    terminal: str
-    rules: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"on {self.terminal}: {', '.join(self.rules)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +48,19 @@ class LoadedGrammar:
         return f"terminal {terminal.user_repr()}" + (f", line {line}" if line else "")
 
 
-def load(source: str, *, start: str, import_paths: Sequence[str] = (), source_path: str | None = None) -> LoadedGrammar:
+def load(
+    source: str,
+    *,
+    start: str,
+    import_paths: Sequence[str] = (),
+    source_path: str | None = None,
+    kept: Collection[str] = (),
+    made_up: Collection[str] = (),
+) -> LoadedGrammar:
     """Load a Lark grammar with everything that it imports.
 
-    source_path: the file that ``source`` came from; relative imports are looked up beside it.
+    source_path: the file that ``source`` came from; relative imports are looked up beside it. kept: terminals that
+    are needed though no rule names them. made_up: terminals that need no definition.
 
     Raises GrammarSyntaxError where Lark refuses the grammar, UnsupportedGrammarError for terminals that are
     declared without a definition.
@@ -74,52 +68,30 @@ def load(source: str, *, start: str, import_paths: Sequence[str] = (), source_pa
     try:
         builder = GrammarBuilder(import_paths=list(import_paths))
         builder.load_grammar(source, source_path or "<string>")
-        terminals, rules, ignore = builder.build().compile([start], set())
+        terminals, rules, ignore = builder.build().compile([start], set(kept))
         loaded = LoadedGrammar(source=source, start=start, terminals=terminals, rules=rules, ignore=tuple(ignore))
         if not any(rule.origin.name == start for rule in rules):
             raise GrammarSyntaxError(f"no rule is named {start!r}, the start", source=source)
         GrammarAnalyzer(ParserConf(list(rules), {}, [start]))
     except (LarkError, AssertionError, OSError) as error:
         raise syntax_error(error, source) from error
-    _check_defined(loaded)
+    _check_defined(loaded, made_up)
     return loaded
 
 
-def _check_defined(loaded: LoadedGrammar) -> None:
-    defined = {terminal.name for terminal in loaded.terminals}
+def _check_defined(loaded: LoadedGrammar, made_up: Collection[str]) -> None:
+    defined = {terminal.name for terminal in loaded.terminals}.union(made_up)
     for rule in loaded.rules:
         for symbol in rule.expansion:
             if isinstance(symbol, LarkTerminal) and symbol.name not in defined:
                 raise UnsupportedGrammarError(
                     f"the terminal {symbol.name}, declared without a definition,",
                     place=f"rule {rule.origin.name}",
-                    advice="Terminals that a postlexer makes up are not supported yet; define it, or leave it out.",
+                    advice="Define it, leave it out, or pass the postlexer that makes it up.",
                 )
     for name in loaded.ignore:
         if name not in defined:
             raise GrammarSyntaxError(f"%ignore of {name}, which is not defined", source=loaded.source)
-
-
-def lalr_conflicts(loaded: LoadedGrammar) -> list[Conflict]:
-    """Build Lark's LALR(1) table and list where it resolves a conflict by rule.
-
-    Raises GrammarSyntaxError if the grammar is not LALR(1) even so (reduce/reduce).
-    """
-    analyzer = LALR_Analyzer(ParserConf(list(loaded.rules), {}, [loaded.start]))
-    try:
-        analyzer.compute_lalr()  # type: ignore[no-untyped-call]
-    except GrammarError as error:
-        raise GrammarSyntaxError(f"not LALR(1): {error}", source=loaded.source) from error
-    found: dict[tuple[str, tuple[str, ...]], Conflict] = {}
-    for items in analyzer.lr0_itemsets:
-        for lookahead, rules in items.lookaheads.items():
-            shifted = lookahead in items.transitions
-            if not shifted and len(rules) == 1:
-                continue
-            best = max((rule.options.priority or 0) for rule in rules)
-            lost = tuple(sorted(str(rule) for rule in rules if shifted or (rule.options.priority or 0) < best))
-            found[lookahead.name, lost] = Conflict(terminal=lookahead.name, rules=lost)
-    return [found[key] for key in sorted(found)]
 
 
 def syntax_error(error: Exception, source: str) -> GrammarSyntaxError:
