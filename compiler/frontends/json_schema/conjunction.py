@@ -38,8 +38,8 @@ from grammar_engine.compiler.limits import Deadline
 Formula = int
 ANYTHING: Formula = 0
 
-FEW_DISJUNCTS = 24
-"""Conjuncts up to which choices are multiplied out in any case, and two for each branch that is written down. More
+FEW_DISJUNCTS = 16
+"""Conjuncts up to which choices are multiplied out in any case, and one for each branch that is written down. More
 of them are kept as choices, where they speak of objects (``object_formulas.py``)."""
 FEW_TICKS = 2000
 """The same, of schemas looked at on the way; twenty for each branch."""
@@ -210,7 +210,7 @@ class Formulas:
                 continue
             if steps == 1:
                 branches = sum(map(len, conjunct.choices))
-                few, work = few + 2 * branches, work + 20 * branches
+                few, work = few + branches, work + 20 * branches
             clauses = self._open(conjunct)
             if not clauses:
                 conjunct.choices = ()

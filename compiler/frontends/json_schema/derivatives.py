@@ -291,16 +291,15 @@ class Derivatives:
         return State(state.left & self._touching(state.node), state.node)
 
     def _steps(self, state: State) -> Iterator[State]:
-        """The states behind the first property that is left, taken or not; the last is tried first."""
+        """The states behind the first property that is left, taken or not; the last one given is tried first."""
         declared = state.left & ~self.others
         if declared:
             at = (declared & -declared).bit_length() - 1
             left = state.left & ~(1 << at)
-            for _, behind in self._ways_of(state, at):
-                yield State(left, self._settle(behind.node, left))
+            taken = [State(left, self._settle(behind.node, left)) for _, behind in self._ways_of(state, at)]
             skipped = State(left, self._settle(state.node, left))
-            if skipped.node != FALSE:
-                yield skipped
+            without = [] if skipped.node == FALSE else [skipped]
+            yield from sorted((*taken, *without), key=self.may_close)  # (stable; what ends here is looked at first)
             return
         for at, names in enumerate(self.classes, len(self.names)):
             for _, behind in self._ways_of(state, at):

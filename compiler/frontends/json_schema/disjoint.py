@@ -147,7 +147,9 @@ class Disjoint:
         """What a value, or under None the whole, is limited to; values without one in common exclude each other."""
         if outline.values is not None:
             return {None: outline.values}
-        return _NO_LABELS if outline.types & types & ~OBJECT else {**self._given(outline)}
+        if outline.types & types & ~OBJECT:
+            return _NO_LABELS
+        return dict(self._given(outline).items())
 
     def _exclude_within(self, types: int, left: Schema, right: Schema) -> bool:
         """``exclude`` for values of these types only (as bits)."""
@@ -166,6 +168,8 @@ class Disjoint:
             for name, value in values.items():
                 if name not in a.excluded and name not in b.excluded and self._fits(value, a) and self._fits(value, b):
                     bits |= type_bit(value)
+                    if not types & ~bits:
+                        break
             types &= bits
         if types & OBJECT and self._objects(a, b, depth):
             types &= ~OBJECT

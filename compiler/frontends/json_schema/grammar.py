@@ -158,7 +158,7 @@ class JsonSchemaGrammar(Grammar):
         key = self._symbols.terminal_keys[terminal]
         try:
             if key[0] == "names":
-                return Terminal(name="property name", automaton=self.names(key[1]))
+                return Terminal(name="property name", automaton=self.names(key[1]))  # type: ignore[arg-type]
             return _terminal(key, self.layout, self.lexical)
         except RecursionError as error:
             raise _too_deep() from error
