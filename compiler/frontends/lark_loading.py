@@ -8,17 +8,16 @@ arithmetic), so that loader is used as it is; what comes out are its terminals a
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
-from lark.common import ParserConf
-from lark.exceptions import LarkError, UnexpectedInput, VisitError
+from lark.exceptions import GrammarError, LarkError, UnexpectedInput, VisitError
 from lark.grammar import Rule
 from lark.grammar import Terminal as LarkTerminal
 from lark.lexer import TerminalDef
 from lark.load_grammar import GrammarBuilder, _parse_grammar
-from lark.parsers.grammar_analysis import GrammarAnalyzer
 
 _PLACE = re.compile(r"line (\d+),? column (\d+)")
 
@@ -72,11 +71,23 @@ def load(
         loaded = LoadedGrammar(source=source, start=start, terminals=terminals, rules=rules, ignore=tuple(ignore))
         if not any(rule.origin.name == start for rule in rules):
             raise GrammarSyntaxError(f"no rule is named {start!r}, the start", source=source)
-        GrammarAnalyzer(ParserConf(list(rules), {}, [start]))
+        _check_rules(rules)
     except (LarkError, AssertionError, OSError) as error:
         raise syntax_error(error, source) from error
     _check_defined(loaded, made_up)
     return loaded
+
+
+def _check_rules(rules: Sequence[Rule]) -> None:
+    """What Lark's parsers check first. (Its GrammarAnalyzer goes on to FIRST and FOLLOW sets, which take seconds.)"""
+    duplicates = [rule for rule, count in Counter(rules).items() if count > 1]
+    if duplicates:
+        raise GrammarError(f"Rules defined twice: {', '.join(str(rule) for rule in duplicates)}")
+    origins = {rule.origin for rule in rules}
+    for rule in rules:
+        for symbol in rule.expansion:
+            if not symbol.is_term and symbol not in origins:
+                raise GrammarError(f"Using an undefined rule: {symbol}")
 
 
 def _check_defined(loaded: LoadedGrammar, made_up: Collection[str]) -> None:

@@ -256,23 +256,25 @@ def _terminal(definition: TerminalDef, loaded: LoadedGrammar, g_regex_flags: int
 
 
 def _automaton(regexp: str, flags: int, definition: TerminalDef, loaded: LoadedGrammar) -> ByteAutomaton:
-    place = loaded.place_of(definition)
     try:
         node = parse_regex(regexp, flags=flags)
         characters = CharAutomaton.from_node(node)
     except UnsupportedGrammarError as error:
+        place = loaded.place_of(definition)
         raise UnsupportedGrammarError(error.construct, place=place, advice=error.advice) from error
     except GrammarSyntaxError as error:
         raise _broken(error.reason, definition, loaded) from error
     if looks_beyond(node):
         raise UnsupportedGrammarError(
             "an assertion that looks beyond the terminal's own text",
-            place=place,
+            place=loaded.place_of(definition),
             advice="Write the pattern so that it delimits itself, or keep look-around inside of it.",
         )
     if characters.is_empty():
         raise UnsupportedGrammarError(
-            "a terminal that matches no text", place=place, advice="Leave it out, with the rules that need it."
+            "a terminal that matches no text",
+            place=loaded.place_of(definition),
+            advice="Leave it out, with the rules that need it.",
         )
     return to_utf8(characters, key=f"lark:{flags}:{regexp}")
 

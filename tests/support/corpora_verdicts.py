@@ -72,8 +72,9 @@ def records_of(folder: Path, name: str) -> Iterator[dict[str, Any]]:
 
 
 def bytes_of(record: Mapping[str, Any]) -> bytes:
-    """The text of a record."""
-    return base64.b64decode(record["bytes_b64"]) if "bytes_b64" in record else record["text"].encode()
+    """The text of a record as its judge saw it: an expression of SQL behind SELECT."""
+    text = base64.b64decode(record["bytes_b64"]) if "bytes_b64" in record else record["text"].encode()
+    return b"SELECT " + text if record.get("kind") == "expression" else text
 
 
 class Judge:
@@ -109,9 +110,18 @@ class Judge:
 
 
 def judge_corpus(
-    folder: Path, name: str, judge: Judge, *, dialect: str | None = None, limit: int | None = None
+    folder: Path,
+    name: str,
+    judge: Judge,
+    *,
+    dialect: str | None = None,
+    limit: int | None = None,
+    by: str = "dialect",
 ) -> tuple[dict[str, Score], list[Difference]]:
-    """The scores by dialect, and every difference. limit: only so many records, drawn with seed 0."""
+    """The scores by dialect (or another field of the records), and every difference.
+
+    limit: only so many records, drawn with seed 0.
+    """
     records = [record for record in records_of(folder, name) if dialect in (None, record.get("dialect", ""))]
     if limit is not None:
         records = random.Random(0).sample(records, min(limit, len(records)))
@@ -119,7 +129,7 @@ def judge_corpus(
     differences: list[Difference] = []
     for record in records:
         text = bytes_of(record)
-        score = scores.setdefault(record.get("dialect", ""), Score())
+        score = scores.setdefault(record.get(by, ""), Score())
         accepted, alive = judge.accepted(text)
         score.verdicts[record["valid"], accepted] += 1
         if record.get("op") == "truncate" and not record["valid"]:
