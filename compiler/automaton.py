@@ -42,6 +42,9 @@ class ByteAutomaton:
     offsets:   int32 ``(S + 1,)``: the entries of state s are ``entries[offsets[s]:offsets[s + 1]]``, best first.
     entries:   int32 ``(E, 3)``: index of a position or MATCH, counter operation, bound.
     key:       equal keys mean equal automata (used to share mask rows between grammars); "" = never shared.
+    settled:   states from this one on take whatever a thread of the automaton could take that has read the same: once a
+               thread is there, all others are superfluous. -1: none is known.
+    spelling:  how characters are spelled in them: from where any text may follow, equal spelling means equal language.
 
     Invariants (checked by ``validate``): state 0 has no MATCH entry (a terminal is never empty), every state is
     reachable and a MATCH is reachable from every state.
@@ -51,6 +54,8 @@ class ByteAutomaton:
     offsets: Int32Array
     entries: Int32Array
     key: str = ""
+    settled: int = -1
+    spelling: str = ""
 
     @property
     def num_states(self) -> int:

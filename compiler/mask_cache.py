@@ -24,7 +24,7 @@ from grammar_engine.compiler.mask_store import CountedWalk, MaskStore, StoredWal
 if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
 
-FORMAT = 5  # raise when walks or signatures change their meaning; automata are named by their content
+FORMAT = 6  # raise when walks or signatures change their meaning; automata are named by their content
 
 
 class MaskCache:

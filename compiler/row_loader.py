@@ -57,6 +57,10 @@ class RowLoader:
         elif any(c not in (0, lexer.LOOSE) for _, c in threads):
             self._walk_here(state)
         else:
+            block = keyed[0].block
+            if tuple(position - keyed[0].address for position, _ in threads) in block.anything:
+                self._load_shared(state, ("anything", block.spelling))
+                return
             named = [
                 (automaton.digest, position - automaton.address, c != 0)
                 for automaton, (position, c) in zip(keyed, threads, strict=True)

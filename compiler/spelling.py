@@ -10,6 +10,7 @@ Every label is spelled by a trie (``utf8.py``); states behind its branches are s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -17,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton, Int32Array
 from grammar_engine.compiler.char_automaton import CharAutomaton
-from grammar_engine.compiler.char_states import Edge
-from grammar_engine.compiler.charset import CharSet, Range
+from grammar_engine.compiler.char_states import ACCEPT, Edge, States
+from grammar_engine.compiler.charset import ANY, CharSet, Range
 from grammar_engine.compiler.errors import LimitExceededError, UnsatisfiableGrammarError
 from grammar_engine.compiler.limits import MAX_COUNT
 from grammar_engine.compiler.utf8 import Branches, Template, TrieNode, branch_template, digit_trie, node, utf8_trie
@@ -26,6 +27,7 @@ from grammar_engine.compiler.utf8 import Branches, Template, TrieNode, branch_te
 _QUOTE, _BACKSLASH = 0x22, 0x5C
 _RAW = CharSet.from_ranges([(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)])
 _ESCAPES = {0x22: '"', 0x5C: "\\", 0x2F: "/", 0x08: "b", 0x0C: "f", 0x0A: "n", 0x0D: "r", 0x09: "t"}
+COMMON_LABEL = 8  # targets
 _HEX = ((0, 9, ord("0")), (10, 15, ord("A")), (10, 15, ord("a")))
 _LOWER_HEX = (_HEX[0], _HEX[2])
 _CONTROLS = CharSet.from_ranges([(0x00, 0x07), (0x0B, 0x0B), (0x0E, 0x1F)])  # that have no short escape
@@ -66,7 +68,7 @@ def to_json_string(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
 
     Raises UnsatisfiableGrammarError for the empty language.
     """
-    return _quoted(automaton, _Builder(json_trie, None if automaton.deterministic else _json_template), key)
+    return _quoted(automaton, _Builder(json_trie, _json_template, _common_labels(automaton)), key, "json")
 
 
 def to_plain_json_string(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
@@ -74,15 +76,38 @@ def to_plain_json_string(automaton: CharAutomaton, *, key: str = "") -> ByteAuto
 
     Raises UnsatisfiableGrammarError for the empty language.
     """
-    return _quoted(automaton, _Builder(plain_trie), key)
+    return _quoted(automaton, _Builder(plain_trie), key, "plain json")
 
 
-def _quoted(automaton: CharAutomaton, builder: _Builder, key: str) -> ByteAutomaton:
+def _common_labels(automaton: CharAutomaton) -> frozenset[CharSet] | None:
+    """The labels that lead to many states of a deterministic automaton: they are spelled faster than shared.
+
+    None, which is all of them, for other automata: there each target has few labels, and sharing finds nothing.
+    """
+    if not automaton.deterministic:
+        return None
+    moves = {(edge.label, edge.target) for edges in automaton.states for edge in edges}
+    targets = Counter(label for label, _ in moves)
+    return frozenset(label for label, count in targets.items() if count >= COMMON_LABEL)
+
+
+def _settled(states: States) -> frozenset[int]:
+    """The states behind which every text is in the language."""
+    return frozenset(
+        number
+        for number, edges in enumerate(states)
+        if ACCEPT in edges and any(edge == (ANY, number, KEEP, 0) for edge in edges)
+    )
+
+
+def _quoted(automaton: CharAutomaton, builder: _Builder, key: str, spelling: str) -> ByteAutomaton:
     if automaton.is_empty():
         raise UnsatisfiableGrammarError("no text is in the language")
     states = automaton.states
     end = len(states) + 1
     builder.reserve(end + 1)
+    for number in _settled(states):
+        builder.settle(number + 1)
     builder.read(0, _QUOTE, 1)
     for number, edges in enumerate(states, start=1):
         for edge in edges:
@@ -91,7 +116,7 @@ def _quoted(automaton: CharAutomaton, builder: _Builder, key: str) -> ByteAutoma
             else:
                 builder.spell(number, edge, edge.target + 1)
     builder.enter(end, MATCH)
-    return builder.finish(key)
+    return builder.finish(key, spelling)
 
 
 @lru_cache(maxsize=512)
@@ -260,10 +285,16 @@ class _Builder:
     """
 
     def __init__(
-        self, spelling: Callable[[CharSet], Branches], whole: Callable[[CharSet], _LabelTemplate] | None = None
+        self,
+        spelling: Callable[[CharSet], Branches],
+        whole: Callable[[CharSet], _LabelTemplate] | None = None,
+        copied: frozenset[CharSet] | None = frozenset(),
     ) -> None:
+        """copied: the labels whose spellings are copied as a whole, None for all."""
         self._spelling = spelling
         self._whole = whole
+        self._copied_labels = copied
+        self._settled: set[int] = set()
         self._spelled: dict[tuple[CharSet, int], list[tuple[int, int, int]]] = {}
         self._entries: list[list[tuple[int, int, int]]] = []
         self._positions: dict[tuple[int, int, int], int] = {}
@@ -273,6 +304,10 @@ class _Builder:
     def reserve(self, count: int) -> None:
         """States 0 to count - 1 are the caller's."""
         self._entries.extend([] for _ in range(count))
+
+    def settle(self, state: int) -> None:
+        """Every text is in the language from here on: so it is inside each character that leads here."""
+        self._settled.add(state)
 
     def enter(self, state: int, position: int, op: int = KEEP, bound: int = 0) -> None:
         self._entries[state].append((position, op, bound))
@@ -286,7 +321,13 @@ class _Builder:
         label, _, op, bound = edge
         positions = self._positions
         ascii_only = label.ranges[-1][1] < 0x80
-        if not ascii_only and self._whole is not None:
+        settling = target in self._settled and label == ANY
+        if (
+            self._whole is not None
+            and not ascii_only
+            and not settling
+            and (self._copied_labels is None or label in self._copied_labels)
+        ):
             for move in self._copied(label, target):
                 append((positions.setdefault(move, len(positions)), op, bound))
             return
@@ -297,9 +338,11 @@ class _Builder:
                 behind = self._copy(below, target)
             else:
                 behind = self._continue(below, target)
+                if settling:
+                    self._settle_below(below, target)
             append((positions.setdefault((low, high, behind), len(positions)), op, bound))
 
-    def finish(self, key: str) -> ByteAutomaton:
+    def finish(self, key: str, spelling: str = "") -> ByteAutomaton:
         own = len(self._entries)
         counts = [len(entries) for entries in self._entries]
         flat = [entry for entries in self._entries for entry in entries]
@@ -318,11 +361,15 @@ class _Builder:
         copied_entries[:, 0] = np.arange(len(positions), len(positions) + len(copied))
         offsets = np.zeros(own + len(copied_counts) + 1, np.int32)
         np.cumsum(np.concatenate([np.array(counts, np.int32), copied_counts]), out=offsets[1:])
+        positions = np.concatenate([positions, copied])
+        entries = np.concatenate([entries, copied_entries])
+        settled = -1
+        if self._settled:
+            offsets, entries, number = _put_last(offsets, entries, self._settled)
+            positions[:, 2] = number[positions[:, 2]]
+            settled = len(number) - len(self._settled)
         return ByteAutomaton(
-            positions=np.concatenate([positions, copied]),
-            offsets=offsets,
-            entries=np.concatenate([entries, copied_entries]),
-            key=key,
+            positions=positions, offsets=offsets, entries=entries, key=key, settled=settled, spelling=spelling
         )
 
     def _position(self, low: int, high: int, target: int) -> int:
@@ -342,6 +389,12 @@ class _Builder:
             self._entries[state] = reached
         return state
 
+    def _settle_below(self, trie: TrieNode, target: int) -> None:
+        self._settled.add(self._behind[trie, target])
+        for _, _, below in trie.branches:
+            if below is not None and self._behind[below, target] not in self._settled:
+                self._settle_below(below, target)
+
     def _copied(self, label: CharSet, target: int) -> list[tuple[int, int, int]]:
         """The first moves of a label's spellings."""
         moves = self._spelled.get((label, target))
@@ -358,6 +411,20 @@ class _Builder:
         if state is None:
             state = self._behind[trie, target] = ~self._copies.add(trie.template, target)
         return state
+
+
+def _put_last(offsets: Int32Array, entries: Int32Array, last: set[int]) -> tuple[Int32Array, Int32Array, Int32Array]:
+    """Offsets and entries with some states, the start not among them, put behind all others; and the new numbers."""
+    chosen = np.zeros(len(offsets) - 1, bool)
+    chosen[list(last)] = True
+    order = np.concatenate([np.flatnonzero(~chosen), np.flatnonzero(chosen)])
+    number = np.empty(len(order), np.int32)
+    number[order] = np.arange(len(order))
+    counts = np.diff(offsets)[order]
+    moved = np.zeros(len(offsets), np.int32)
+    np.cumsum(counts, out=moved[1:])
+    taken = np.arange(len(entries)) + np.repeat(offsets[:-1][order] - moved[:-1], counts)
+    return moved, entries[taken], number
 
 
 class _Copies:

@@ -47,7 +47,8 @@ class Block:
 
     start: where its start closure is. wide: see WIDE_BYTES. digest: of the automaton, if it has a key. loop: its
     counted loop, if rows can be shared over bounds. enough, tight: from the one count on no loop is left too early, up
-    to the other none ends.
+    to the other none ends. settled: where the closures of settled states begin. anything: the positions read by each
+    settled state between two characters. spelling: of the automaton.
     """
 
     ints: Int32Array
@@ -59,15 +60,27 @@ class Block:
     loop: Loop | None
     enough: int
     tight: int
+    settled: int
+    anything: frozenset[tuple[int, ...]]
+    spelling: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeyedAutomaton:
-    """Where a shared automaton lies in one grammar's arena. digest: equal for equal automata only."""
+    """Where a shared automaton lies in one grammar's arena, and its block."""
 
-    digest: str
+    block: Block
     address: int
-    loop: Loop | None
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal automata only."""
+        return self.block.digest
+
+    @property
+    def loop(self) -> Loop | None:
+        """Its counted loop, if rows can be shared over bounds."""
+        return self.block.loop
 
 
 @lru_cache(maxsize=512)
@@ -99,6 +112,9 @@ def block_of(automaton: ByteAutomaton) -> Block:
         loop=_loop_of(automaton),
         enough=enough,
         tight=tight,
+        settled=int(closures[automaton.settled]) if automaton.settled >= 0 else len(ints),
+        anything=_anything(automaton),
+        spelling=automaton.spelling,
     )
 
 
@@ -124,6 +140,20 @@ def _loop_of(automaton: ByteAutomaton) -> Loop | None:
     unbound[:, 2] = 0
     signature = _digest(automaton.positions, automaton.offsets, unbound)
     return Loop(signature=signature, least=int(left[0, 2]), most=bound if bound >= 0 else None)
+
+
+def _anything(automaton: ByteAutomaton) -> frozenset[tuple[int, ...]]:
+    """The positions read by each settled state between two characters of a JSON string, as they lie in a block, sorted.
+
+    There stands the quote.
+    """
+    found: list[tuple[int, ...]] = []
+    if automaton.spelling and automaton.settled >= 0:
+        for state in range(automaton.settled, automaton.num_states):
+            read = automaton.entries[automaton.offsets[state] : automaton.offsets[state + 1], 0]
+            if (automaton.positions[read, 0] == ord('"')).any() and (automaton.positions[read, 0] == ord(" ")).any():
+                found.append(tuple(sorted((lexer.POSITION_SIZE * read).tolist())))
+    return frozenset(found)
 
 
 def _ends_at_once(automaton: ByteAutomaton, entries: Int32Array) -> bool:
@@ -217,14 +247,15 @@ class TerminalWriter:
         if shared and not shadow:
             loop = block.loop
             bounds = (0, 0, 0) if loop is None else (1, loop.least, -1 if loop.most is None else loop.most)
-            key = self._engine.append([len(self.keyed), *bounds, block.enough, block.tight])
+            key = self._engine.append([len(self.keyed), *bounds, block.enough, block.tight, 0])
         base = self._when_there_is_room(
             lambda mem: terminals.write_block(
                 mem, block.ints, block.addresses, block.matches, terminal, len(automaton.positions), shadow, key
             )
         )
         if key:
-            self.keyed.append(KeyedAutomaton(digest=block.digest, address=base, loop=block.loop))
+            self._engine.mem[key + lexer.KEY_SETTLED] = base + block.settled
+            self.keyed.append(KeyedAutomaton(block=block, address=base))
         return base + block.start, shared
 
     def _write_json_strings(self, strings: JsonStrings, terminal: int) -> int:

@@ -48,7 +48,9 @@ from grammar_engine.kernels.arena import (
 P_LOW, P_HIGH, P_NEXT, P_KEY, P_SHADOW, POSITION_SIZE = 0, 1, 2, 3, 4, 5
 # P_KEY: 0, or the key of a shared automaton: its number, whether it is one counted loop, its bounds (most -1: none),
 # and between which counts it does not matter how many: no loop is left too early from one on, or ends up to the other.
-KEY_NUMBER, KEY_COUNTED, KEY_LEAST, KEY_MOST, KEY_ENOUGH, KEY_TIGHT, KEY_SIZE = 0, 1, 2, 3, 4, 5, 6
+KEY_NUMBER, KEY_COUNTED, KEY_LEAST, KEY_MOST, KEY_ENOUGH, KEY_TIGHT = 0, 1, 2, 3, 4, 5
+# And from which address on its closures are settled (compiler.automaton).
+KEY_SETTLED, KEY_SIZE = 6, 7
 # Closure: [number of entries, (target, op, bound)...]; target > 0: position, < 0: minus a terminal that matches.
 # Terminal. X_TEXTS: a literal's text as [1, length, bytes...], until its closure is written.
 X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE = 0, 1, 2, 3, 4, 5, 6, 7
@@ -285,6 +287,7 @@ def lexer_step(mem, state, byte):
     shadows = 0
     shadows_at = limit  # whose shadows are complete at this byte, noted from the end of the arena downwards
     cut = False
+    settled = 0  # the key of an automaton of which a thread is settled
     for i in range(at_threads, end_threads, 2):
         position = mem[i]
         if byte < mem[position + P_LOW] or byte > mem[position + P_HIGH]:
@@ -292,6 +295,20 @@ def lexer_step(mem, state, byte):
         c = mem[i + 1]
         closure = mem[position + P_NEXT]
         entry = closure + 1
+        key = mem[position + P_KEY]
+        if key != 0 and ordered == 0:
+            if key == settled:
+                continue
+            if closure >= mem[key + KEY_SETTLED]:  # all other threads of the automaton are superfluous
+                settled = key
+                c = 0
+                kept = 0
+                for k in range(base, base + 2 * threads, 2):
+                    if mem[mem[k] + P_KEY] != key:
+                        mem[base + 2 * kept] = mem[k]
+                        mem[base + 2 * kept + 1] = mem[k + 1]
+                        kept += 1
+                threads = kept
         for _ in range(mem[closure]):
             target = mem[entry]
             c2 = counter_after(c, mem[entry + 1], mem[entry + 2])
