@@ -359,3 +359,12 @@ def test_reserved_words_that_lark_splits_are_refused() -> None:
         lark_grammar(WORDS, parser="lalr")
     with pytest.raises(UnsupportedGrammarError, match="looks beyond"):
         lark_grammar("start: NAME\nNAME: /(?!do\\b)[a-z]+/", parser="glr")
+
+
+def test_a_number_that_touches_a_word_is_no_number_under_glr() -> None:
+    source = 'start: (NUMBER | WORD | ".")+\nWORD: /[g-z]+/\nNUMBER: /(?:0x[0-9a-f]+|[0-9]+(?:\\.[0-9]+)?)(?![a-z])/\n'
+    grammar = lark_grammar(source, parser="glr")
+    texts = {"12": True, "0x1f": True, "12z": False, "0x": False, "0xg": False, "1.5": True, "1.5z": False, "1.z": True}
+    assert {text: accepts(grammar, text) for text in texts} == texts
+    with pytest.raises(UnsupportedGrammarError, match="looks beyond"):
+        lark_grammar(source, parser="lalr")

@@ -16,12 +16,17 @@ does not match are longer than what it matches (``ir.Terminal.longer``).
 
     pattern = body (?! behind )                 body    no look-around, all texts of one length
                                                 behind  no look-around, never empty
+
+Where texts differ in length, as in ``/[0-9]+(?![a-z0-9])/``, Python tries shorter ones when what follows the first
+match is not wanted. With ``backtracks=False`` it is not so, the first match decides. Then ``behind`` must be a set; the
+terminal takes all of its members that follow, and what is then none of its texts is set aside like a reserved word.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.charset import CharSet
 from grammar_engine.compiler.frontends.lark_assertions import max_width, min_width
 from grammar_engine.compiler.regex_ast import (
@@ -33,6 +38,7 @@ from grammar_engine.compiler.regex_ast import (
     Repeat,
     has_assertion,
     is_nullable,
+    repeat,
     seq,
     word_boundary,
 )
@@ -40,20 +46,23 @@ from grammar_engine.compiler.regex_ast import (
 
 @dataclass(frozen=True, kw_only=True)
 class Reserving:
-    """rest: the pattern without its look-ahead. words: what it does not match. loop: the characters of its words."""
+    """rest: the pattern without its look-ahead. words: what it does not match, deterministic. loop: the characters of
+    its words. longer: are ``words`` longer than all texts of ``rest``?
+    """
 
     rest: Node
-    words: Node
+    words: CharAutomaton
     loop: CharSet | None = None
+    longer: bool = False
 
 
-def reserving(node: Node) -> Reserving | None:
+def reserving(node: Node, *, backtracks: bool) -> Reserving | None:
     """The parts of a pattern of the form above; None for any other."""
     if not isinstance(node, Concat):
         return None
     *body, behind = node.nodes
     if isinstance(behind, Assertion):
-        return _not_before(seq(*body), behind)
+        return _not_before(seq(*body), behind, backtracks=backtracks)
     ahead, *rest = node.nodes
     if not isinstance(ahead, Assertion) or not (ahead.ahead and ahead.negative and isinstance(ahead.node, Concat)):
         return None
@@ -62,15 +71,25 @@ def reserving(node: Node) -> Reserving | None:
     word = seq(*words)
     if loop is None or not _ends_run(end, loop) or not _within(word, loop) or is_nullable(word):
         return None
-    return Reserving(rest=seq(*rest), words=word, loop=loop)
+    return Reserving(rest=seq(*rest), words=_minimal(word), loop=loop)
 
 
-def _not_before(body: Node, behind: Assertion) -> Reserving | None:
+def _minimal(node: Node) -> CharAutomaton:
+    return CharAutomaton.from_node(node).minimize()
+
+
+def _not_before(body: Node, behind: Assertion, *, backtracks: bool) -> Reserving | None:
     if not (behind.ahead and behind.negative) or has_assertion(body) or has_assertion(behind.node):
         return None
-    if is_nullable(behind.node) or not 0 < min_width(body) == max_width(body):
+    if is_nullable(behind.node) or is_nullable(body):
         return None
-    return Reserving(rest=body, words=seq(body, behind.node))
+    if min_width(body) == max_width(body):
+        return Reserving(rest=body, words=_minimal(seq(body, behind.node)), longer=True)
+    if backtracks or not isinstance(behind.node, Chars):
+        return None
+    touching = seq(body, repeat(behind.node, 1, None))
+    words = CharAutomaton.from_node(touching).difference(CharAutomaton.from_node(body)).minimize()
+    return Reserving(rest=seq(body, repeat(behind.node, 0, None)), words=words)
 
 
 def _run(nodes: list[Node]) -> CharSet | None:

@@ -78,10 +78,11 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0, split_words:
 
     split_words: in Lark a reserved word where another terminal is expected that matches the beginning of it is read as
     that terminal and a rest. The engine does not follow: with this flag a grammar in which it can happen is refused,
-    without it no reserved word is ever split, and no keyword is the beginning of a longer word.
+    without it no reserved word is ever split, no keyword is the beginning of a longer word, and a look-ahead at the end
+    of a terminal speaks of its first match only.
     """
     ordered = sorted_terminals(loaded, g_regex_flags)
-    reservings = _reservings(ordered, g_regex_flags)
+    reservings = _reservings(ordered, g_regex_flags, backtracks=split_words)
     keywords = _keywords(ordered, g_regex_flags, reservings)
     split = {name for name, regexes in keywords.items() if any(not embedded for _, embedded in regexes)}
     ids: dict[str, tuple[int, ...]] = {}
@@ -143,14 +144,14 @@ def _ignored(loaded: LoadedGrammar, ids: dict[str, tuple[int, ...]]) -> tuple[in
     return tuple(sorted({index for name in loaded.ignore for index in ids[name]}))
 
 
-def _reservings(ordered: Sequence[TerminalDef], flags: int) -> dict[str, Reserving]:
+def _reservings(ordered: Sequence[TerminalDef], flags: int, *, backtracks: bool) -> dict[str, Reserving]:
     """The terminals that set reserved words aside, with their parts."""
     found: dict[str, Reserving] = {}
     for definition in ordered:
         if isinstance(definition.pattern, PatternStr) or "(?!" not in definition.pattern.value:
             continue
         try:
-            parts = reserving(parse_regex(definition.pattern.to_regexp(), flags=flags))
+            parts = reserving(parse_regex(definition.pattern.to_regexp(), flags=flags), backtracks=backtracks)
         except (UnsupportedGrammarError, GrammarSyntaxError):
             continue  # reported with its place when the terminal is compiled
         if parts:
@@ -161,11 +162,11 @@ def _reservings(ordered: Sequence[TerminalDef], flags: int) -> dict[str, Reservi
 def _reserving_terminal(definition: TerminalDef, parts: Reserving, loaded: LoadedGrammar) -> Terminal:
     automaton = to_utf8(CharAutomaton.from_node(parts.rest))
     try:
-        words = to_utf8(CharAutomaton.from_node(parts.words).minimize())
+        words = to_utf8(parts.words)
     except UnsupportedGrammarError as error:
         place = loaded.place_of(definition)
         raise UnsupportedGrammarError(error.construct, place=place, advice=error.advice) from error
-    if parts.loop is None:
+    if parts.longer:
         return Terminal(name=definition.name, automaton=automaton, longer=words)
     return Terminal(name=definition.name, automaton=automaton, reserved=words)
 

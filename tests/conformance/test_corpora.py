@@ -11,7 +11,12 @@ import pytest
 from corpora_verdicts import Judge, Score, judge_corpus
 
 SHARES = {
+    ("c", "c"): (0.97, 0.99),
     ("go", ""): (0.985, 0.985),
+    ("java", ""): (0.985, 0.96),
+    ("javascript", "module"): (0.98, 0.95),
+    ("javascript", "script"): (0.99, 0.95),
+    ("lua", ""): (0.99, 0.99),
     ("sql", "postgres"): (0.98, 0.95),
     ("sql", "sqlite"): (0.99, 0.95),
     ("sql", "mysql"): (0.95, None),
@@ -47,7 +52,15 @@ def test_shares_of_a_corpus(language: str, dialect: str, shared_data: Path, judg
 
 def test_a_fragment_begins_at_a_rule() -> None:
     for name, start, text in (
+        ("c", "statement", b"for (int i = 0; i < n; i++) { a * b; }"),
+        ("c", "expression", b"sizeof(struct s *[3]) + (x)(y)"),
         ("go", "statement", b"if x := f(); x == (T{1}) {\n\treturn\n}"),
+        ("go", "expression", b"map[string][]int{}"),
+        ("java", "block_statement", b"M<S, List<List<A>>> m = x -> switch (x) { case R(A y) when y > 1 -> y; };"),
+        ("java", "expression", b"(List<A>) a::<B>b"),
+        ("javascript", "statement_item", b"for (const [a, {b = `${c}`}] of d)\n  a = b\n"),
+        ("javascript", "expression_item", b"(x, ...y) => ({ async *[z]() {}, get q() { return /}/g } })"),
+        ("lua", "statement", b"local x <const> = f{[ [[a]] ] = 1; b}:c [==[]]]==]"),
         (
             "sql",
             "select_statement",
@@ -57,5 +70,5 @@ def test_a_fragment_begins_at_a_rule() -> None:
         ("sql", "create_table", b"CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(10) NOT NULL DEFAULT 'x')"),
     ):
         judge = Judge(name, start=start)
-        assert judge.accepted(text) == (True, True)
-        assert judge.accepted(text + b"}") == (False, False)
+        assert judge.accepted(text) == (True, True), name
+        assert judge.accepted(text + b"}") == (False, False), name
