@@ -69,7 +69,7 @@ def reserving(node: Node, *, backtracks: bool) -> Reserving | None:
     loop = _run(rest)
     *words, end = ahead.node.nodes
     word = seq(*words)
-    if loop is None or not _ends_run(end, loop) or not _within(word, loop) or is_nullable(word):
+    if loop is None or not _ends_run(end, loop) or not _avoids(word, loop.complement()) or is_nullable(word):
         return None
     return Reserving(rest=seq(*rest), words=_minimal(word), loop=loop)
 
@@ -109,12 +109,12 @@ def _ends_run(end: Node, loop: CharSet) -> bool:
     return end in (Assertion(Chars(loop), ahead=True, negative=True), word_boundary(loop))
 
 
-def _within(node: Node, loop: CharSet) -> bool:
-    """Are all characters of a pattern without look-around members of ``loop``?"""
+def _avoids(node: Node, others: CharSet) -> bool:
+    """Is this a pattern without look-around and without any of these characters?"""
     if has_assertion(node):
         return False
     if isinstance(node, Chars):
-        return not node.charset.difference(loop)
+        return not node.charset.intersect(others)
     if isinstance(node, (Concat, Alternate)):
-        return all(_within(part, loop) for part in node.nodes)
-    return not isinstance(node, Repeat) or _within(node.node, loop)
+        return all(_avoids(part, others) for part in node.nodes)
+    return not isinstance(node, Repeat) or _avoids(node.node, others)
