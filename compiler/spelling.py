@@ -28,6 +28,7 @@ _QUOTE, _BACKSLASH = 0x22, 0x5C
 _RAW = CharSet.from_ranges([(0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF)])
 _ESCAPES = {0x22: '"', 0x5C: "\\", 0x2F: "/", 0x08: "b", 0x0C: "f", 0x0A: "n", 0x0D: "r", 0x09: "t"}
 COMMON_LABEL = 8  # targets
+FEW_LABELS = 16
 _HEX = ((0, 9, ord("0")), (10, 15, ord("A")), (10, 15, ord("a")))
 _LOWER_HEX = (_HEX[0], _HEX[2])
 _CONTROLS = CharSet.from_ranges([(0x00, 0x07), (0x0B, 0x0B), (0x0E, 0x1F)])  # that have no short escape
@@ -80,14 +81,22 @@ def to_plain_json_string(automaton: CharAutomaton, *, key: str = "") -> ByteAuto
 
 
 def _common_labels(automaton: CharAutomaton) -> frozenset[CharSet] | None:
-    """The labels that lead to many states of a deterministic automaton: they are spelled faster than shared.
+    """The labels that lead to many states of a deterministic automaton: copied as a whole they are spelled faster.
 
-    None, which is all of them, for other automata: there each target has few labels, and sharing finds nothing.
+    None, which is all of them, for other automata. Many labels, those of scripts say, have much in
+    common, so that sharing finds more: then none.
     """
     if not automaton.deterministic:
         return None
-    moves = {(edge.label, edge.target) for edges in automaton.states for edge in edges}
+    moves = {
+        (edge.label, edge.target)
+        for edges in automaton.states
+        for edge in edges
+        if edge.label and edge.label.ranges[-1][1] > 0x7F
+    }
     targets = Counter(label for label, _ in moves)
+    if len(targets) > FEW_LABELS:
+        return frozenset()
     return frozenset(label for label, count in targets.items() if count >= COMMON_LABEL)
 
 
