@@ -19,6 +19,9 @@ At most one counted loop is active in a thread at any time, and loops are never 
     EXIT   bound    needs c >= bound   the loop is left, c := 0
 
 With an unbounded loop ``{min,}``, ``AGAIN`` carries ``-min`` so that c stops growing at min (min ≥ 1).
+
+**Conditions** (``compiler.conditions``): an entry may be a match on condition that the text behind the lexeme is of
+some form. Two states of the same automaton, from which nothing leads back, read that text and decide.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ import numpy.typing as npt
 
 KEEP, ENTER, AGAIN, EXIT = 0, 1, 2, 3
 MATCH = -1
+DECIDED = -2  # an entry of a state that decides a condition: it is decided, in the sense of that state
+CONDITION = -3  # an entry CONDITION - c: a match under condition c
+END = (256, 255)  # the bytes of a position that reads none: there the end of the text decides
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -45,6 +51,8 @@ class ByteAutomaton:
     settled:   states from this one on take whatever a thread of the automaton could take that has read the same: once a
                thread is there, all others are superfluous. -1: none is known.
     spelling:  how characters are spelled in them: from where any text may follow, equal spelling means equal language.
+    conditions: per condition the states that read on: DECIDED in the first as soon as it holds, in the second as soon
+                as it fails.
 
     Invariants (checked by ``validate``): state 0 has no MATCH entry (a terminal is never empty), every state is
     reachable and a MATCH is reachable from every state.
@@ -56,6 +64,7 @@ class ByteAutomaton:
     key: str = ""
     settled: int = -1
     spelling: str = ""
+    conditions: tuple[tuple[int, int], ...] = ()
 
     @property
     def num_states(self) -> int:
@@ -72,11 +81,14 @@ class ByteAutomaton:
             for index, op, _ in self.entries[self.offsets[state] : self.offsets[state + 1]].tolist():
                 if op not in (KEEP, ENTER, AGAIN, EXIT):
                     raise ValueError(f"state {state}: unknown counter operation {op}")
-                if index == MATCH:
+                if index in (MATCH, DECIDED):
                     accepting.add(state)
+                elif index <= CONDITION:
+                    accepting.add(state)
+                    targets.update(self.conditions[CONDITION - index])
                 else:
                     low, high, target = self.positions[index].tolist()
-                    if not (0 <= low <= high <= 255 and 0 <= target < states):
+                    if not ((0 <= low <= high <= 255 or (low, high) == END) and 0 <= target < states):
                         raise ValueError(f"position {index} is out of range")
                     targets.add(target)
             successors.append(targets)
@@ -103,7 +115,7 @@ class ByteAutomaton:
 
 
 def preferring(first: ByteAutomaton, second: ByteAutomaton) -> ByteAutomaton:
-    """The texts of both, those of ``first`` before those of ``second``."""
+    """The texts of both, those of ``first`` before those of ``second``; neither has conditions."""
     shifted = second.positions + np.array([0, 0, first.num_states], np.int32)
     begin = np.concatenate([first.entries[: first.offsets[1]], _behind(second.entries[: second.offsets[1]], first)])
     entries = np.concatenate([first.entries, _behind(second.entries, first)])
@@ -117,7 +129,7 @@ def preferring(first: ByteAutomaton, second: ByteAutomaton) -> ByteAutomaton:
 
 def _behind(entries: Int32Array, first: ByteAutomaton) -> Int32Array:
     shifted: Int32Array = entries.copy()
-    shifted[entries[:, 0] != MATCH, 0] += len(first.positions)
+    shifted[entries[:, 0] >= 0, 0] += len(first.positions)
     return shifted
 
 

@@ -1,7 +1,8 @@
 """The common representation of automata over characters, below the algebra and the constructions.
 
 A state is the ordered tuple of its edges, as in ``compiler/automaton.py`` but labelled with character sets: reading a
-character of ``label`` leads to ``target``; an edge to MATCH (its label is empty) says that the text may end here.
+character of ``label`` leads to ``target``; an edge to MATCH (its label is empty) says that the text may end here,
+one to ``CONDITION - c`` that it may under a condition (``compiler.conditions`` alone makes those).
 ``op`` and ``bound`` are the counter operations of ``compiler.automaton``, done when the edge's state is expanded.
 """
 
@@ -63,7 +64,7 @@ def trim(states: States) -> States:
     todo: list[int] = []
     for state, edges in enumerate(states):
         for edge in edges:
-            if edge.target == MATCH:
+            if edge.target < 0:
                 if not live[state]:
                     live[state] = True
                     todo.append(state)
@@ -82,7 +83,7 @@ def trim(states: States) -> States:
         kept: list[Edge] = []
         for edge in states[state]:
             target = edge.target
-            if target == MATCH:
+            if target < 0:
                 kept.append(edge)
             elif edge.label and live[target]:
                 if target not in number:

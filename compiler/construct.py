@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from grammar_engine.compiler.assertions import DEAD, Runner, look_behinds, runner, step
-from grammar_engine.compiler.automaton import ENTER, EXIT, KEEP, MATCH
+from grammar_engine.compiler.automaton import CONDITION, ENTER, EXIT, KEEP, MATCH
 from grammar_engine.compiler.char_program import COUNT, LOOK, READ, SPLIT, Program, ProgramBuilder
 from grammar_engine.compiler.char_states import MAX_STATES, Edge, States, check_limit, trim
 from grammar_engine.compiler.charset import NOTHING, CharSet
-from grammar_engine.compiler.regex_ast import Assertion, Node
+from grammar_engine.compiler.regex_ast import Assertion, Node, has_assertion
 
 Obligations = frozenset[tuple[int, int]]
 Key = tuple[int, Obligations, tuple[int, ...]]
@@ -44,6 +44,22 @@ def construct(
         return _Construction(ProgramBuilder(counters=counters, peel=True).build(node), past, limit).run()
 
 
+def construct_open(node: Node, *, limit: int = MAX_STATES) -> tuple[States, list[Runner], list[Obligations]]:
+    """The automaton of a pattern that matches inside a text, whose end is not the text's.
+
+    Where look-aheads are not decided when the pattern has matched, an edge to ``CONDITION - c`` says so, and what is
+    due there is number c of the obligations, in terms of the runners.
+    """
+    counters = not has_assertion(node)
+    try:
+        found = _Construction(ProgramBuilder(counters=counters).build(node), {}, limit, is_open=True)
+        states = found.run()
+    except _OperationsMeetError:
+        found = _Construction(ProgramBuilder(counters=counters, peel=True).build(node), {}, limit, is_open=True)
+        states = found.run()
+    return states, found.ahead, list(found.due)
+
+
 class _OperationsMeetError(Exception):
     """Two counter operations would have to share an edge."""
 
@@ -58,13 +74,15 @@ class _Way(NamedTuple):
 
 
 class _Construction:
-    def __init__(self, program: Program, past: Mapping[Assertion, int], limit: int) -> None:
+    def __init__(self, program: Program, past: Mapping[Assertion, int], limit: int, *, is_open: bool = False) -> None:
+        self._is_open = is_open
+        self.due: dict[Obligations, int] = {}
         self._limit = limit
         self._code = program.code
         self._start = program.start
         self._looks = program.looks
         # Obligations name look-aheads by their number here; a look-ahead with look-behinds inside has several.
-        self._ahead: list[Runner] = []
+        self.ahead: list[Runner] = []
         self._ahead_number: dict[tuple[int, tuple[int, ...]], int] = {}
         inside = [[look] if not look.ahead else look_behinds(look.node) for look in program.looks]
         behind = list(dict.fromkeys(look for looks in inside for look in looks))
@@ -133,9 +151,9 @@ class _Construction:
             return way if holds != assertion.negative else None
         number = self._ahead_number.get((look, asked))
         if number is None:
-            number = self._ahead_number[look, asked] = len(self._ahead)
-            self._ahead.append(runner(assertion, asked))
-        run = self._ahead[number]
+            number = self._ahead_number[look, asked] = len(self.ahead)
+            self.ahead.append(runner(assertion, asked))
+        run = self.ahead[number]
         if run.dead_at_start:
             return None
         return way if run.settled[0] else way._replace(obligations=way.obligations | {(number, 0)})
@@ -143,7 +161,10 @@ class _Construction:
     def _leave(self, way: _Way, past: tuple[int, ...], edges: list[Edge]) -> None:
         instruction = self._code[way.place]
         if instruction.kind != READ:
-            if all(self._ahead[number].accepting[state] for number, state in way.obligations):
+            if self._is_open and way.obligations:
+                number = self.due.setdefault(way.obligations, len(self.due))
+                edges.append(Edge(NOTHING, CONDITION - number, way.op, way.bound))
+            elif all(self.ahead[number].accepting[state] for number, state in way.obligations):
                 edges.append(Edge(NOTHING, MATCH, way.op, way.bound))
             return
         target = instruction.next[0]
@@ -152,7 +173,7 @@ class _Construction:
             return
         pieces: list[tuple[CharSet, frozenset[tuple[int, int]], tuple[int, ...]]] = [(instruction.charset, _NONE, ())]
         for number, state in way.obligations:
-            run = self._ahead[number]
+            run = self.ahead[number]
             pieces = [
                 (cut, due if run.settled[behind] else due | {(number, behind)}, ())
                 for label, due, _ in pieces

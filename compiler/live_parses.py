@@ -76,7 +76,7 @@ class LiveParses:
         sure = True
         for pair in _payload(mem, position, positions.O_FIELDS):
             state, configuration = _payload(mem, pair, masks.Q_FIELDS)
-            if not mem[state + lexer.L_IS_START]:
+            if not mem[state + lexer.L_KIND]:
                 continue  # a lexeme that began before the bracket, such as that of an empty array
             for node in _payload(mem, configuration, parser.C_FIELDS)[1:]:
                 lr_state = int(mem[node + parser.G_FIELDS])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _WIDTH = 7  # ints of a member's right-hand side: three symbols and AFTER, 0, the left-hand side, the length
 _LEFT = 5  # where the left-hand side stands among them
+_UP_TO_TEXTS = (0,) * (lexer.X_TEXTS - 1)  # a terminal is its number and zeros, but for its text
+_BEHIND_TEXTS = (0,) * (lexer.TERMINAL_SIZE - lexer.X_TEXTS - 1)
 
 
 class ProductionWriter:
@@ -179,7 +181,7 @@ class ProductionWriter:
             block += text
         address = self.terminals[number] = self._base + len(block)
         self.terminal_numbers[address] = number
-        block += (number, 0, 0, 0, 0, 0, 0, 0, texts, 0, 0, 0)
+        block += (number, *_UP_TO_TEXTS, texts, *_BEHIND_TEXTS)
         return address
 
     def _forget(self, base: int) -> None:

@@ -15,6 +15,9 @@ byte. An *item* is ``(nonterminal, production, dot, origin)``; ``history[i]`` is
                     A  the lexeme ended here, and the threads before the match become *monitors*: were one of them
                        to match later, leftmost-first would have preferred it, so A dies at that moment
                     B  the lexeme goes on, with the threads before the match only
+                    A match under a condition (``conditions.py``) cuts nothing yet: in A a thread that matches when the
+                    condition fails is one more monitor; in B a thread that matches when it holds takes the match's
+                    place, and cuts what is behind it then. At the end of the text threads on END decide.
 
 Threads follow ``automaton.py``: a thread stands on a position (about to read) with a counter.
 """
@@ -24,7 +27,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton, literal, preferring
+from grammar_engine.compiler.automaton import (
+    AGAIN,
+    CONDITION,
+    DECIDED,
+    END,
+    ENTER,
+    EXIT,
+    KEEP,
+    MATCH,
+    ByteAutomaton,
+    literal,
+    preferring,
+)
 from grammar_engine.compiler.automaton_simulator import accepts
 from grammar_engine.compiler.given_strings import given_json_strings
 from grammar_engine.compiler.ir import Grammar, JsonStrings, Lexing, Production, Terminal
@@ -154,19 +169,42 @@ class ReferenceRecognizer:
         """The state after one more byte; the dead state if none is possible."""
         if isinstance(state, UnorderedState):
             return self._step_unordered(state, byte)
-        return frozenset(successor for hypothesis in state for successor in self._step_leftmost(hypothesis, byte))
+        return frozenset(
+            successor
+            for hypothesis in state
+            for successor in self._step_leftmost(hypothesis, byte)
+            if self._may_end(successor) or not all(map(self._decides, successor.threads))
+        )
 
     def is_accepting(self, state: State) -> bool:
         """Is the text so far in the language?"""
         if isinstance(state, UnorderedState):
             return self._is_complete(state.history[-1])
-        return any(not hypothesis.text and self._is_complete(hypothesis.history[-1]) for hypothesis in state)
+        return any(self._may_end(hypothesis) for hypothesis in state)
 
     def is_live(self, state: State) -> bool:
         """Is the text so far viable? (see ``is_viable``)"""
         if isinstance(state, UnorderedState):
             return bool(state.threads) or self._is_complete(state.history[-1])
         return bool(state)
+
+    def _may_end(self, hypothesis: Hypothesis) -> bool:
+        """Is the text in the language if it ends here and the lexemes are these?"""
+        return (
+            not hypothesis.text
+            and self._is_complete(hypothesis.history[-1])
+            and not any(self._is_at(END, monitor) for monitor in hypothesis.monitors)
+        )
+
+    def _is_at(self, bounds: tuple[int, int], thread: Thread) -> bool:
+        low, high, _ = self._automaton(thread[0]).positions[thread[1]].tolist()
+        return (low, high) == bounds
+
+    def _decides(self, thread: Thread) -> bool:
+        """Is it a thread that decides a condition, of a match that has been met?"""
+        automaton = self._automaton(thread[0])
+        first = min((state for states in automaton.conditions for state in states), default=automaton.num_states)
+        return int(automaton.positions[thread[1], 2]) >= first
 
     def _run(self, data: bytes, state: State | None = None) -> State:
         state = self.start() if state is None else state
@@ -235,7 +273,7 @@ class ReferenceRecognizer:
         return self._automata[terminal]
 
     def _expand(self, terminal: int, state: int, counter: int) -> list[Thread]:
-        """The entries of an automaton state, in order, as threads; position MATCH stands for a match."""
+        """The entries of an automaton state, in order, as threads; positions below 0 are matches of some kind."""
         automaton = self._automaton(terminal)
         threads: list[Thread] = []
         for position, op, bound in automaton.entries[automaton.offsets[state] : automaton.offsets[state + 1]].tolist():
@@ -253,7 +291,7 @@ class ReferenceRecognizer:
         """Does the terminal, by itself, match exactly ``text``?"""
         threads = set(self._expand(terminal, 0, 0))
         for byte in text:
-            threads = {after for before in threads if before[1] != MATCH for after in self._read(before, byte)}
+            threads = {after for before in threads if before[1] >= 0 for after in self._read(before, byte)}
         return any(position == MATCH for _, position, _ in threads)
 
     def _is_reserved(self, terminal: int, text: bytes) -> bool:
@@ -316,27 +354,39 @@ class ReferenceRecognizer:
     def _step_leftmost(self, hypothesis: Hypothesis, byte: int) -> list[Hypothesis]:
         monitors: set[Thread] = set()
         for monitor in hypothesis.monitors:
-            monitors.update(self._read(monitor, byte))
-        if any(position == MATCH for _, position, _ in monitors):
-            return []
+            for after in self._read(monitor, byte):
+                if after[1] in (MATCH, DECIDED):
+                    return []
+                monitors.update([after] if after[1] >= 0 else self._deciding(after, holds=True))
 
         text = hypothesis.text + bytes([byte])
         alive: dict[Thread, None] = {}  # ordered; the first of equal threads has the higher priority
-        matched: int | None = None
-        for thread in (after for before in hypothesis.threads for after in self._read(before, byte)):
-            if thread[1] == MATCH:
-                matched = thread[0]
-                break
-            alive.setdefault(thread)
-
         successors: list[Hypothesis] = []
+        for thread in (after for before in hypothesis.threads for after in self._read(before, byte)):
+            terminal, position, _ = thread
+            if position >= 0:
+                alive.setdefault(thread)
+            elif position == DECIDED:
+                break
+            else:
+                history = self._after_lexeme(hypothesis.history, terminal, text)
+                fails = [] if position == MATCH else self._deciding(thread, holds=False)
+                if history is not None:
+                    successors.append(self._at_boundary(history, frozenset(monitors.union(alive, fails))))
+                if position == MATCH:
+                    break
+                alive.update(dict.fromkeys(after for after in self._deciding(thread, holds=True) if after not in alive))
         if alive:
             successors.append(
                 Hypothesis(history=hypothesis.history, text=text, threads=tuple(alive), monitors=frozenset(monitors))
             )
-        if matched is not None and (history := self._after_lexeme(hypothesis.history, matched, text)) is not None:
-            successors.append(self._at_boundary(history, frozenset(monitors.union(alive))))
         return successors
+
+    def _deciding(self, match: Thread, *, holds: bool) -> list[Thread]:
+        """The threads that match when the condition of a match holds, or when it fails."""
+        terminal, position, _ = match
+        when_it_holds, when_it_fails = self._automaton(terminal).conditions[CONDITION - position]
+        return self._expand(terminal, when_it_holds if holds else when_it_fails, 0)
 
     def _after_lexeme(self, history: History, terminal: int, text: bytes) -> History | None:
         """The history after a lexeme; None if it is a reserved word that is not expected.

@@ -43,7 +43,7 @@ def to_utf8(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
     builder = _Builder(utf8_trie)
     states = automaton.states
     entered_again = any(edge.target == 0 for edges in states for edge in edges)
-    if any(edge.target == MATCH for edge in states[0]):
+    if any(edge.target < 0 for edge in states[0]):
         if entered_again:
             # The start may match where it is come back to, not where it starts: it becomes two states.
             states = (states[0], *states[1:], states[0])
@@ -51,14 +51,14 @@ def to_utf8(automaton: CharAutomaton, *, key: str = "") -> ByteAutomaton:
                 tuple(edge._replace(target=len(states) - 1) if edge.target == 0 else edge for edge in edges)
                 for edges in states
             )
-        states = (tuple(edge for edge in states[0] if edge.target != MATCH), *states[1:])
+        states = (tuple(edge for edge in states[0] if edge.target >= 0), *states[1:])
     if not states[0]:
         raise UnsatisfiableGrammarError("no non-empty text is in the language")
     builder.reserve(len(states))
     for number, edges in enumerate(states):
         for edge in edges:
-            if edge.target == MATCH:
-                builder.enter(number, MATCH, edge.op, edge.bound)
+            if edge.target < 0:
+                builder.enter(number, edge.target, edge.op, edge.bound)
             else:
                 builder.spell(number, edge, edge.target)
     return builder.finish(key)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
-from grammar_engine.compiler.automaton import MATCH
 from grammar_engine.compiler.ir import Grammar, ParseTable
 from grammar_engine.compiler.reference import (
     EarleySet,
@@ -19,6 +18,7 @@ from grammar_engine.compiler.reference import (
     LeftmostState,
     ReferenceRecognizer,
     State,
+    Thread,
 )
 
 _END = -1
@@ -57,12 +57,13 @@ class TableRecognizer(ReferenceRecognizer):
         return frozenset(
             hypothesis
             for hypothesis in state
-            if (not hypothesis.text and self._is_complete(hypothesis.history[-1]))
-            or any(self._leads_on(hypothesis, terminal) for terminal, _, _ in hypothesis.threads)
+            if self._may_end(hypothesis)
+            or any(self._leads_on(hypothesis, thread) for thread in hypothesis.threads if not self._decides(thread))
         )
 
-    def _leads_on(self, hypothesis: Hypothesis, terminal: int) -> bool:
+    def _leads_on(self, hypothesis: Hypothesis, thread: Thread) -> bool:
         """Can a lexeme that begins like this be something that the parser takes?"""
+        terminal = thread[0]
         stack = cast("Stack", hypothesis.history[-1])
         if self._takes(stack, terminal):
             return True
@@ -76,8 +77,8 @@ class TableRecognizer(ReferenceRecognizer):
     def _begins(self, terminal: int, text: bytes) -> bool:
         threads = set(self._expand(terminal, 0, 0))
         for byte in text:
-            threads = {after for before in threads if before[1] != MATCH for after in self._read(before, byte)}
-        return any(position != MATCH for _, position, _ in threads)
+            threads = {after for before in threads if before[1] >= 0 for after in self._read(before, byte)}
+        return any(position >= 0 for _, position, _ in threads)
 
     def _takes(self, stack: Stack, terminal: int) -> bool:
         if terminal in self.grammar.ignored:

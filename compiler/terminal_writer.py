@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from grammar_engine.compiler.automaton import AGAIN, EXIT, KEEP, MATCH, ByteAutomaton
+from grammar_engine.compiler.automaton import AGAIN, CONDITION, DECIDED, EXIT, KEEP, MATCH, ByteAutomaton
 from grammar_engine.compiler.given_strings import given_json_strings
 from grammar_engine.compiler.ir import JsonStrings, Terminal
 from grammar_engine.kernels import lexer, terminals
@@ -45,6 +45,8 @@ class Loop:
 class Block:
     """A terminal's ints, relative: add the block's address at ``addresses``, put minus the terminal at ``matches``.
 
+    decided: where a condition is; deciding: the positions that do. conditional: where a match is conditional, and which
+    condition; conditions: per condition the closures that start to decide it.
     start: where its start closure is. wide: see WIDE_BYTES. digest: of the automaton, if it has a key. loop: its
     counted loop, if rows can be shared over bounds. enough, tight: from the one count on no loop is left too early, up
     to the other none ends. settled: where the closures of settled states begin. anything: the positions read by each
@@ -54,6 +56,10 @@ class Block:
     ints: Int32Array
     addresses: Int32Array
     matches: Int32Array
+    decided: Int32Array
+    deciding: Int32Array
+    conditional: Int32Array
+    conditions: Int32Array
     start: int
     wide: bool
     digest: str
@@ -96,16 +102,22 @@ def block_of(automaton: ByteAutomaton) -> Block:
     ints[closures[:-1]] = np.diff(automaton.offsets)
     state_of_entry = np.repeat(np.arange(states), np.diff(automaton.offsets))
     targets_at = count * size + 3 * np.arange(len(automaton.entries)) + state_of_entry + 1
-    matches = automaton.entries[:, 0] == MATCH
-    ints[targets_at] = automaton.entries[:, 0] * size
+    indices = automaton.entries[:, 0]
+    ints[targets_at] = indices * size
     ints[targets_at + 1] = automaton.entries[:, 1]
     ints[targets_at + 2] = automaton.entries[:, 2]
     enough, tight = _counts_that_matter(automaton)
     next_at = np.arange(count) * size + lexer.P_NEXT
+    asked = np.array(automaton.conditions, np.int32).reshape(-1, 2)
+    deciding = automaton.positions[:, 2] >= (asked.min() if len(asked) else states)
     return Block(
         ints=ints,
-        addresses=np.concatenate([next_at, targets_at[~matches]]).astype(np.int32),
-        matches=targets_at[matches].astype(np.int32),
+        addresses=np.concatenate([next_at, targets_at[indices >= 0]]).astype(np.int32),
+        matches=targets_at[indices == MATCH].astype(np.int32),
+        decided=targets_at[indices == DECIDED].astype(np.int32),
+        deciding=(np.flatnonzero(deciding) * size).astype(np.int32),
+        conditional=np.stack([targets_at, CONDITION - indices], 1)[indices <= CONDITION].astype(np.int32),
+        conditions=closures[asked].astype(np.int32),
         start=int(closures[0]),
         wide=_is_wide(automaton),
         digest=_digest(automaton.positions, automaton.offsets, automaton.entries) if automaton.key else "",
@@ -124,7 +136,7 @@ def _digest(*arrays: Int32Array) -> str:
 
 def _is_wide(automaton: ByteAutomaton) -> bool:
     widths = np.append(automaton.positions[:, 1] - automaton.positions[:, 0] + 1, 0)
-    read = np.cumsum(np.append(0, widths[automaton.entries[:, 0]]))
+    read = np.cumsum(np.append(0, widths[np.maximum(automaton.entries[:, 0], MATCH)]))
     return bool((np.diff(read[automaton.offsets]) >= WIDE_BYTES).any())
 
 
@@ -253,10 +265,26 @@ class TerminalWriter:
                 mem, block.ints, block.addresses, block.matches, terminal, len(automaton.positions), shadow, key
             )
         )
+        if len(block.conditions):
+            self._write_conditions(block, base, terminal)
         if key:
             self._engine.mem[key + lexer.KEY_SETTLED] = base + block.settled
             self.keyed.append(KeyedAutomaton(block=block, address=base))
         return base + block.start, shared
+
+    def _write_conditions(self, block: Block, base: int, terminal: int) -> None:
+        """A record for each condition of a match of the terminal (see kernels.lexer), and references to them."""
+        record = np.zeros(lexer.TERMINAL_SIZE, np.int32)
+        record[lexer.X_LAYOUT] = lexer.BLOCKS
+        self._engine.mem[base + block.decided] = -self._engine.append(record)
+        record[lexer.X_LAYOUT] = 0
+        records = np.tile(record, (len(block.conditions), 1))
+        records[:, lexer.X_CONDITION_OF] = terminal
+        records[:, [lexer.X_HOLDS, lexer.X_FAILS]] = base + block.conditions
+        first = self._engine.append(records.ravel())
+        mem = self._engine.mem
+        mem[base + block.conditional[:, 0]] = -(first + lexer.TERMINAL_SIZE * block.conditional[:, 1])
+        mem[base + block.deciding + lexer.P_SHADOW] = lexer.DECIDING
 
     def _write_json_strings(self, strings: JsonStrings, terminal: int) -> int:
         """The closure that starts them."""

@@ -35,8 +35,8 @@ from grammar_engine.kernels.lexer import (
     P_KEY,
     add_thread,
     intern_lexer_state,
-    lexer_step,
 )
+from grammar_engine.kernels.lexer_steps import lexer_step
 from grammar_engine.kernels.lexer_views import free_state
 from grammar_engine.kernels.runs import note_bounds
 from grammar_engine.kernels.scratch import (

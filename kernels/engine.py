@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from grammar_engine.kernels.arena import LIMIT, MEMORY, ROWS, TRIE, UNKNOWN, entry_point, kernel
 from grammar_engine.kernels.counted_walks import counted_walk
-from grammar_engine.kernels.lexer import lexer_step
+from grammar_engine.kernels.lexer_steps import lexer_step
 from grammar_engine.kernels.lexer_views import exit_of, free_state
 from grammar_engine.kernels.masks import K_LIST, K_ROWS, K_WALKS, Q_MASK, mask_of_pair
 from grammar_engine.kernels.parser import starts_of

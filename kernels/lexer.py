@@ -9,9 +9,19 @@
 
 Unordered lexing keeps threads sorted, so that equal sets are one state. Leftmost-first lexing keeps their priority,
 and where a match was found while threads of higher priority live on, both futures are kept: the lexeme ended here, or
-it goes on. In the first, the surviving threads become **monitors**: if one of them matches later, the backtracking
-engine would have preferred that longer match, so the state dies. Monitors can't help a text, only forbid it, and
-vanish when none of them can match any more.
+it goes on. The first is an *ending*, a state of its own, in which the surviving threads become **monitors**: if one of
+them matches later, the backtracking engine would have preferred that longer match, so the text is dead. Monitors can't
+help a text, only forbid it, and vanish when none of them can match any more.
+
+**Conditions** (leftmost-first; see compiler.conditions): a match that depends on the text behind the lexeme cuts
+nothing yet. Each condition has two deterministic threads, one that matches when it holds, one that does when it fails:
+
+    the lexeme ended here   the second is a monitor of the ending
+    it goes on              the first stands in the match's place among the threads: when it matches, the threads of
+                            lower priority are cut; among the monitors of a later ending, it kills
+    a monitor matches       the first takes its place; the text is dead when it matches
+
+At the end of the text those decide that stand on a position that reads NO_BYTE.
 
 **Shadows** are threads that never match by themselves but change a match of another terminal at the same byte:
 
@@ -34,7 +44,6 @@ import numpy as np
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT
 from grammar_engine.kernels.arena import (
     FULL,
-    H_ORDERED,
     H_TOP,
     SLACK,
     T_LEXER,
@@ -56,18 +65,26 @@ KEY_SETTLED, KEY_SIZE = 6, 7
 X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE = 0, 1, 2, 3, 4, 5, 6, 7
 # X_BLOCKER: the twin that blocks, once made. X_FAMILY: what a twin or a newline of one column stands for, else 0.
 # X_LAYOUT: see kernels.table_parser.
-X_TEXTS, X_BLOCKER, X_FAMILY, X_LAYOUT, TERMINAL_SIZE = 8, 9, 10, 11, 12
-SHADOW, BLOCKER, KEYWORD = 1, 2, 3  # P_SHADOW; KEYWORD: the shadow of one that the parser takes
+# X_CONDITION_OF: the terminal that matches under the condition whose record this is; X_HOLDS, X_FAILS: the closures
+# whose threads decide it.
+X_TEXTS, X_BLOCKER, X_FAMILY, X_LAYOUT, X_CONDITION_OF, TERMINAL_SIZE = 8, 9, 10, 11, 12, 13
+X_HOLDS, X_FAILS = X_CLOSURE, X_SHADOW
+# P_SHADOW. KEYWORD: the shadow of one that the parser takes. DECIDING: of a condition.
+SHADOW, BLOCKER, KEYWORD, DECIDING = 1, 2, 3, 4
+NO_BYTE = 256  # P_LOW where the end of the text is read
 BLOCKS = -3  # X_LAYOUT of a blocker
-# Lexer state: fields, then payload: is_start, numbers of threads, monitors and matches, then those: (position, counter)
-# of each thread and monitor, (terminal, counter) of each match.
+# Lexer state: fields, then payload: kind, numbers of threads, monitors and matches, then those: (position, counter) of
+# each thread and monitor, (terminal, counter) of each match; leftmost-first (terminal, ending), 0 for the state itself.
 # L_BYTES, L_BYTES + 1: the bytes that a thread, or a shadow, can read: address of a list, 0 if not known, WIDE if many.
 # L_TABLE: address of the 256 states behind each byte (0: none, UNKNOWN), or 0 as long as few steps were asked for.
 L_SHARED, L_SHADOWED, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES = 2, 3, 4, 5, 6, 7, 8, 9
 # What kernels.runs knows: L_LOOSE: the state without counts. L_ROOM: rounds that its loops have left. L_RUNS: classes
 # of bytes. L_ALIVE: how long texts of NUM_TEXTS kinds keep it alive.
 L_LOOSE, L_ROOM, L_RUNS, L_ALIVE, NUM_TEXTS, L_FIELDS = 11, 12, 13, 14, 4, 18
-L_IS_START, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
+L_KIND, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
+# L_KIND. AT_START: of a lexeme. NOT_AT_END: the same, where the text must not end. ENDED: a lexeme has ended, of which
+# only matches and monitors are kept; ENDED_OR_LIVES: from a state in which it may go on too.
+INSIDE, AT_START, NOT_AT_END, ENDED, ENDED_OR_LIVES = 0, 1, 2, 3, 4
 
 STEPS_WITHOUT_TABLE = 24
 FEW_BYTES = 32  # so many bytes are looked up one by one where a trie node has many children
@@ -258,174 +275,3 @@ def bytes_of(mem, state, shadows):
     mem[H_TOP] = top + 1 + count
     mem[state + L_BYTES + shadows] = top
     return top
-
-
-@kernel("int64(int32[::1], int64, int64)")
-def lexer_step(mem, state, byte):
-    """The lexer state after ``byte``: an address, 0 if no thread survives and nothing matched, or FULL."""
-    table = np.int64(mem[state + L_TABLE])
-    if table == 0:
-        mem[state + L_STEPS] += 1
-        if mem[state + L_STEPS] > STEPS_WITHOUT_TABLE:
-            table = np.int64(table_of(mem, state))
-            if table < 0:
-                return table
-    if table != 0:
-        known = mem[table + byte]
-        if known != UNKNOWN:
-            return known
-    if must_grow(mem):
-        return FULL
-    ordered = mem[H_ORDERED]
-    top = mem[H_TOP]
-    limit = mem.size - 64
-    base = top + L_LIST
-    threads = 0
-    at_threads = state + L_LIST
-    end_threads = at_threads + 2 * mem[state + L_THREADS]
-    matched = 0  # ordered: the terminal; unordered: number of MATCH entries met
-    shadows = 0
-    shadows_at = limit  # whose shadows are complete at this byte, noted from the end of the arena downwards
-    cut = False
-    settled = 0  # the key of an automaton of which a thread is settled
-    for i in range(at_threads, end_threads, 2):
-        position = mem[i]
-        if byte < mem[position + P_LOW] or byte > mem[position + P_HIGH]:
-            continue
-        c = mem[i + 1]
-        closure = mem[position + P_NEXT]
-        entry = closure + 1
-        key = mem[position + P_KEY]
-        if key != 0 and ordered == 0:
-            if key == settled:
-                continue
-            if closure >= mem[key + KEY_SETTLED]:  # all other threads of the automaton are superfluous
-                settled = key
-                c = 0
-                kept = 0
-                for k in range(base, base + 2 * threads, 2):
-                    if mem[mem[k] + P_KEY] != key:
-                        mem[base + 2 * kept] = mem[k]
-                        mem[base + 2 * kept + 1] = mem[k + 1]
-                        kept += 1
-                threads = kept
-        for _ in range(mem[closure]):
-            target = mem[entry]
-            c2 = counter_after(c, mem[entry + 1], mem[entry + 2])
-            entry += 3
-            if c2 == CLOSED:
-                continue
-            if base + 2 * threads + 64 > shadows_at - shadows:
-                return FULL
-            if target > 0:
-                threads = add_thread(mem, base, threads, target, c2, ordered)
-            elif mem[-target + X_SHADOW_OF] != 0:
-                shadows += 1
-                mem[shadows_at - shadows] = mem[-target + X_SHADOW_OF]
-            elif ordered == 0:
-                matched += 1
-            else:
-                matched = -target
-                family = mem[matched + X_FAMILY] if mem[matched + X_FAMILY] != 0 else matched
-                for k in range(shadows_at - shadows, shadows_at):
-                    if mem[k] == -target and matched == -target:
-                        matched = 0
-                    unless = mem[mem[k] + X_UNLESS]
-                    if unless != 0:
-                        for u in range(unless + 1, unless + 1 + mem[unless]):
-                            if mem[u] == family:
-                                matched = mem[k]
-                if matched != 0 and mem[matched + X_LAYOUT] == BLOCKS:
-                    matched = 0
-                cut = True
-                break
-        if cut:
-            break
-    alive = False
-    keyword = False
-    blocker = False
-    for i in range(base, base + 2 * threads, 2):
-        kind = mem[mem[i] + P_SHADOW]
-        keyword |= kind == KEYWORD
-        blocker |= kind == BLOCKER
-        if kind == 0 or (keyword and blocker):  # (a keyword may take the match of a blocker)
-            alive = True
-            break
-    blockers = 0
-    if not alive:
-        if ordered and matched != 0:  # they stay where they are, and become monitors
-            for i in range(base, base + 2 * threads, 2):
-                if mem[mem[i] + P_SHADOW] == BLOCKER:
-                    position = mem[i]
-                    blockers = add_thread(mem, base, blockers, position, mem[i + 1], 0)
-        threads = 0
-    if threads == 0 and matched == 0:
-        if table != 0:
-            mem[table + byte] = 0
-        return 0
-    # Monitors of this state move on; one that matches kills everything.
-    monitors = blockers
-    at_monitors = base + 2 * threads
-    for i in range(end_threads, end_threads + 2 * mem[state + L_MONITORS], 2):
-        position = mem[i]
-        if byte < mem[position + P_LOW] or byte > mem[position + P_HIGH]:
-            continue
-        closure = mem[position + P_NEXT]
-        entry = closure + 1
-        for _ in range(mem[closure]):
-            target = mem[entry]
-            c2 = counter_after(mem[i + 1], mem[entry + 1], mem[entry + 2])
-            entry += 3
-            if c2 == CLOSED:
-                continue
-            if target < 0:
-                if mem[-target + X_SHADOW_OF] == 0:
-                    if table != 0:
-                        mem[table + byte] = 0
-                    return 0
-            else:
-                if at_monitors + 2 * monitors + 64 > limit:
-                    return FULL
-                monitors = add_thread(mem, at_monitors, monitors, target, c2, 0)
-    matches = 0
-    at_matches = at_monitors + 2 * monitors
-    if matched != 0:
-        if ordered:
-            mem[at_matches] = matched
-            mem[at_matches + 1] = 0
-            matches = 1
-        else:
-            for i in range(at_threads, end_threads, 2):
-                position = mem[i]
-                if byte < mem[position + P_LOW] or byte > mem[position + P_HIGH]:
-                    continue
-                closure = mem[position + P_NEXT]
-                entry = closure + 1
-                for _ in range(mem[closure]):
-                    target = mem[entry]
-                    c2 = counter_after(mem[i + 1], mem[entry + 1], mem[entry + 2])
-                    entry += 3
-                    if target > 0 or c2 == CLOSED or mem[-target + X_SHADOW_OF] != 0:
-                        continue
-                    excluded = False
-                    for k in range(shadows_at - shadows, shadows_at):
-                        if mem[k] == -target:
-                            excluded = True
-                    if excluded:
-                        continue
-                    if at_matches + 2 * matches + 64 > shadows_at - shadows:
-                        return FULL
-                    matches = add_thread(mem, at_matches, matches, -target, 0 if c2 == LOOSE else min(c2, 0), 0)
-            if matches == 0 and threads == 0:
-                if table != 0:
-                    mem[table + byte] = 0
-                return 0
-    head = top + L_FIELDS
-    mem[head] = 0
-    mem[head + 1] = threads
-    mem[head + 2] = monitors
-    mem[head + 3] = matches
-    result = intern_lexer_state(mem, 4 + 2 * (threads + monitors + matches))
-    if table != 0:
-        mem[table + byte] = result
-    return result

@@ -10,11 +10,14 @@ from grammar_engine.kernels.arena import (
     kernel,
 )
 from grammar_engine.kernels.lexer import (
+    AT_START,
     CLOSED,
     L_FIELDS,
     L_LIST,
     L_MONITORS,
-    L_THREADS,
+    NO_BYTE,
+    NOT_AT_END,
+    P_LOW,
     X_CLOSURE,
     X_FAMILY,
     X_MARK,
@@ -45,8 +48,7 @@ def add_closure(mem, base, threads, closure, ordered):
 def lexer_start(mem, scratch, first, count, before):
     """The lexer state at the start of a lexeme, for the (loaded) terminals scratch[first:first + count].
 
-    ``before``: the lexer state in which the previous lexeme ended, whose threads and monitors must not match from now
-    on, or 0.
+    ``before``: the ending of the previous lexeme, whose monitors must not match from now on, or 0.
     """
     ordered = mem[H_ORDERED]
     top = mem[H_TOP]
@@ -87,15 +89,18 @@ def lexer_start(mem, scratch, first, count, before):
                 if threads < 0:
                     return FULL
     monitors = 0
+    kind = AT_START
     if before != 0:
         at_monitors = base + 2 * threads
         source = before + L_LIST
-        for i in range(source, source + 2 * (mem[before + L_THREADS] + mem[before + L_MONITORS]), 2):
+        for i in range(source, source + 2 * mem[before + L_MONITORS], 2):
             if at_monitors + 2 * monitors + 64 > mem.size:
                 return FULL
             monitors = add_thread(mem, at_monitors, monitors, mem[i], mem[i + 1], 0)
+            if mem[mem[i] + P_LOW] == NO_BYTE:
+                kind = NOT_AT_END
     head = top + L_FIELDS
-    mem[head] = 1
+    mem[head] = kind
     mem[head + 1] = threads
     mem[head + 2] = monitors
     mem[head + 3] = 0

@@ -19,7 +19,7 @@ from grammar_engine.kernels.lexer import (
     FREE,
     L_EXIT,
     L_FIELDS,
-    L_IS_START,
+    L_KIND,
     L_LIST,
     L_MATCHES,
     L_MONITORS,
@@ -48,7 +48,7 @@ def without_shadows(mem, state):
     if threads == mem[state + L_THREADS]:
         return state
     head = top + L_FIELDS
-    mem[head] = mem[state + L_IS_START]
+    mem[head] = mem[state + L_KIND]
     mem[head + 1] = threads
     mem[head + 2] = 0
     mem[head + 3] = 0
@@ -75,18 +75,27 @@ def free_state(mem, state):
     return intern_lexer_state(mem, 4 + 2 * threads)
 
 
+@kernel("int64(int32[::1], int64, int64)")
+def ending_of(mem, state, match):
+    """The ending of one of a state's matches (leftmost-first)."""
+    at = state + L_LIST + 2 * (mem[state + L_THREADS] + mem[state + L_MONITORS] + match)
+    return mem[at + 1] if mem[at + 1] != 0 else state
+
+
 @kernel("int64(int32[::1], int64)")
 def exit_of(mem, state):
     """A lexer state that matches, as the end of a lexeme: the same matches without threads, or FULL.
 
     Unordered lexing asks nothing more of it, and so the many states in which, say, a gap of some number of spaces may
-    end are one. (Leftmost-first lexing asks which threads live on: there it is the state itself.)
+    end are one. (Leftmost-first there are endings: this is the first.)
     """
+    if mem[H_ORDERED] != 0:
+        return ending_of(mem, state, 0)
     known = mem[state + L_EXIT]
     if known != 0:
         return known
     result = state
-    if mem[H_ORDERED] == 0 and mem[state + L_THREADS] != 0:
+    if mem[state + L_THREADS] != 0:
         if must_grow(mem):
             return FULL
         head = mem[H_TOP] + L_FIELDS

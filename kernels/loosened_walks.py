@@ -33,8 +33,8 @@ from grammar_engine.kernels.lexer import (
     L_MONITORS,
     L_THREADS,
     P_KEY,
-    lexer_step,
 )
+from grammar_engine.kernels.lexer_steps import lexer_step
 from grammar_engine.kernels.lexer_views import exit_of
 from grammar_engine.kernels.rows import copy_row, new_row
 from grammar_engine.kernels.runs import loose_of, takes

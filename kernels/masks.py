@@ -16,7 +16,6 @@ from __future__ import annotations
 import numpy as np
 from grammar_engine.kernels.arena import (
     FULL,
-    H_ORDERED,
     H_ROWS_USED,
     H_TOP,
     LIMIT,
@@ -28,7 +27,7 @@ from grammar_engine.kernels.arena import (
     mix,
     must_grow,
 )
-from grammar_engine.kernels.lexer import L_LIST, L_MATCHES, L_MONITORS, L_THREADS
+from grammar_engine.kernels.lexer import ENDED_OR_LIVES, L_KIND, L_LIST, L_MATCHES, L_MONITORS, L_THREADS
 from grammar_engine.kernels.parser import after_match, starts_of
 from grammar_engine.kernels.root_walks import walk
 from grammar_engine.kernels.rows import add_row, new_row
@@ -87,9 +86,7 @@ def targets_of(mem, scratch, configuration, exit_state):
 
     Returns their number, or a code.
     """
-    before = 0
-    if mem[H_ORDERED] != 0 and mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS] != 0:
-        before = exit_state
+    before = exit_state if mem[exit_state + L_MONITORS] != 0 else 0
     matches = exit_state + L_LIST + 2 * (mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS])
     count = 0
     for v in range(2 * mem[exit_state + L_MATCHES]):  # each match, as a terminal and as an ignored one
@@ -184,7 +181,7 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
             if targets < 0:
                 code = targets
                 break
-            first = -1 if targets > 0 and mem[mem[group] + L_THREADS] == 0 else 0
+            first = -1 if targets > 0 and mem[mem[group] + L_KIND] != ENDED_OR_LIVES else 0
             for t in range(first, targets):
                 start, after = 0, configuration
                 if t >= 0:

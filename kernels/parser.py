@@ -48,8 +48,21 @@ from grammar_engine.kernels.arena import (
     memo_put,
     must_grow,
 )
-from grammar_engine.kernels.lexer import X_BLOCKER, X_CLOSURE, X_IGNORED, X_MARK, X_TEXTS, X_WIDE, write_texts
+from grammar_engine.kernels.lexer import (
+    AT_START,
+    L_KIND,
+    L_LIST,
+    L_THREADS,
+    X_BLOCKER,
+    X_CLOSURE,
+    X_IGNORED,
+    X_MARK,
+    X_TEXTS,
+    X_WIDE,
+    write_texts,
+)
 from grammar_engine.kernels.lexer_starts import lexer_start
+from grammar_engine.kernels.lexer_steps import is_alive
 from grammar_engine.kernels.scratch import SCRATCH_SHIFT
 from grammar_engine.kernels.table_parser import table_shift, takes
 
@@ -375,8 +388,10 @@ def starts_of(mem, scratch, configuration, before):
         state = lexer_start(mem, scratch, 0, count, before)
         if state < 0:
             return state
-        scratch[0] = state
-        states = 1
+        accepts = mem[configuration + C_FIELDS] != 0 and mem[state + L_KIND] == AT_START
+        if accepts or is_alive(mem, state + L_LIST, mem[state + L_THREADS]):
+            scratch[0] = state
+            states = 1
     for i in range(wide):
         if must_grow(mem):
             return FULL

@@ -21,7 +21,9 @@ from grammar_engine.kernels.arena import (
     kernel,
     must_grow,
 )
-from grammar_engine.kernels.lexer import L_IS_START, L_LIST, L_MATCHES, L_MONITORS, L_THREADS, lexer_step
+from grammar_engine.kernels.lexer import AT_START, L_KIND, L_LIST, L_MATCHES, L_MONITORS, L_THREADS
+from grammar_engine.kernels.lexer_steps import lexer_step
+from grammar_engine.kernels.lexer_views import ending_of
 from grammar_engine.kernels.masks import Q_FIELDS, Q_MASK
 from grammar_engine.kernels.parser import C_FIELDS, after_match, starts_of
 from grammar_engine.kernels.scratch import SCRATCH_WORK, SCRATCH_WORK_SIZE
@@ -73,7 +75,7 @@ def intern_position(mem, scratch, count):
     if position == top:
         accepting = 0
         for i in range(position + O_FIELDS, position + O_FIELDS + count):
-            if mem[mem[mem[i] + Q_FIELDS] + L_IS_START] != 0 and mem[mem[mem[i] + Q_FIELDS + 1] + C_FIELDS] != 0:
+            if mem[mem[mem[i] + Q_FIELDS] + L_KIND] == AT_START and mem[mem[mem[i] + Q_FIELDS + 1] + C_FIELDS] != 0:
                 accepting = 1
         mem[position + O_ACCEPTING] = accepting
     return position
@@ -104,8 +106,8 @@ def position_step(mem, scratch, position, byte):
                 return after
             if after == 0:
                 continue
-            lexeme_lives = mem[state + L_THREADS] + mem[state + L_MONITORS] != 0
-            starts = starts_of(mem, scratch, after, state if ordered and lexeme_lives else 0)
+            before = ending_of(mem, state, v >> 1) if ordered else 0
+            starts = starts_of(mem, scratch, after, before if before != 0 and mem[before + L_MONITORS] != 0 else 0)
             if starts < 0:
                 return starts
             for s in range(starts + 1, starts + 1 + mem[starts]):

@@ -38,8 +38,8 @@ from grammar_engine.kernels.lexer import (
     P_HIGH,
     P_LOW,
     P_SHADOW,
-    lexer_step,
 )
+from grammar_engine.kernels.lexer_steps import lexer_step
 from grammar_engine.kernels.lexer_views import (
     exit_of,
     without_shadows,

@@ -35,8 +35,8 @@ from grammar_engine.kernels.lexer import (
     P_NEXT,
     add_thread,
     intern_lexer_state,
-    lexer_step,
 )
+from grammar_engine.kernels.lexer_steps import lexer_step
 from grammar_engine.kernels.scratch import MOST_ALIVE, MOST_MIDDLE, SCRATCH_ALIVE, SCRATCH_BOUNDS, SCRATCH_MIDDLE
 from grammar_engine.kernels.trie import (
     BYTE_RUNS,

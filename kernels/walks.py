@@ -15,6 +15,7 @@ import numpy as np
 from grammar_engine.kernels.arena import (
     FULL,
     H_EPOCH,
+    H_ORDERED,
     H_ROWS_USED,
     H_TOP,
     H_VISITS,
@@ -39,10 +40,10 @@ from grammar_engine.kernels.lexer import (
     L_THREADS,
     WIDE,
     bytes_of,
-    lexer_step,
     table_of,
 )
-from grammar_engine.kernels.lexer_views import exit_of
+from grammar_engine.kernels.lexer_steps import lexer_step
+from grammar_engine.kernels.lexer_views import ending_of, exit_of
 from grammar_engine.kernels.rows import new_row
 from grammar_engine.kernels.runs import takes
 from grammar_engine.kernels.scratch import (
@@ -254,8 +255,13 @@ def walk_from(mem, scratch, trie, rows, state, nodes, count):
                     new = first_exit(scratch, epoch, i, after)
                 if new < 0 or exits == most_exits:
                     return LIMIT
-                if new:
-                    end_state = exit_of(mem, after)
+                endings = new
+                if new and mem[H_ORDERED] != 0:
+                    endings = mem[after + L_MATCHES]
+                    if exits + endings > most_exits:
+                        return LIMIT
+                for k in range(endings):
+                    end_state = ending_of(mem, after, k) if mem[H_ORDERED] != 0 else exit_of(mem, after)
                     if end_state < 0:
                         return end_state
                     scratch[exits_at + 2 * exits] = i

@@ -16,6 +16,7 @@ from grammar_engine.compiler.errors import GrammarEngineError, GrammarSyntaxErro
 from grammar_engine.compiler.frontends.lark import LarkGrammar, lark_grammar
 from grammar_engine.compiler.reference import recognizer_of
 from grammar_engine.compiler.vocabulary import Vocabulary
+from lark_grammars import lark_verdict, random_grammar, rules_that_never_complete
 
 from grammar_engine.matcher import Matcher
 
@@ -34,46 +35,11 @@ MODES = [
 ]
 
 
-def random_grammar(rng: random.Random) -> str:
-    terminals = [f"T{index}" for index in range(rng.randint(2, 4))]
-    rules = ["start", "x", "y"][: rng.randint(1, 3)]
-
-    def item() -> str:
-        kind = rng.random()
-        name = rng.choice(terminals if kind < 0.65 else rules if kind < 0.9 else ['"a"', '"b"', '"c"'])
-        return name + rng.choice(["", "", "", "", "?", "*", "+"])
-
-    def alternatives() -> str:
-        return " | ".join(
-            " ".join(item() for _ in range(rng.choice([1, 1, 2, 3]))) for _ in range(rng.choice([1, 2, 3]))
-        )
-
-    lines = [f"{rule}: {alternatives()}" for rule in rules]
-    lines += [f"{name}{rng.choice(['', '', '.1', '.-1'])}: {rng.choice(PATTERNS)}" for name in terminals]
-    lines.append(rng.choice(["", "", '%ignore " "', "%ignore /[ ]+/"]))
-    return "\n".join(lines) + "\n"
-
-
-def lark_verdict(parser: lark.Lark, text: str) -> bool | None:
-    try:
-        parser.parse(text)
-    except lark.exceptions.LarkError:
-        return False
-    except RuntimeError:  # "Earley should not generate multiple start symbol items! Please report this bug."
-        return None
-    return True
-
-
 def compile_quietly(source: str, parser: str, lexer: str) -> LarkGrammar | GrammarEngineError:
     try:
         return lark_grammar(source, parser=parser, lexer=lexer)
     except GrammarEngineError as error:
         return error
-
-
-def rules_that_never_complete(grammar: LarkGrammar, source: str) -> bool:
-    named = {line.split(":")[0] for line in source.splitlines() if line[:1].islower()}
-    return not named <= set(grammar.rule_names)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +54,7 @@ def test_random_grammars(seed: int, compiler: GrammarCompiler) -> None:
     logging.getLogger("lark").setLevel(logging.CRITICAL)
     verdicts = {True: 0, False: 0}
     for _ in range(40):
-        source = random_grammar(rng)
+        source = random_grammar(rng, PATTERNS)
         texts = ["".join(rng.choice("aaabbbccA ") for _ in range(rng.randint(0, 7))) for _ in range(12)]
         for parser, lexer in MODES:
             ours = compile_quietly(source, parser, lexer)

@@ -1,9 +1,9 @@
-"""Does a terminal's pattern look beyond its own lexeme?
+"""Does a terminal's pattern look before its own lexeme?
 
-Patterns are compiled as if the lexeme were the whole text. For an assertion that is right only if it is always decided
-by characters of the lexeme itself: a look-behind by characters that the pattern has read before it, a look-ahead by
-characters that it still must read. A look-behind after an opening quote is. ``$``, ``\\b`` or ``[?](?![a-z])`` at the
-end are not: there the text that follows decides. The answer goes by widths and errs on the side of "it looks beyond".
+Patterns are compiled as if the text began with the lexeme. For a look-behind that is right only if it is always decided
+by characters that the pattern has read before it: after an opening quote it is, in ``\\bif`` or ``^#`` it is not. The
+answer goes by widths and errs on the side of "it looks before". (What look-aheads see behind the lexeme is no matter:
+``compiler.conditions``.)
 """
 
 from __future__ import annotations
@@ -13,22 +13,19 @@ import math
 from grammar_engine.compiler.regex_ast import Alternate, Assertion, Chars, Concat, Node, Repeat, has_assertion
 
 
-def looks_beyond(node: Node, before: float = 0, after: float = 0) -> bool:
-    """Can an assertion in ``node`` see text outside of the lexeme?
-
-    before, after: the fewest characters that the lexeme has before and after ``node``.
-    """
+def looks_before(node: Node, before: float = 0) -> bool:
+    """Can a look-behind in ``node`` see text before the lexeme? before: the fewest characters read before ``node``."""
     if isinstance(node, Assertion):
-        return max_width(node) > (after if node.ahead else before)
+        return looks_before(node.node, before) if node.ahead else max_width(node.node) > before
     if isinstance(node, Alternate):
-        return any(looks_beyond(part, before, after) for part in node.nodes)
+        return any(looks_before(part, before) for part in node.nodes)
     if isinstance(node, Repeat):
-        return looks_beyond(node.node, before, after)
+        return looks_before(node.node, before)
     if isinstance(node, Concat) and has_assertion(node):
-        rest = [min_width(part) for part in node.nodes]
-        for index, part in enumerate(node.nodes):
-            if looks_beyond(part, before + sum(rest[:index]), after + sum(rest[index + 1 :])):
+        for part in node.nodes:
+            if looks_before(part, before):
                 return True
+            before += min_width(part)
     return False
 
 

@@ -69,6 +69,12 @@ def with_layout(table: TerminalTable, indentation: Indentation) -> tuple[Termina
     automaton = terminal.automaton if isinstance(terminal.automaton, ByteAutomaton) else None
     if isinstance(terminal.automaton, bytes):
         automaton = literal(terminal.automaton)
+    if automaton is not None and automaton.conditions:
+        raise UnsupportedGrammarError(
+            "indentation after a newline terminal that looks ahead beyond its text",
+            place=f"terminal {indentation.newline}",
+            advice="Leave the look-ahead out: the longest newline is taken anyway.",
+        )
     columns = None if automaton is None else by_column(automaton, indentation.tab_len)
     if columns is None or newline in table.ignored:
         raise UnsupportedGrammarError(

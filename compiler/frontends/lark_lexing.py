@@ -40,8 +40,10 @@ class TerminalView:
         offsets = automaton.offsets.tolist()
         entries = automaton.entries.tolist()
         self._entries: list[list[int]] = [
-            [entry[0] for entry in entries[offsets[state] : offsets[state + 1]]] for state in range(len(offsets) - 1)
+            [max(entry[0], MATCH) for entry in entries[offsets[state] : offsets[state + 1]]]
+            for state in range(len(offsets) - 1)
         ]
+        self.is_conditional = bool(automaton.conditions)
         self._counts = any(entry[1] != KEEP for entry in entries)
         self._accepting = [MATCH in listed for listed in self._entries]
         self.first_bytes = self._readable(0)
@@ -190,6 +192,8 @@ def obstacle_to_all_tokenizations(
     complete: the lexer is dynamic_complete, which tries shorter matches too (not of ignored terminals).
     """
     for index, view in enumerate(views):
+        if view.is_conditional:
+            return view.name
         if not view.has_choice():
             continue
         if index in ignored:

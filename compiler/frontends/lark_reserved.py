@@ -18,7 +18,7 @@ does not match are longer than what it matches (``ir.Terminal.longer``).
                                                 behind  no look-around, never empty
 
 Where texts differ in length, as in ``/[0-9]+(?![a-z0-9])/``, Python tries shorter ones when what follows the first
-match is not wanted. With ``backtracks=False`` it is not so, the first match decides. Then ``behind`` must be a set; the
+match is not wanted. Here it is not so, the first match decides. Then ``behind`` must be a set; the
 terminal takes all of its members that follow, and what is then none of its texts is set aside like a reserved word.
 """
 
@@ -56,13 +56,13 @@ class Reserving:
     longer: bool = False
 
 
-def reserving(node: Node, *, backtracks: bool) -> Reserving | None:
+def reserving(node: Node) -> Reserving | None:
     """The parts of a pattern of the form above; None for any other."""
     if not isinstance(node, Concat):
         return None
     *body, behind = node.nodes
     if isinstance(behind, Assertion):
-        return _not_before(seq(*body), behind, backtracks=backtracks)
+        return _not_before(seq(*body), behind)
     ahead, *rest = node.nodes
     if not isinstance(ahead, Assertion) or not (ahead.ahead and ahead.negative and isinstance(ahead.node, Concat)):
         return None
@@ -78,14 +78,14 @@ def _minimal(node: Node) -> CharAutomaton:
     return CharAutomaton.from_node(node).minimize()
 
 
-def _not_before(body: Node, behind: Assertion, *, backtracks: bool) -> Reserving | None:
+def _not_before(body: Node, behind: Assertion) -> Reserving | None:
     if not (behind.ahead and behind.negative) or has_assertion(body) or has_assertion(behind.node):
         return None
     if is_nullable(behind.node) or is_nullable(body):
         return None
     if min_width(body) == max_width(body):
         return Reserving(rest=body, words=_minimal(seq(body, behind.node)), longer=True)
-    if backtracks or not isinstance(behind.node, Chars):
+    if not isinstance(behind.node, Chars):
         return None
     touching = seq(body, repeat(behind.node, 1, None))
     words = CharAutomaton.from_node(touching).difference(CharAutomaton.from_node(body)).minimize()

@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
+from grammar_engine.compiler.conditions import open_automaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
-from grammar_engine.compiler.frontends.lark_assertions import looks_beyond
-from grammar_engine.compiler.frontends.lark_lexing import TerminalView
+from grammar_engine.compiler.frontends.lark_assertions import looks_before
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
 from grammar_engine.compiler.frontends.lark_reserved import Reserving, reserving
 from grammar_engine.compiler.ir import Terminal
@@ -77,12 +77,11 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0, split_words:
     """The terminals of a grammar whose lexer is one ordered alternation (Lark's basic and contextual lexers).
 
     split_words: in Lark a reserved word where another terminal is expected that matches the beginning of it is read as
-    that terminal and a rest. The engine does not follow: with this flag a grammar in which it can happen is refused,
-    without it no reserved word is ever split, no keyword is the beginning of a longer word, and a look-ahead at the end
-    of a terminal speaks of its first match only.
+    that terminal and a rest. Without this flag no reserved word is ever split, no keyword is the beginning of a longer
+    word, and a look-ahead at the end of a terminal speaks of its first match only.
     """
     ordered = sorted_terminals(loaded, g_regex_flags)
-    reservings = _reservings(ordered, g_regex_flags, backtracks=split_words)
+    reservings = {} if split_words else _reservings(ordered, g_regex_flags)
     keywords = _keywords(ordered, g_regex_flags, reservings)
     split = {name for name, regexes in keywords.items() if any(not embedded for _, embedded in regexes)}
     ids: dict[str, tuple[int, ...]] = {}
@@ -117,8 +116,6 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0, split_words:
             terminals.append(replace(terminal, unless=tuple(embedding + others)))
     ignored_ids = _ignored(loaded, ids)
     lost.update(ignored_ids)
-    if split_words and reservings:
-        _refuse_split_words(ordered, terminals, ids, reservings, loaded)
     return TerminalTable(terminals=tuple(terminals), ids=ids, ignored=ignored_ids, lost=frozenset(lost))
 
 
@@ -144,14 +141,14 @@ def _ignored(loaded: LoadedGrammar, ids: dict[str, tuple[int, ...]]) -> tuple[in
     return tuple(sorted({index for name in loaded.ignore for index in ids[name]}))
 
 
-def _reservings(ordered: Sequence[TerminalDef], flags: int, *, backtracks: bool) -> dict[str, Reserving]:
+def _reservings(ordered: Sequence[TerminalDef], flags: int) -> dict[str, Reserving]:
     """The terminals that set reserved words aside, with their parts."""
     found: dict[str, Reserving] = {}
     for definition in ordered:
         if isinstance(definition.pattern, PatternStr) or "(?!" not in definition.pattern.value:
             continue
         try:
-            parts = reserving(parse_regex(definition.pattern.to_regexp(), flags=flags), backtracks=backtracks)
+            parts = reserving(parse_regex(definition.pattern.to_regexp(), flags=flags))
         except (UnsupportedGrammarError, GrammarSyntaxError):
             continue  # reported with its place when the terminal is compiled
         if parts:
@@ -179,34 +176,6 @@ def _whole_word(terminal: Terminal, definition: TerminalDef, parts: Sequence[Res
     keyword = parse_regex(definition.pattern.to_regexp())
     longer = alt(*(seq(keyword, Chars(loop)) for loop in loops))
     return replace(terminal, longer=to_utf8(CharAutomaton.from_node(longer).minimize()))
-
-
-def _refuse_split_words(
-    ordered: Sequence[TerminalDef],
-    terminals: Sequence[Terminal],
-    ids: dict[str, tuple[int, ...]],
-    reservings: dict[str, Reserving],
-    loaded: LoadedGrammar,
-) -> None:
-    """Refuse reserved words at whose beginning a later terminal matches, other than as that word."""
-    for name in reservings:
-        regex = terminals[ids[name][0]]
-        barred = regex.reserved or regex.longer
-        assert barred is not None
-        words = TerminalView(Terminal(name=name, automaton=barred))
-        for definition in ordered:
-            other = terminals[ids[definition.name][0]]
-            alone = (
-                isinstance(other.automaton, bytes)
-                and ids[name][0] in other.unless
-                and not words.extends(TerminalView(other))
-            )
-            if ids[definition.name][0] > ids[name][0] and not alone and words.competes_with(TerminalView(other)):
-                raise UnsupportedGrammarError(
-                    f"a reserved word of {name} with which {definition.user_repr()} matches too",
-                    place=loaded.place_of(definition),
-                    advice="Use parser='glr', which never splits a reserved word.",
-                )
 
 
 def _keywords(
@@ -259,25 +228,25 @@ def _terminal(definition: TerminalDef, loaded: LoadedGrammar, g_regex_flags: int
 def _automaton(regexp: str, flags: int, definition: TerminalDef, loaded: LoadedGrammar) -> ByteAutomaton:
     try:
         node = parse_regex(regexp, flags=flags)
-        characters = CharAutomaton.from_node(node)
+        automaton = None if looks_before(node) else open_automaton(node, key=f"lark:{flags}:{regexp}")
     except UnsupportedGrammarError as error:
         place = loaded.place_of(definition)
         raise UnsupportedGrammarError(error.construct, place=place, advice=error.advice) from error
     except GrammarSyntaxError as error:
         raise _broken(error.reason, definition, loaded) from error
-    if looks_beyond(node):
+    if looks_before(node):
         raise UnsupportedGrammarError(
-            "an assertion that looks beyond the terminal's own text",
+            "a look-behind that looks before the terminal's own text",
             place=loaded.place_of(definition),
-            advice="Write the pattern so that it delimits itself, or keep look-around inside of it.",
+            advice="Let the terminal read what must stand before it, or keep look-behinds inside of it.",
         )
-    if characters.is_empty():
+    if automaton is None:
         raise UnsupportedGrammarError(
             "a terminal that matches no text",
             place=loaded.place_of(definition),
             advice="Leave it out, with the rules that need it.",
         )
-    return to_utf8(characters, key=f"lark:{flags}:{regexp}")
+    return automaton
 
 
 def _broken(message: str, definition: TerminalDef, loaded: LoadedGrammar) -> GrammarSyntaxError:

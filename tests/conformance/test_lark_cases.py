@@ -91,13 +91,12 @@ def _reason(error: GrammarEngineError) -> str:
 def test_no_verdict_is_wrong(report: tuple[Counter, Counter, list]) -> None:
     counts, _, wrong = report
     assert not wrong, wrong[:3]
-    assert counts["right"] >= 0.82 * sum(counts.values()), counts
+    assert counts["right"] >= 0.9 * sum(counts.values()), counts
 
 
 def test_refusals_are_the_known_ones(report: tuple[Counter, Counter, list]) -> None:
     _, reasons, _ = report
     assert set(reasons) <= {
-        "an assertion that looks beyond the terminal's own text",
         "an imported file that the case does not carry",
         "lexer='basic' with terminals that match at the start of one text",
         "lexer='dynamic' with a terminal that has more than one match",
