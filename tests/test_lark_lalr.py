@@ -70,6 +70,21 @@ GRAMMARS = {
 }
 
 
+WORDS = r"""
+start: (stmt ";")+
+stmt: "assert" e | "return" | "match" e | e AS NAME | e
+e: t | e IN t | e NOT IN t
+t: name | "(" e ")" | NUM
+name: NAME | "match"
+IN: /in(?!\w)/
+NOT: /not(?!\w)/
+AS: /as(?!\w)/
+NUM: /[0-9]+/
+NAME: /(?!(?:assert|as|in|not|return)\b)[^\W\d]\w*/
+%ignore " "
+"""
+
+
 def accepted_by(oracle: lark.Lark, text: str) -> bool:
     try:
         oracle.parse(text)
@@ -106,6 +121,14 @@ def test_verdicts_and_masks(compiler: GrammarCompiler, name: str, lexer: str) ->
     oracle = lark.Lark(source, parser="lalr", lexer=lexer)
     grammar = lark_grammar(source, parser="lalr", lexer=lexer)
     compare(compiler, oracle, grammar, pieces, seed=3)
+
+
+def test_reserved_words_that_are_not_split(compiler: GrammarCompiler) -> None:
+    """``as`` is reserved, the beginning of ``assert``, and where no name is expected not the beginning of ``asx``."""
+    words = ["in", "as", "assert", "ass", " ", " x", "not", "1", "(", ")", ";", "match", "int", "1in ", "1inx ", "é"]
+    sentences = ["x as y;", "x in y;", "match x;", "1 not in x;", "assert x as match;", "return;"]
+    oracle = lark.Lark(WORDS, parser="lalr")
+    compare(compiler, oracle, lark_grammar(WORDS, parser="lalr"), [*words, *sentences], seed=6)
 
 
 @pytest.mark.parametrize("lexer", ["contextual", "basic"])

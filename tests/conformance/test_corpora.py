@@ -17,6 +17,7 @@ SHARES = {
     ("javascript", "module"): (0.98, 0.95),
     ("javascript", "script"): (0.99, 0.95),
     ("lua", ""): (0.99, 0.99),
+    ("python", ""): (0.985, 0.99),
     ("sql", "postgres"): (0.98, 0.95),
     ("sql", "sqlite"): (0.99, 0.95),
     ("sql", "mysql"): (0.95, None),
