@@ -15,7 +15,7 @@ from itertools import compress
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.errors import LimitExceededError
-from grammar_engine.compiler.ir import Grammar, Lexing, ParseTable
+from grammar_engine.compiler.ir import Grammar, ParseTable
 from grammar_engine.compiler.limits import Limits
 from grammar_engine.compiler.mask_store import MaskStore, RowPool, reserve
 from grammar_engine.compiler.prelude import Prelude, Snapshot, take_snapshot
@@ -339,7 +339,7 @@ class Engine:
 
     def _initialize(self) -> None:
         mem = self.mem
-        mem[arena.H_ORDERED] = self.grammar.lexing is Lexing.LEFTMOST
+        mem[arena.H_ORDERED] = self.grammar.lexing.value
         if self.grammar.table is not None:
             self._initialize_table(self.grammar.table)
             return
@@ -351,6 +351,9 @@ class Engine:
         for terminal in ignored:
             mem[terminal + lexer.X_IGNORED] = 1
         mem[arena.H_IGNORED] = self.append([len(ignored), *ignored])
+        if self.grammar.tried:
+            tried = [self._productions.terminal(t) for t in self.grammar.tried]
+            self.mem[arena.H_TRIED] = self.append([len(tried), *tried])
         # The root: one LR state with the augmented item, one node, one configuration, interned by hand.
         top = int(mem[arena.H_TOP])
         mem[top + parser.S_FIELDS] = right

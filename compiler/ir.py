@@ -35,14 +35,17 @@ Production = tuple[Symbol, ...]
 class Lexing(Enum):
     """How the end of a lexeme is found.
 
-    UNORDERED: all tokenizations (JSON Schema, regexes, choices, Lark's dynamic lexers): a lexeme may end wherever its
-    automaton matches, and every terminal that the parser offers runs in parallel.
+    UNORDERED: all tokenizations (JSON Schema, regexes, choices): a lexeme may end wherever its automaton matches, and
+    every terminal that the parser offers runs in parallel.
     LEFTMOST: Lark's basic and contextual lexers: the terminals that the parser offers form one ordered alternation
     (by terminal id, lowest first), the first match in backtracking order wins, and there is no re-lexing.
+    ONE_BY_ONE: Lark's dynamic lexers: every terminal that the parser offers runs in parallel, and has one match, the
+    first in backtracking order (unless ``Terminal.all_matches``).
     """
 
     UNORDERED = 0
     LEFTMOST = 1
+    ONE_BY_ONE = 2
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ class Terminal:
 
     ``longer``: the same for texts that the automaton does not read, all longer than what it matches. (``--`` for a
     ``-`` that is never read where a second one follows.)
+
+    ``all_matches``: for ONE_BY_ONE lexing, the first match of each beginning of the text is a match too: wherever the
+    ordered threads find one. The automaton has no conditions then, and no key.
     """
 
     name: str
@@ -78,6 +84,7 @@ class Terminal:
     excluded: tuple[bytes, ...] = ()
     reserved: ByteAutomaton | None = None
     longer: ByteAutomaton | None = None
+    all_matches: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +180,8 @@ class Grammar(ABC):
     lexing: see ``Lexing``.
     accepts_empty: the empty text is in the language.
     ignored: ids of terminals that may stand anywhere between lexemes, leading and trailing (Lark's %ignore).
+    tried: for LEFTMOST lexing, ids of terminals that take part in it wherever a lexeme begins, even if the parser does
+    not expect them; then their match is none (Lark's basic lexer).
     prelude: a smaller grammar whose symbols this one begins with (see ``compiler.prelude``).
     table: an LR table that decides instead of the productions, which nobody asks for then.
     guarding: what must hold of the texts beside the rules, if anything ever may.
@@ -183,6 +192,7 @@ class Grammar(ABC):
     lexing: Lexing = Lexing.UNORDERED
     accepts_empty: bool = False
     ignored: tuple[int, ...] = ()
+    tried: tuple[int, ...] = ()
     prelude: Prelude | None = None
     table: ParseTable | None = None
     guarding: Guarding | None = None
@@ -221,6 +231,7 @@ class EagerGrammar(Grammar):
     lexing: Lexing = Lexing.UNORDERED
     accepts_empty: bool = False
     ignored: tuple[int, ...] = ()
+    tried: tuple[int, ...] = ()
     table: ParseTable | None = None
 
     def productions(self, nonterminal: int) -> Sequence[Production]:

@@ -9,7 +9,8 @@ byte. An *item* is ``(nonterminal, production, dot, origin)``; ``history[i]`` is
     UNORDERED   boundaries are byte offsets; a thread is (start boundary, terminal, position, counter)
         byte b:     every thread reads b; one that matches terminal t closes into the set at this offset every item of
                     its start set that expects t, moved over t (an ignored t copies the whole start set)
-    LEFTMOST    a state is a set of *hypotheses* about where the lexemes so far ended
+    LEFTMOST, ONE_BY_ONE
+                a state is a set of *hypotheses* about where the lexemes so far ended
         byte b:     the ordered threads of the lexeme read b; the first MATCH cuts all threads behind it. If threads
                     before it are alive, the truth depends on bytes to come, so the hypothesis forks:
                     A  the lexeme ended here, and the threads before the match become *monitors*: were one of them
@@ -163,18 +164,13 @@ class ReferenceRecognizer:
         history = (self._closure((), seeds),)
         if self.grammar.lexing is Lexing.UNORDERED:
             return UnorderedState(text=b"", history=history, threads=self._unordered_threads(history))
-        return frozenset({self._at_boundary(history, frozenset())})
+        return self._live(self._at_boundary(history, frozenset()))
 
     def step(self, state: State, byte: int) -> State:
         """The state after one more byte; the dead state if none is possible."""
         if isinstance(state, UnorderedState):
             return self._step_unordered(state, byte)
-        return frozenset(
-            successor
-            for hypothesis in state
-            for successor in self._step_leftmost(hypothesis, byte)
-            if self._may_end(successor) or not all(map(self._decides, successor.threads))
-        )
+        return self._live(successor for hypothesis in state for successor in self._step_leftmost(hypothesis, byte))
 
     def is_accepting(self, state: State) -> bool:
         """Is the text so far in the language?"""
@@ -244,9 +240,17 @@ class ReferenceRecognizer:
         return [(lhs, rhs, dot + 1, origin) for lhs, rhs, dot, origin in items if dot < len(rhs) and rhs[dot] == symbol]
 
     def _offered(self, items: EarleySet) -> set[int]:
+        """The terminals that the lexer tries at this boundary."""
+        return self._expected(items).union(self.grammar.tried) if items else set()
+
+    def _expected(self, items: EarleySet) -> set[int]:
         """The terminals that may stand at this boundary: those that the parser expects, and the ignored ones."""
         expected = {rhs[dot] for _, rhs, dot, _ in items if dot < len(rhs) and rhs[dot] >= 0}
-        return expected.union(self.grammar.ignored) if items else expected
+        return expected.union(self.grammar.ignored)
+
+    def _takes(self, items: EarleySet, terminal: int) -> bool:
+        """Can the parser go on with this terminal?"""
+        return terminal in self._expected(items)
 
     def _is_complete(self, items: EarleySet) -> bool:
         return any(lhs == _GOAL and dot == len(rhs) for lhs, rhs, dot, _ in items)
@@ -340,16 +344,47 @@ class ReferenceRecognizer:
 
     # -- leftmost-first lexing --------------------------------------------------------------------------------------
 
-    def _at_boundary(self, history: History, monitors: frozenset[Thread]) -> Hypothesis:
-        """The hypothesis whose next lexeme is about to begin: the offered terminals in order, keywords set aside."""
+    def _at_boundary(self, history: History, monitors: frozenset[Thread]) -> list[Hypothesis]:
+        """The hypotheses whose next lexeme is about to begin: the offered terminals in order, keywords set aside.
+
+        ONE_BY_ONE: one hypothesis for each terminal, and one that nothing follows.
+        """
         offered = self._offered(history[-1])
-        threads = [
-            thread
+        begins = [
+            self._expand(terminal, 0, 0)
             for terminal in sorted(offered)
             if offered.isdisjoint(self._terminal(terminal).unless)
-            for thread in self._expand(terminal, 0, 0)
         ]
-        return Hypothesis(history=history, text=b"", threads=tuple(threads), monitors=monitors)
+        if self.grammar.lexing is Lexing.LEFTMOST:
+            begins = [[thread for threads in begins for thread in threads]]
+        else:
+            begins.append([])
+        return [Hypothesis(history=history, text=b"", threads=tuple(threads), monitors=monitors) for threads in begins]
+
+    def _live(self, state: Iterable[Hypothesis]) -> LeftmostState:
+        """The hypotheses that a lexeme may still complete, or that may end here."""
+        return frozenset(
+            hypothesis
+            for hypothesis in state
+            if self._may_end(hypothesis)
+            or any(self._leads_on(hypothesis, thread) for thread in hypothesis.threads if not self._decides(thread))
+        )
+
+    def _leads_on(self, hypothesis: Hypothesis, thread: Thread) -> bool:
+        """Can a lexeme that begins like this be something that the parser takes?"""
+        items = hypothesis.history[-1]
+        return self._takes(items, thread[0]) or any(
+            thread[0] in self._terminal(keyword).unless
+            and self._takes(items, keyword)
+            and self._begins(keyword, hypothesis.text)
+            for keyword in self._offered(items)
+        )
+
+    def _begins(self, terminal: int, text: bytes) -> bool:
+        threads = set(self._expand(terminal, 0, 0))
+        for byte in text:
+            threads = {after for before in threads if before[1] >= 0 for after in self._read(before, byte)}
+        return any(position >= 0 for _, position, _ in threads)
 
     def _step_leftmost(self, hypothesis: Hypothesis, byte: int) -> list[Hypothesis]:
         monitors: set[Thread] = set()
@@ -371,8 +406,9 @@ class ReferenceRecognizer:
             else:
                 history = self._after_lexeme(hypothesis.history, terminal, text)
                 fails = [] if position == MATCH else self._deciding(thread, holds=False)
+                rivals = () if self._terminal(terminal).all_matches else alive
                 if history is not None:
-                    successors.append(self._at_boundary(history, frozenset(monitors.union(alive, fails))))
+                    successors += self._at_boundary(history, frozenset(monitors.union(rivals, fails)))
                 if position == MATCH:
                     break
                 alive.update(dict.fromkeys(after for after in self._deciding(thread, holds=True) if after not in alive))
@@ -389,7 +425,7 @@ class ReferenceRecognizer:
         return self._expand(terminal, when_it_holds if holds else when_it_fails, 0)
 
     def _after_lexeme(self, history: History, terminal: int, text: bytes) -> History | None:
-        """The history after a lexeme; None if it is a reserved word that is not expected.
+        """The history after a lexeme; None if it is a reserved word, or nothing that the parser expects.
 
         A terminal that is ignored never reaches the parser, as in Lark.
         """
@@ -407,4 +443,5 @@ class ReferenceRecognizer:
                 return None
         if terminal in self.grammar.ignored:
             return history
-        return (*history, self._closure(history, self._advanced(history[-1], terminal)))
+        seeds = self._advanced(history[-1], terminal)
+        return (*history, self._closure(history, seeds)) if seeds else None

@@ -14,11 +14,8 @@ from grammar_engine.compiler.ir import Grammar, ParseTable
 from grammar_engine.compiler.reference import (
     EarleySet,
     History,
-    Hypothesis,
-    LeftmostState,
     ReferenceRecognizer,
     State,
-    Thread,
 )
 
 _END = -1
@@ -46,49 +43,18 @@ class TableRecognizer(ReferenceRecognizer):
     def start(self) -> State:
         """See ``ReferenceRecognizer``."""
         history = (Stack(states=(self._table.start,)),)
-        return self._live(frozenset({self._at_boundary(cast("History", history), frozenset())}))
+        return self._live(self._at_boundary(cast("History", history), frozenset()))
 
-    def step(self, state: State, byte: int) -> State:
-        """See ``ReferenceRecognizer``."""
-        return self._live(cast("LeftmostState", super().step(state, byte)))
+    # -- what the rules decide elsewhere ----------------------------------------------------------------------------
 
-    def _live(self, state: LeftmostState) -> LeftmostState:
-        """The hypotheses that a lexeme may still complete, or that may end here."""
-        return frozenset(
-            hypothesis
-            for hypothesis in state
-            if self._may_end(hypothesis)
-            or any(self._leads_on(hypothesis, thread) for thread in hypothesis.threads if not self._decides(thread))
-        )
-
-    def _leads_on(self, hypothesis: Hypothesis, thread: Thread) -> bool:
-        """Can a lexeme that begins like this be something that the parser takes?"""
-        terminal = thread[0]
-        stack = cast("Stack", hypothesis.history[-1])
-        if self._takes(stack, terminal):
-            return True
-        return any(
-            terminal in self._terminal(keyword).unless
-            and self._takes(stack, keyword)
-            and self._begins(keyword, hypothesis.text)
-            for keyword in self._offered(hypothesis.history[-1])
-        )
-
-    def _begins(self, terminal: int, text: bytes) -> bool:
-        threads = set(self._expand(terminal, 0, 0))
-        for byte in text:
-            threads = {after for before in threads if before[1] >= 0 for after in self._read(before, byte)}
-        return any(position >= 0 for _, position, _ in threads)
-
-    def _takes(self, stack: Stack, terminal: int) -> bool:
+    def _takes(self, items: EarleySet, terminal: int) -> bool:
+        stack = cast("Stack", items)
         if terminal in self.grammar.ignored:
             return True
         layout = self._table.layout
         if layout is not None and terminal == layout.newline:
             return stack.levels[-1] == _PARENTHESIS or self._fed(stack, terminal) is not None
         return self._shifted(stack, terminal, b"") is not None
-
-    # -- what the rules decide elsewhere ----------------------------------------------------------------------------
 
     def _offered(self, items: EarleySet) -> set[int]:
         state = cast("Stack", items).states[-1]

@@ -223,6 +223,8 @@ class TerminalWriter:
             if texts is not None:
                 closure = self._joined(self._write(texts, self._shadow_of(address), shadow=lexer.SHADOW)[0], closure)
         mem = engine.mem
+        if terminal.all_matches:
+            mem[address + lexer.X_LAYOUT] = lexer.ALL_MATCHES
         mem[address + lexer.X_SHADOW] = shadow
         mem[address + lexer.X_UNLESS] = unless
         mem[address + lexer.X_WIDE] = wide

@@ -72,7 +72,7 @@ X_HOLDS, X_FAILS = X_CLOSURE, X_SHADOW
 # P_SHADOW. KEYWORD: the shadow of one that the parser takes. DECIDING: of a condition.
 SHADOW, BLOCKER, KEYWORD, DECIDING = 1, 2, 3, 4
 NO_BYTE = 256  # P_LOW where the end of the text is read
-BLOCKS = -3  # X_LAYOUT of a blocker
+BLOCKS, ALL_MATCHES = -3, -4  # X_LAYOUT of a blocker, and of a terminal whose first match is not its only one
 # Lexer state: fields, then payload: kind, numbers of threads, monitors and matches, then those: (position, counter) of
 # each thread and monitor, (terminal, counter) of each match; leftmost-first (terminal, ending), 0 for the state itself.
 # L_BYTES, L_BYTES + 1: the bytes that a thread, or a shadow, can read: address of a list, 0 if not known, WIDE if many.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from grammar_engine.kernels.arena import FULL, H_ORDERED, H_TOP, LIMIT, UNKNOWN, kernel, must_grow
 from grammar_engine.kernels.lexer import (
+    ALL_MATCHES,
     BLOCKER,
     BLOCKS,
     CLOSED,
@@ -264,7 +265,8 @@ def lexer_step(mem, state, byte):
                 of = mem[-target + X_CONDITION_OF]
                 found = what_matches(mem, of if of != 0 else -target, shadows_at - shadows, shadows_at)
                 if found != 0:
-                    matched = note_ending(mem, notes, matched, found, threads, mem[-target + X_FAILS] if of != 0 else 0)
+                    rivals = threads if mem[found + X_LAYOUT] != ALL_MATCHES else 0
+                    matched = note_ending(mem, notes, matched, found, rivals, mem[-target + X_FAILS] if of != 0 else 0)
                     if matched < 0:
                         return matched
                 if of == 0:

@@ -30,6 +30,7 @@ from grammar_engine.kernels.arena import (
     H_START,
     H_TABLE,
     H_TOP,
+    H_TRIED,
     LIMIT,
     M_GOTO,
     M_SHIFT,
@@ -37,6 +38,7 @@ from grammar_engine.kernels.arena import (
     MISS_BLOCKER,
     MISS_NONTERMINAL,
     MISS_TERMINAL,
+    ONE_BY_ONE,
     SLACK,
     T_CONFIG,
     T_NODE,
@@ -327,7 +329,7 @@ def starts_of(mem, scratch, configuration, before):
 
     Unordered lexing: one state for each *wide* terminal (whose rows are worth sharing between grammars: see MISS_ROW)
     and one for all others; threads of different terminals never speak to each other, so only rows are affected.
-    Leftmost-first: always one. ``before``: see lexer_start.
+    Leftmost-first: one, or one for each terminal (ONE_BY_ONE); none if no text may follow. ``before``: see lexer_start.
     """
     if before == 0:
         if mem[configuration + C_START] != 0:
@@ -349,15 +351,18 @@ def starts_of(mem, scratch, configuration, before):
     ignored = mem[H_IGNORED]
     ordered = mem[H_ORDERED]
     nodes = mem[configuration + 1] - 1
-    for i in range(-1, nodes):
-        terminals = ignored if i < 0 else mem[mem[mem[configuration + C_FIELDS + 1 + i] + G_FIELDS] + S_TERMINALS]
+    tried = mem[H_TRIED]
+    for i in range(-1, nodes + (1 if tried != 0 else 0)):
+        terminals = ignored if i < 0 else tried
+        if 0 <= i < nodes:
+            terminals = mem[mem[mem[configuration + C_FIELDS + 1 + i] + G_FIELDS] + S_TERMINALS]
         for j in range(terminals + 1, terminals + 1 + mem[terminals]):
             t = mem[j]
             if mem[t + X_MARK] == epoch:
                 continue
             mem[t + X_MARK] = epoch
-            if mem[H_TABLE] != 0 and mem[t + X_IGNORED] == 0:
-                taken = takes(mem, scratch, configuration, t)
+            if i == nodes or (mem[H_TABLE] != 0 and mem[t + X_IGNORED] == 0):
+                taken = takes(mem, scratch, configuration, t) if i < nodes else 0
                 if taken < 0:
                     return taken
                 if taken == 0:
@@ -373,7 +378,7 @@ def starts_of(mem, scratch, configuration, before):
                 if closure < 0:
                     return closure
                 mem[t + X_CLOSURE] = closure
-            if mem[t + X_WIDE] != 0 and ordered == 0:
+            if ordered == ONE_BY_ONE or (mem[t + X_WIDE] != 0 and ordered == 0):
                 scratch[half + wide] = t
                 wide += 1
             else:
@@ -382,7 +387,7 @@ def starts_of(mem, scratch, configuration, before):
             if count >= half or wide >= half:
                 return LIMIT
     states = 0
-    if count > 0 or wide == 0:
+    if count > 0 or (wide == 0 and (ordered != ONE_BY_ONE or mem[configuration + C_FIELDS] != 0)):
         if must_grow(mem):
             return FULL
         state = lexer_start(mem, scratch, 0, count, before)

@@ -52,7 +52,7 @@ END = 0
 NODE_STATE, NODE_BELOW, NODE_LAYOUT = 2, 3, 4  # from the address of a node
 LAYOUT_COLUMN, LAYOUT_BELOW = 2, 3  # from the address of a layout
 PARENTHESIS = -1
-# X_LAYOUT: 1 + the column of a newline; or
+# X_LAYOUT (see kernels.lexer for others): 1 + the column of a newline; or
 OPENS, CLOSES, BLOCKS = -1, -2, -3
 
 # The stack that is worked on: node, number of states pushed above it, those states.

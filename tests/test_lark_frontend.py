@@ -84,11 +84,8 @@ def test_an_error_in_an_imported_grammar_is_told_apart(tmp_path: Path) -> None:
         ('start: "\\ud800"', {}, "surrogate", "line 1"),
         ('start: "a"', {"parser": "ll"}, "parser='ll'", "options"),
         ('start: "a"', {"parser": "lalr", "lexer": "dynamic"}, "lexer='dynamic' with parser='lalr'", "options"),
-        ('start: NAME "if"\nNAME: /[a-z]+/', {"parser": "earley", "lexer": "basic"}, "lexer='basic'", "NAME and IF"),
-        ('start: /a+/ "ab"', {"parser": "earley"}, "lexer='dynamic'", "terminal __ANON_0"),
-        ('start: /a+?/ "b"', {"lexer": "dynamic_complete"}, "lexer='dynamic_complete'", "terminal __ANON_0"),
+        ('start: /a(?=b)/ "b"', {"lexer": "dynamic_complete"}, "lexer='dynamic_complete'", "terminal __ANON_0"),
         ('start: /[a-z ]+/\n%ignore " "', {}, "the keyword", "line 2"),
-        ('start: "a" WS WS\nWS: /[ ]+/\n%ignore WS', {"parser": "earley"}, "lexer='dynamic'", "terminal WS"),
     ],
 )
 def test_what_is_unsupported_is_named(source: str, options: dict, construct: str, place: str) -> None:
@@ -139,6 +136,27 @@ def test_glr_takes_everything_that_the_rules_derive() -> None:
     assert not accepts(grammar, "ifx else y")  # lexemes stay greedy: an ID
     with pytest.raises(UnsupportedGrammarError, match="parser='glr'"):
         lark_grammar(source, parser="glr", lexer="dynamic")
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "texts"),
+    [
+        ('start: NAME "if"\nNAME: /[a-z]+/', {"parser": "earley", "lexer": "basic"}, ["xif", "ifif", "if", "x"]),
+        ('start: NAME+ | "ab"+\nNAME: /[b-z]+/', {"parser": "cyk", "lexer": "basic"}, ["abab", "bab", "bb", "abb"]),
+        ('start: A | "1" B "z"\nA: /[a-y]+/\nB.2: /b/', {"parser": "earley", "lexer": "basic"}, ["abc", "1bz", "cab"]),
+        ('start: /a+/ "ab"', {"parser": "earley", "lexer": "dynamic"}, ["aab", "aaab", "a"]),
+        ('start: /a+?/ "b"', {"parser": "earley", "lexer": "dynamic"}, ["ab", "aab"]),
+        ('start: /a+?/ "b"', {"parser": "earley", "lexer": "dynamic_complete"}, ["ab", "aab", "b"]),
+        ('start: /a|aab?/ "b"', {"parser": "earley", "lexer": "dynamic_complete"}, ["ab", "aab", "aabb"]),
+        ('start: "a" WS WS\nWS: /[ ]+/\n%ignore WS', {"parser": "earley", "lexer": "dynamic"}, ["a  ", "a", "a   "]),
+        ("start: A B\nA: /a(?=b)/\nB: /../", {"parser": "earley", "lexer": "dynamic"}, ["abc", "acb", "ab"]),
+    ],
+)
+def test_basic_and_dynamic_lexers(source: str, options: dict, texts: list[str]) -> None:
+    grammar = lark_grammar(source, **options)
+    oracle = lark.Lark(source, **options)
+    for text in texts:
+        assert accepts(grammar, text) == accepted_by(oracle, text), text
 
 
 def test_cyk_allows_no_empty_rules() -> None:

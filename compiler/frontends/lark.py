@@ -9,9 +9,9 @@ What carries over from Lark, and what does not:
   lexer. (Lark's own default is Earley.)
 - LALR. Lark's own table is followed (``lark_table``), so conflicts are resolved, and terminals offered to the lexer, as
   Lark does it.
-- Lexers: the contextual lexer is ``Lexing.LEFTMOST``, and so is LALR's basic lexer, which tries all terminals
-  everywhere. Otherwise basic, and dynamic and dynamic_complete, are accepted where ``lark_lexing`` finds them equal to
-  what the engine has, else refused by name.
+- Lexers: the contextual lexer is ``Lexing.LEFTMOST``, and so is the basic lexer, which tries all terminals everywhere;
+  dynamic and dynamic_complete are ``Lexing.ONE_BY_ONE``. Where ``lark_lexing`` finds that a simpler way of lexing gives
+  the same language, that is taken.
 - Indentation: ``postlex`` is an Indenter (``lark_indentation``), with LALR.
 - Trees do not matter: ``?rule``, ``!rule``, ``->``, ``[x]`` placeholders and priorities between Earley's derivations
   change the tree, not the language.
@@ -21,20 +21,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsupportedGrammarError
 from grammar_engine.compiler.frontends.lark_indentation import Indentation, indentation_of, with_layout
 from grammar_engine.compiler.frontends.lark_lexing import (
     TerminalView,
-    competing_pair,
-    obstacle_to_all_tokenizations,
+    all_tokenizations,
+    compete,
 )
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar, load
 from grammar_engine.compiler.frontends.lark_table import NotLalrError, derives_empty, lalr_table
 from grammar_engine.compiler.frontends.lark_terminals import TerminalTable, ordered_table, plain_table, unordered_table
-from grammar_engine.compiler.ir import EagerGrammar, Lexing, Production
+from grammar_engine.compiler.ir import EagerGrammar, Lexing, Production, Terminal
 from grammar_engine.compiler.normalize import normalize
 from lark.grammar import NonTerminal
 
@@ -129,7 +130,7 @@ def _general_grammar(loaded: LoadedGrammar, parser: str, lexer: str, g_regex_fla
         _refuse_empty_rules(loaded)
     if lexer == "auto":
         lexer = _LEXERS[parser][0]
-    lexing, table = _choose_lexing(loaded, lexer, g_regex_flags, split_words=parser != "glr")
+    lexing, table, everywhere = _choose_lexing(loaded, lexer, g_regex_flags, split_words=parser != "glr")
     rules, names = _plain_rules(loaded, table)
     normalized = normalize(rules, 0, describe=lambda nonterminal: names[nonterminal])
     return LarkGrammar(
@@ -139,6 +140,7 @@ def _general_grammar(loaded: LoadedGrammar, parser: str, lexer: str, g_regex_fla
         lexing=lexing,
         accepts_empty=normalized.accepts_empty,
         ignored=table.ignored,
+        tried=tuple(range(len(table.terminals))) if everywhere else (),
         rule_names=tuple("" if origin is None else names[origin] for origin in normalized.origins),
         parser=parser,
         lexer=lexer,
@@ -207,32 +209,40 @@ def _refuse_empty_rules(loaded: LoadedGrammar) -> None:
 
 def _choose_lexing(
     loaded: LoadedGrammar, lexer: str, g_regex_flags: int, *, split_words: bool
-) -> tuple[Lexing, TerminalTable]:
-    """The engine's lexer that gives the language of Lark's; raises UnsupportedGrammarError if there is none."""
+) -> tuple[Lexing, TerminalTable, bool]:
+    """The engine's lexer that gives the language of Lark's, and whether all terminals are tried everywhere."""
     if lexer == "contextual":
-        return Lexing.LEFTMOST, ordered_table(loaded, g_regex_flags=g_regex_flags, split_words=split_words)
+        return Lexing.LEFTMOST, ordered_table(loaded, g_regex_flags=g_regex_flags, split_words=split_words), False
     if lexer == "basic":
         table = plain_table(loaded, g_regex_flags=g_regex_flags)
-        rivals = competing_pair([TerminalView(terminal) for terminal in table.terminals])
-        if rivals:
-            raise UnsupportedGrammarError(
-                "lexer='basic' with terminals that match at the start of one text",
-                place=f"terminals {rivals[0]} and {rivals[1]}",
-                advice="Use lexer='contextual', which tries a terminal only where the parser expects it.",
-            )
-        return Lexing.LEFTMOST, table
+        if compete([TerminalView(terminal) for terminal in table.terminals]):
+            return Lexing.LEFTMOST, ordered_table(loaded, g_regex_flags=g_regex_flags), True
+        return Lexing.LEFTMOST, table, False
     table = unordered_table(loaded, g_regex_flags=g_regex_flags)
     views = [TerminalView(terminal) for terminal in table.terminals]
-    obstacle = obstacle_to_all_tokenizations(views, table.ignored, complete=lexer == "dynamic_complete")
-    if obstacle is None:
-        return Lexing.UNORDERED, table
-    if lexer == "dynamic" and competing_pair(views) is None:
-        return Lexing.LEFTMOST, table
-    raise UnsupportedGrammarError(
-        f"lexer={lexer!r} with a terminal that has more than one match",
-        place=f"terminal {obstacle}",
-        advice="Use parser='lalr' if the grammar allows it, or write the terminal so that it delimits itself.",
-    )
+    if all_tokenizations(views, table.ignored, complete=lexer == "dynamic_complete"):
+        return Lexing.UNORDERED, table, False
+    if lexer == "dynamic_complete":
+        return Lexing.ONE_BY_ONE, _with_all_matches(table), False
+    return Lexing.ONE_BY_ONE if compete(views) else Lexing.LEFTMOST, table, False
+
+
+def _with_all_matches(table: TerminalTable) -> TerminalTable:
+    """The terminals of dynamic_complete. (What is ignored has one match only.)"""
+    terminals: list[Terminal] = []
+    for number, terminal in enumerate(table.terminals):
+        automaton = terminal.automaton
+        if number in table.ignored or not isinstance(automaton, ByteAutomaton):
+            terminals.append(terminal)
+            continue
+        if automaton.conditions:
+            raise UnsupportedGrammarError(
+                "lexer='dynamic_complete' with a terminal that looks ahead beyond its text",
+                place=f"terminal {terminal.name}",
+                advice="Use lexer='dynamic', or leave the look-ahead out.",
+            )
+        terminals.append(replace(terminal, automaton=replace(automaton, key=""), all_matches=True))
+    return replace(table, terminals=tuple(terminals))
 
 
 def _plain_rules(loaded: LoadedGrammar, table: TerminalTable) -> tuple[list[list[Production]], list[str]]:

@@ -1,8 +1,8 @@
 """Where two ways of lexing give the same language, decided on the terminals' automata.
 
-The engine has two lexers (``ir.Lexing``), Lark has four. Two of Lark's have a counterpart only for grammars whose
-terminals do not get in each other's way; this module decides when that is so. All tests here err on the safe side:
-counters are taken as always passing, which makes a terminal's language larger, never smaller.
+The engine has three ways of lexing (``ir.Lexing``), Lark has four lexers. Where terminals do not get in each other's
+way a simpler way than Lark's gives the same language; this module decides when that is so. All tests here err on the
+safe side: counters and conditions are taken as always passing, which makes a terminal's language larger, never smaller.
 
     basic             every terminal is tried everywhere, whatever the parser expects. The same as the contextual
                       lexer if no two terminals *compete*: match at the start of one text
@@ -175,30 +175,24 @@ def _meet(first: TerminalView, second: TerminalView, found: Callable[[int, int],
     return False
 
 
-def competing_pair(views: Sequence[TerminalView]) -> tuple[str, str] | None:
-    """The names of the first two terminals that compete, if any."""
-    for index, view in enumerate(views):
-        for other in views[:index]:
-            if view.competes_with(other):
-                return other.name, view.name
-    return None
+def compete(views: Sequence[TerminalView]) -> bool:
+    """Are there two terminals that compete?"""
+    return any(view.competes_with(other) for index, view in enumerate(views) for other in views[:index])
 
 
-def obstacle_to_all_tokenizations(
-    views: Sequence[TerminalView], ignored: Sequence[int], *, complete: bool
-) -> str | None:
-    """The first terminal for which "wherever it matches" is not what Lark's dynamic lexer does, if any.
+def all_tokenizations(views: Sequence[TerminalView], ignored: Sequence[int], *, complete: bool) -> bool:
+    """Do Lark's dynamic lexers find each terminal wherever it matches?
 
     complete: the lexer is dynamic_complete, which tries shorter matches too (not of ignored terminals).
     """
     for index, view in enumerate(views):
         if view.is_conditional:
-            return view.name
+            return False
         if not view.has_choice():
             continue
         if index in ignored:
             if not view.is_run_apart_from([*views[:index], *views[index + 1 :]]):
-                return view.name
+                return False
         elif not complete or not view.prefers_longest():
-            return view.name
-    return None
+            return False
+    return True

@@ -98,9 +98,6 @@ def test_refusals_are_the_known_ones(report: tuple[Counter, Counter, list]) -> N
     _, reasons, _ = report
     assert set(reasons) <= {
         "an imported file that the case does not carry",
-        "lexer='basic' with terminals that match at the start of one text",
-        "lexer='dynamic' with a terminal that has more than one match",
-        "lexer='dynamic_complete' with a terminal that has more than one match",
         "option regex",
         "a postlexer with parser='cyk'",
         "a postlexer with parser='earley'",

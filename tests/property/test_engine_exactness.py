@@ -6,6 +6,7 @@ The reference (compiler.reference) has no interning, no memo and no masks: it tr
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def random_terminal(rng: random.Random, number: int) -> Terminal:
 
 def random_grammar(rng: random.Random, lexing: Lexing) -> EagerGrammar | None:
     terminals = [random_terminal(rng, i) for i in range(rng.randint(1, 4))]
-    if lexing is Lexing.LEFTMOST:
+    if lexing is not Lexing.UNORDERED:
         terminals = [Terminal(name=t.name, automaton=t.automaton) for t in terminals]
     if lexing is Lexing.LEFTMOST:
         regexes = [i for i, t in enumerate(terminals) if not isinstance(t.automaton, bytes)]
@@ -140,6 +141,9 @@ def random_grammar(rng: random.Random, lexing: Lexing) -> EagerGrammar | None:
     except UnsatisfiableGrammarError:
         return None
     ignored = (len(terminals) - 1,) if rng.random() < 0.3 else ()
+    tried = range(len(terminals)) if lexing is Lexing.LEFTMOST and rng.random() < 0.3 else ()
+    if lexing is Lexing.ONE_BY_ONE:
+        terminals = [with_all_matches(t) if rng.random() < 0.3 else t for t in terminals]
     return EagerGrammar(
         start=normal.start,
         rules=normal.rules,
@@ -147,7 +151,15 @@ def random_grammar(rng: random.Random, lexing: Lexing) -> EagerGrammar | None:
         lexing=lexing,
         accepts_empty=normal.accepts_empty,
         ignored=ignored,
+        tried=tuple(tried),
     )
+
+
+def with_all_matches(terminal: Terminal) -> Terminal:
+    automaton = terminal.automaton
+    if isinstance(automaton, ByteAutomaton):
+        automaton = replace(automaton, key="")
+    return Terminal(name=terminal.name, automaton=automaton, all_matches=True)
 
 
 def random_tokens(rng: random.Random) -> list[bytes | None]:
@@ -198,6 +210,11 @@ def check_block(first_seed: int, lexing: Lexing) -> int:
 @pytest.mark.parametrize("block", range(8))
 def test_masks_equal_brute_force_unordered(block: int) -> None:
     assert check_block(block * 50, Lexing.UNORDERED) > 50
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_masks_equal_brute_force_one_by_one(block: int) -> None:
+    assert check_block(30_000 + block * 50, Lexing.ONE_BY_ONE) > 50
 
 
 @pytest.mark.parametrize("block", range(8))
