@@ -49,8 +49,11 @@ _CATEGORIES: dict[Any, tuple[str, bool]] = {
 _NEWLINE = CharSet.from_chars("\n")
 
 
-def parse_python_regex(pattern: str, flags: int = 0) -> Node:
-    """The tree of a pattern in Python's syntax; see ``regex_ast.parse_regex`` for errors."""
+def parse_python_regex(pattern: str, flags: int = 0, *, module: str = "re") -> Node:
+    """The tree of a pattern in Python's syntax; see ``regex_ast.parse_regex`` for errors.
+
+    module: whose character classes are meant, those of ``re`` or of the package regex.
+    """
     try:
         parsed = sre_parser.parse(pattern, flags)
     except re.error as error:
@@ -65,7 +68,7 @@ def parse_python_regex(pattern: str, flags: int = 0) -> Node:
     except RecursionError as error:
         raise _too_deep() from error
     try:
-        return _Reader(pattern).sequence(parsed, parsed.state.flags)
+        return _Reader(pattern, module).sequence(parsed, parsed.state.flags)
     except RecursionError as error:
         raise _too_deep() from error
 
@@ -79,8 +82,9 @@ def _too_deep() -> LimitExceededError:
 class _Reader:
     """Turns the parser's items into nodes; one method per kind of item, ``flags`` are those in force."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, module: str) -> None:
         self._pattern = pattern
+        self._module = module
 
     def sequence(self, items: Iterable[tuple[Any, Any]], flags: int) -> Node:
         return seq(*(self._item(op, argument, flags) for op, argument in items))
@@ -130,14 +134,15 @@ class _Reader:
                 cased = True
             else:
                 letter, inverted = _CATEGORIES[argument]
-                found = category(letter, ascii_only=bool(flags & re.ASCII))
+                found = category(letter, ascii_only=bool(flags & re.ASCII), module=self._module)
                 parts.append(found.complement() if inverted else found)
                 source.append("\\" + (letter.upper() if inverted else letter))
         members = parts[0].union(*parts[1:])
         if negated:
             members = members.complement()
         if cased and flags & re.IGNORECASE:
-            return ignoring_case(members, f"[{'^' if negated else ''}{''.join(source)}]", flags & re.ASCII)
+            listed = f"[{'^' if negated else ''}{''.join(source)}]"
+            return ignoring_case(members, listed, ascii_only=bool(flags & re.ASCII), module=self._module)
         return members
 
     def _anchor(self, where: Any, flags: int) -> Node:
@@ -150,7 +155,7 @@ class _Reader:
             return TEXT_START
         if where is sre.AT_END_STRING:
             return TEXT_END
-        words = category("w", ascii_only=bool(flags & re.ASCII))
+        words = category("w", ascii_only=bool(flags & re.ASCII), module=self._module)
         if where is sre.AT_BOUNDARY:
             return word_boundary(words)
         return no_word_boundary(words, in_empty_text=sys.version_info >= (3, 14))

@@ -8,10 +8,10 @@ so a class is tried on those (about 2,900), not on all 1.1 million.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from array import array
 from functools import cache, lru_cache
+from importlib import import_module
 from itertools import groupby
 
 from grammar_engine.compiler.charset import CharSet
@@ -25,32 +25,37 @@ def _all_characters(low: int, high: int) -> str:
 
 
 @cache
-def category(letter: str, *, ascii_only: bool) -> CharSet:
-    r"""The members of `\w`, `\d` or `\s` (``letter``), among ASCII or all of Unicode."""
-    flags = re.ASCII if ascii_only else re.UNICODE
-    found = re.finditer(rf"\{letter}+", _all_characters(0, 128 if ascii_only else _ALL), flags)
+def category(letter: str, *, ascii_only: bool, module: str = "re") -> CharSet:
+    r"""The members of `\w`, `\d` or `\s` (``letter``), among ASCII or all of Unicode, as a module has them."""
+    engine = import_module(module)
+    flags = engine.ASCII if ascii_only else engine.UNICODE
+    found = engine.finditer(rf"\{letter}+", _all_characters(0, 128 if ascii_only else _ALL), flags)
     return CharSet.from_ranges((match.start(), match.end() - 1) for match in found)
 
 
 @cache
-def _cased() -> tuple[str, CharSet]:
-    """Every character with a lower, upper or title case other than itself."""
+def _cased(module: str) -> tuple[str, CharSet]:
+    """Every character with a lower, upper or title case other than itself, and what the package regex folds beside."""
     found: list[str] = []
     for start in range(0, _ALL, 256):
         block = _all_characters(start, start + 256)
         if block != block.lower() or block != block.upper():
             found.extend(char for char in block if char != char.lower() or char != char.upper())
+    if module != "re":
+        cased = r"[\p{Cased}\p{Changes_When_Casemapped}\p{Changes_When_Casefolded}]"
+        found = sorted({*found, *import_module(module).findall(cased, _all_characters(0, _ALL))})
     return "".join(found), CharSet.from_chars(found)
 
 
 @lru_cache(maxsize=4096)
-def ignoring_case(literal: CharSet, class_source: str, flags: int) -> CharSet:
+def ignoring_case(literal: CharSet, class_source: str, *, ascii_only: bool, module: str = "re") -> CharSet:
     """What a class matches under IGNORECASE.
 
-    ``literal``: what it matches with case; ``class_source``: the class in `re` syntax; ``flags``: of the class.
+    ``literal``: what it matches with case; ``class_source``: the class in `re` syntax.
     """
-    text, cased = _cased()
-    matched = re.findall(class_source, text, flags | re.IGNORECASE)
+    text, cased = _cased(module)
+    engine = import_module(module)
+    matched = engine.findall(class_source, text, engine.IGNORECASE | (engine.ASCII if ascii_only else engine.UNICODE))
     return literal.difference(cased).union(CharSet.from_chars(matched))
 
 

@@ -19,6 +19,7 @@ from grammar_engine.compiler.errors import (
 from grammar_engine.compiler.frontends.lark import lark_grammar, load_lark_grammar
 from grammar_engine.compiler.frontends.lark_lexing import TerminalView
 from grammar_engine.compiler.frontends.lark_loading import load
+from grammar_engine.compiler.frontends.lark_patterns import Patterns
 from grammar_engine.compiler.frontends.lark_terminals import sorted_terminals
 from grammar_engine.compiler.ir import EagerGrammar, Lexing
 from grammar_engine.compiler.reference import recognizer_of
@@ -188,7 +189,7 @@ def test_order_is_that_of_larks_lexer() -> None:
     parser = lark.Lark(MANY, parser="lalr", lexer="basic")
     assert isinstance(parser.parser.lexer, BasicLexer)
     expected = [terminal.name for terminal in parser.parser.lexer.terminals]
-    assert [terminal.name for terminal in sorted_terminals(load(MANY, start="start"), 0)] == expected
+    assert [terminal.name for terminal in sorted_terminals(load(MANY, start="start"), Patterns())] == expected
 
 
 def test_keywords() -> None:

@@ -33,6 +33,7 @@ from grammar_engine.compiler.frontends.lark_lexing import (
     compete,
 )
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar, load
+from grammar_engine.compiler.frontends.lark_patterns import Patterns
 from grammar_engine.compiler.frontends.lark_table import NotLalrError, derives_empty, lalr_table
 from grammar_engine.compiler.frontends.lark_terminals import TerminalTable, ordered_table, plain_table, unordered_table
 from grammar_engine.compiler.ir import EagerGrammar, Lexing, Production, Terminal
@@ -70,6 +71,7 @@ def lark_grammar(
     lexer: str = "auto",
     postlex: object | None = None,
     g_regex_flags: int = 0,
+    regex: bool = False,
     import_paths: Sequence[str] = (),
     source_path: str | None = None,
 ) -> LarkGrammar:
@@ -78,19 +80,21 @@ def lark_grammar(
     source: the grammar's text. source_path: the file that it came from, beside which relative imports are found.
     parser: "auto", "lalr", "earley", "cyk" or "glr".
     lexer: "auto", "contextual", "basic", "dynamic" or "dynamic_complete".
-    postlex: an Indenter (see ``lark_indentation``). g_regex_flags: flags of ``re`` for every terminal.
+    postlex: an Indenter (see ``lark_indentation``). g_regex_flags: flags for every terminal. regex: patterns are
+    those of the package regex, not of ``re`` (see ``lark_patterns``).
 
     Raises GrammarSyntaxError where Lark refuses the grammar, UnsupportedGrammarError for what the engine cannot
     follow exactly, UnsatisfiableGrammarError if no text matches.
     """
     _check_options(parser, lexer)
+    patterns = Patterns(flags=int(g_regex_flags), regex=regex)
     indentation = None if postlex is None else indentation_of(postlex)
     kept = () if indentation is None else (indentation.newline,)
     made_up = () if indentation is None else (indentation.indent, indentation.dedent)
     loaded = load(source, start=start, import_paths=import_paths, source_path=source_path, kept=kept, made_up=made_up)
     if parser in ("auto", "lalr") and lexer in ("auto", "contextual", "basic"):
         try:
-            return _lalr_grammar(loaded, lexer, g_regex_flags, indentation)
+            return _lalr_grammar(loaded, lexer, patterns, indentation)
         except NotLalrError:
             if parser == "lalr" or lexer == "contextual":
                 raise
@@ -98,14 +102,14 @@ def lark_grammar(
         raise UnsupportedGrammarError(
             f"a postlexer with parser={parser!r}", place="options", advice="Use parser='lalr'."
         )
-    return _general_grammar(loaded, "earley" if parser in ("auto", "lalr") else parser, lexer, g_regex_flags)
+    return _general_grammar(loaded, "earley" if parser in ("auto", "lalr") else parser, lexer, patterns)
 
 
 def _lalr_grammar(
-    loaded: LoadedGrammar, lexer: str, g_regex_flags: int, indentation: Indentation | None
+    loaded: LoadedGrammar, lexer: str, patterns: Patterns, indentation: Indentation | None
 ) -> LarkGrammar:
     """The grammar that follows Lark's table; raises NotLalrError if there is none."""
-    table = ordered_table(loaded, g_regex_flags=g_regex_flags)
+    table = ordered_table(loaded, patterns)
     layout = None
     if indentation is not None:
         table, layout = with_layout(table, indentation)
@@ -124,13 +128,13 @@ def _lalr_grammar(
     )
 
 
-def _general_grammar(loaded: LoadedGrammar, parser: str, lexer: str, g_regex_flags: int) -> LarkGrammar:
+def _general_grammar(loaded: LoadedGrammar, parser: str, lexer: str, patterns: Patterns) -> LarkGrammar:
     """The grammar of everything that the rules derive."""
     if parser == "cyk":
         _refuse_empty_rules(loaded)
     if lexer == "auto":
         lexer = _LEXERS[parser][0]
-    lexing, table, everywhere = _choose_lexing(loaded, lexer, g_regex_flags, split_words=parser != "glr")
+    lexing, table, everywhere = _choose_lexing(loaded, lexer, patterns, split_words=parser != "glr")
     rules, names = _plain_rules(loaded, table)
     normalized = normalize(rules, 0, describe=lambda nonterminal: names[nonterminal])
     return LarkGrammar(
@@ -208,17 +212,17 @@ def _refuse_empty_rules(loaded: LoadedGrammar) -> None:
 
 
 def _choose_lexing(
-    loaded: LoadedGrammar, lexer: str, g_regex_flags: int, *, split_words: bool
+    loaded: LoadedGrammar, lexer: str, patterns: Patterns, *, split_words: bool
 ) -> tuple[Lexing, TerminalTable, bool]:
     """The engine's lexer that gives the language of Lark's, and whether all terminals are tried everywhere."""
     if lexer == "contextual":
-        return Lexing.LEFTMOST, ordered_table(loaded, g_regex_flags=g_regex_flags, split_words=split_words), False
+        return Lexing.LEFTMOST, ordered_table(loaded, patterns, split_words=split_words), False
     if lexer == "basic":
-        table = plain_table(loaded, g_regex_flags=g_regex_flags)
+        table = plain_table(loaded, patterns)
         if compete([TerminalView(terminal) for terminal in table.terminals]):
-            return Lexing.LEFTMOST, ordered_table(loaded, g_regex_flags=g_regex_flags), True
+            return Lexing.LEFTMOST, ordered_table(loaded, patterns), True
         return Lexing.LEFTMOST, table, False
-    table = unordered_table(loaded, g_regex_flags=g_regex_flags)
+    table = unordered_table(loaded, patterns)
     views = [TerminalView(terminal) for terminal in table.terminals]
     if all_tokenizations(views, table.ignored, complete=lexer == "dynamic_complete"):
         return Lexing.UNORDERED, table, False

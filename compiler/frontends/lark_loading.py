@@ -34,17 +34,27 @@ class LoadedGrammar:
 
     def line_of(self, terminal: TerminalDef) -> int | None:
         """The line of ``source`` that defines a terminal, if it is defined there (imported ones are not)."""
+        offset = self._offset_of(terminal)
+        return self.source.count("\n", 0, offset) + 1 if offset >= 0 else None
+
+    def _offset_of(self, terminal: TerminalDef) -> int:
+        """Where a terminal is defined in ``source``; -1 if it is not."""
         name = re.escape(terminal.name)
-        head = rf"^[ \t]*(?:%(?:override|extend)[ \t]+)?{name}[ \t]*(?:\.[ \t]*-?\d+)?[ \t]*:"
+        head = rf"^[ \t]*((?:%(?:override|extend)[ \t]+)?{name}[ \t]*(?:\.[ \t]*-?\d+)?[ \t]*:)"
         found = re.search(head, self.source, re.MULTILINE)
         raw = terminal.pattern.raw
-        offset = found.start() if found else self.source.find(raw) if raw else -1
-        return self.source.count("\n", 0, offset) + 1 if offset >= 0 else None
+        if found:
+            return found.start(1)
+        return self.source.find(raw) if raw else -1
 
     def place_of(self, terminal: TerminalDef) -> str:
         """A terminal's place for error messages: its name (or spelling), and its line if known."""
-        line = self.line_of(terminal)
-        return f"terminal {terminal.user_repr()}" + (f", line {line}" if line else "")
+        offset = self._offset_of(terminal)
+        name = f"terminal {terminal.user_repr()}"
+        if offset < 0:
+            return name
+        column = offset - self.source.rfind("\n", 0, offset)
+        return f"{name}, line {self.line_of(terminal)}, column {column}"
 
 
 def load(

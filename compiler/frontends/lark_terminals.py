@@ -26,6 +26,7 @@ from grammar_engine.compiler.conditions import open_automaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
 from grammar_engine.compiler.frontends.lark_assertions import looks_before
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
+from grammar_engine.compiler.frontends.lark_patterns import Patterns
 from grammar_engine.compiler.frontends.lark_reserved import Reserving, reserving
 from grammar_engine.compiler.ir import Terminal
 from grammar_engine.compiler.regex_ast import Chars, alt, parse_regex, seq
@@ -47,12 +48,12 @@ class TerminalTable:
     lost: frozenset[int] = frozenset()
 
 
-def unordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
+def unordered_table(loaded: LoadedGrammar, patterns: Patterns) -> TerminalTable:
     """The terminals of a grammar whose lexer has no order (Lark's dynamic lexers): no keyword rule, no priorities.
 
     A terminal that is both ignored and used in rules comes twice, once for each: the dynamic lexers try both.
     """
-    table = plain_table(loaded, g_regex_flags=g_regex_flags)
+    table = plain_table(loaded, patterns)
     used = {symbol.name for rule in loaded.rules for symbol in rule.expansion}
     copied = [index for index in table.ignored if table.terminals[index].name in used]
     count = len(table.terminals)
@@ -61,28 +62,28 @@ def unordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> Termina
     return replace(table, terminals=(*table.terminals, *copies), ignored=tuple(sorted(ignored)), lost=frozenset())
 
 
-def plain_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0) -> TerminalTable:
+def plain_table(loaded: LoadedGrammar, patterns: Patterns) -> TerminalTable:
     """The terminals of a grammar in which no two of them compete, so that no keyword rule is needed.
 
     An ignored terminal never reaches the parser there.
     """
-    ordered = sorted_terminals(loaded, g_regex_flags)
-    terminals = tuple(_terminal(definition, loaded, g_regex_flags) for definition in ordered)
+    ordered = sorted_terminals(loaded, patterns)
+    terminals = tuple(_terminal(definition, loaded, patterns) for definition in ordered)
     ids: dict[str, tuple[int, ...]] = {definition.name: (index,) for index, definition in enumerate(ordered)}
     ignored = _ignored(loaded, ids)
     return TerminalTable(terminals=terminals, ids=ids, ignored=ignored, lost=frozenset(ignored))
 
 
-def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0, split_words: bool = True) -> TerminalTable:
+def ordered_table(loaded: LoadedGrammar, patterns: Patterns, *, split_words: bool = True) -> TerminalTable:
     """The terminals of a grammar whose lexer is one ordered alternation (Lark's basic and contextual lexers).
 
     split_words: in Lark a reserved word where another terminal is expected that matches the beginning of it is read as
     that terminal and a rest. Without this flag no reserved word is ever split, no keyword is the beginning of a longer
     word, and a look-ahead at the end of a terminal speaks of its first match only.
     """
-    ordered = sorted_terminals(loaded, g_regex_flags)
-    reservings = {} if split_words else _reservings(ordered, g_regex_flags)
-    keywords = _keywords(ordered, g_regex_flags, reservings)
+    ordered = sorted_terminals(loaded, patterns)
+    reservings = {} if split_words else _reservings(ordered, patterns)
+    keywords = _keywords(ordered, patterns, reservings)
     split = {name for name, regexes in keywords.items() if any(not embedded for _, embedded in regexes)}
     ids: dict[str, tuple[int, ...]] = {}
     count = 0
@@ -97,7 +98,7 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0, split_words:
         if definition.name in reservings:
             terminal = _reserving_terminal(definition, reservings[definition.name], loaded)
         else:
-            terminal = _terminal(definition, loaded, g_regex_flags)
+            terminal = _terminal(definition, loaded, patterns)
         regexes = keywords.get(definition.name, [])
         embedding = [ids[name][0] for name, embedded in regexes if embedded and name not in ignored]
         others = [ids[name][0] for name, embedded in regexes if not embedded and name not in ignored]
@@ -119,16 +120,16 @@ def ordered_table(loaded: LoadedGrammar, *, g_regex_flags: int = 0, split_words:
     return TerminalTable(terminals=tuple(terminals), ids=ids, ignored=ignored_ids, lost=frozenset(lost))
 
 
-def sorted_terminals(loaded: LoadedGrammar, g_regex_flags: int) -> list[TerminalDef]:
+def sorted_terminals(loaded: LoadedGrammar, patterns: Patterns) -> list[TerminalDef]:
     """All terminals in the order in which Lark's lexer tries them.
 
     Raises GrammarSyntaxError for patterns that Python refuses and for terminals that can be empty.
     """
     for definition in loaded.terminals:
         try:
-            re.compile(definition.pattern.to_regexp(), g_regex_flags)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise _broken(f"not a regular expression: {error}", definition, loaded) from error
+            patterns.compile(definition.pattern.to_regexp())
+        except GrammarSyntaxError as error:
+            raise _broken(error.reason, definition, loaded) from error
         if definition.pattern.min_width == 0:
             raise _broken("the terminal can match the empty text, which a lexer does not allow", definition, loaded)
     return sorted(
@@ -141,14 +142,14 @@ def _ignored(loaded: LoadedGrammar, ids: dict[str, tuple[int, ...]]) -> tuple[in
     return tuple(sorted({index for name in loaded.ignore for index in ids[name]}))
 
 
-def _reservings(ordered: Sequence[TerminalDef], flags: int) -> dict[str, Reserving]:
+def _reservings(ordered: Sequence[TerminalDef], patterns: Patterns) -> dict[str, Reserving]:
     """The terminals that set reserved words aside, with their parts."""
     found: dict[str, Reserving] = {}
     for definition in ordered:
         if isinstance(definition.pattern, PatternStr) or "(?!" not in definition.pattern.value:
             continue
         try:
-            parts = reserving(parse_regex(definition.pattern.to_regexp(), flags=flags))
+            parts = reserving(patterns.parse(definition.pattern.to_regexp()))
         except (UnsupportedGrammarError, GrammarSyntaxError):
             continue  # reported with its place when the terminal is compiled
         if parts:
@@ -179,7 +180,7 @@ def _whole_word(terminal: Terminal, definition: TerminalDef, parts: Sequence[Res
 
 
 def _keywords(
-    ordered: Sequence[TerminalDef], flags: int, reservings: dict[str, Reserving]
+    ordered: Sequence[TerminalDef], patterns: Patterns, reservings: dict[str, Reserving]
 ) -> dict[str, list[tuple[str, bool]]]:
     """Per literal the regex terminals that match it whole at equal priority, each with: is the literal embedded?
 
@@ -196,7 +197,7 @@ def _keywords(
         rivals = literals.get(definition.priority, [])
         if isinstance(definition.pattern, PatternStr) or not rivals:
             continue
-        pattern = re.compile(definition.pattern.to_regexp(), flags)
+        pattern = patterns.compile(definition.pattern.to_regexp())
         parts = reservings.get(definition.name)
         plain = CharAutomaton.from_node(parts.rest) if parts else None
         for literal in rivals:
@@ -212,23 +213,25 @@ def _keywords(
     return found
 
 
-def _terminal(definition: TerminalDef, loaded: LoadedGrammar, g_regex_flags: int) -> Terminal:
+def _terminal(definition: TerminalDef, loaded: LoadedGrammar, patterns: Patterns) -> Terminal:
     """Compile one terminal: a literal where possible, else its regex over UTF-8."""
     pattern = definition.pattern
-    if isinstance(pattern, PatternStr) and not pattern.flags and not g_regex_flags & re.IGNORECASE:
+    if isinstance(pattern, PatternStr) and not pattern.flags and not patterns.flags & re.IGNORECASE:
         try:
             return Terminal(name=definition.name, automaton=pattern.value.encode())
         except UnicodeEncodeError as error:
             raise UnsupportedGrammarError(
                 "a lone surrogate", place=loaded.place_of(definition), advice="Texts are UTF-8, which has none."
             ) from error
-    return Terminal(name=definition.name, automaton=_automaton(pattern.to_regexp(), g_regex_flags, definition, loaded))
+    return Terminal(name=definition.name, automaton=_automaton(pattern.to_regexp(), patterns, definition, loaded))
 
 
-def _automaton(regexp: str, flags: int, definition: TerminalDef, loaded: LoadedGrammar) -> ByteAutomaton:
+def _automaton(regexp: str, patterns: Patterns, definition: TerminalDef, loaded: LoadedGrammar) -> ByteAutomaton:
     try:
-        node = parse_regex(regexp, flags=flags)
-        automaton = None if looks_before(node) else open_automaton(node, key=f"lark:{flags}:{regexp}")
+        node = patterns.parse(regexp)
+        automaton = (
+            None if looks_before(node) else open_automaton(node, key=f"lark:{patterns.flags}:{patterns.regex}:{regexp}")
+        )
     except UnsupportedGrammarError as error:
         place = loaded.place_of(definition)
         raise UnsupportedGrammarError(error.construct, place=place, advice=error.advice) from error

@@ -26,14 +26,10 @@ CASES = SHARED / "data" / "corpora" / "lark_cases.jsonl.gz"
 ALL = os.environ.get("GRAMMAR_ENGINE_ALL_CASES") == "1"
 STEP = 1 if ALL else 4
 TREE_ONLY = {"ambiguity", "priority"}  # options of lark.Lark that don't change Earley's verdict
-UNSUPPORTED_OPTIONS = {"regex"}
 
 
 def compile_case(case: dict) -> LarkGrammar:
     options = {name: value for name, value in case["options"].items() if name not in TREE_ONLY}
-    unsupported = UNSUPPORTED_OPTIONS.intersection(options)
-    if unsupported:
-        raise UnsupportedGrammarError(f"option {min(unsupported)}", place="options", advice="")
     options.setdefault("parser", "earley")  # lark.Lark's default
     if "postlex" in options:
         options["postlex"] = type(options["postlex"], (Indenter,), options.pop("postlex_fields", {}))
@@ -91,14 +87,13 @@ def _reason(error: GrammarEngineError) -> str:
 def test_no_verdict_is_wrong(report: tuple[Counter, Counter, list]) -> None:
     counts, _, wrong = report
     assert not wrong, wrong[:3]
-    assert counts["right"] >= 0.9 * sum(counts.values()), counts
+    assert counts["right"] >= 0.95 * sum(counts.values()), counts
 
 
 def test_refusals_are_the_known_ones(report: tuple[Counter, Counter, list]) -> None:
     _, reasons, _ = report
     assert set(reasons) <= {
         "an imported file that the case does not carry",
-        "option regex",
         "a postlexer with parser='cyk'",
         "a postlexer with parser='earley'",
         "postlex=<class 'abc.TestPostLexer'>",
