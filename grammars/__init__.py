@@ -9,7 +9,20 @@ from types import MappingProxyType
 _GLR: Mapping[str, str] = MappingProxyType({"parser": "glr"})
 _PYTHON: Mapping[str, str] = MappingProxyType({"parser": "lalr", "postlex": "python"})
 _OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {"c": _GLR, "go": _GLR, "graphql": _GLR, "java": _GLR, "lark": _GLR, "javascript": _GLR, "lua": _GLR, "python": _PYTHON, "sql": _GLR, "xml": _GLR}
+    {
+        "c": _GLR,
+        "go": _GLR,
+        "graphql": _GLR,
+        "java": _GLR,
+        "javascript": _GLR,
+        "lark": _GLR,
+        "lua": _GLR,
+        "pddl": _GLR,
+        "python": _PYTHON,
+        "regex": _GLR,
+        "sql": _GLR,
+        "xml": _GLR,
+    }
 )
 """Options of ``compile_lark`` with which a grammar is meant to be compiled, where they are not the defaults."""
 
