@@ -1,7 +1,10 @@
 """Objects whose alternatives are not multiplied out: from derivatives to productions.
 
 As in ``objects.py``, the rest of an object is one nonterminal, AFTER(what may still come, what is asked of it), and
-each production names one property that may come next.
+each production names one property that may come next. Where its value decides between several ways to go on, they are
+the productions of a nonterminal of their own, WAYS, so that only those of names that stand in the text are looked at:
+
+    AFTER(state) = separator name colon WAYS(state, name) | … | closer        WAYS = value AFTER(behind it) | …
 """
 
 from __future__ import annotations
@@ -36,14 +39,28 @@ class AlternativesWriter:
         derivatives, symbols = self._derivatives, self._symbols
         before = symbols.mark(opener, depth)
         out: list[Production] = []
-        for at, formula, behind in derivatives.following(state):
-            rest = symbols.nonterminal(self.after, behind, depth)
-            out.append((before, self._name(at, behind), self._colon, self._value(formula, depth), rest))
+        for at, here, several in derivatives.following(state):
+            if several and at < len(derivatives.names):
+                ways = symbols.nonterminal(self._ways, here, at, depth)
+                out.append((before, self._name(at), self._colon, ways))
+                continue
+            out += [
+                (before, self._name(at, way[1]), self._colon, *self._way(way, depth))
+                for way in derivatives.ways(here, at)
+            ]
         if derivatives.may_close(state):
             out.append((symbols.mark(closer, depth),))
         return out
 
-    def _name(self, at: int, behind: State) -> Symbol:
+    def _ways(self, state: State, at: int, depth: int) -> list[Production]:
+        """A declared property's value, and the rest of the object behind it."""
+        return [self._way(way, depth) for way in self._derivatives.ways(state, at)]
+
+    def _way(self, way: tuple[Formula, State], depth: int) -> tuple[Symbol, Symbol]:
+        formula, behind = way
+        return self._value(formula, depth), self._symbols.nonterminal(self.after, behind, depth)
+
+    def _name(self, at: int, behind: State | None = None) -> Symbol:
         """The terminal of a declared name, or of any name of a class; that this has not stood is guarded."""
         derivatives, guarding = self._derivatives, self._symbols.guarding
         if at < len(derivatives.names):
@@ -51,7 +68,7 @@ class AlternativesWriter:
         names = derivatives.classes[at - len(derivatives.names)]
         guarding.names = True
         guarding.thin |= names.thin
-        guarding.counted |= not derivatives.may_close(behind)
+        guarding.counted |= behind is not None and not derivatives.may_close(behind)
         if names.size is not None:
             guarding.fewest = min(guarding.fewest, names.size)
         return self._symbols.terminal(*names.terminal)

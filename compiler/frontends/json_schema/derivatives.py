@@ -72,6 +72,7 @@ class Derivatives:
         self._settled: dict[State, Node] = {}
         self._ways: dict[tuple[Node, int], Ways] = {}
         self._ends: dict[State, bool] = {}
+        self._satisfiable: list[Asks] = []
         self.start = State(self._everything, self._settle(properties.root, self._everything, whole=True))
 
     def _touching(self, node: Node) -> int:
@@ -215,26 +216,36 @@ class Derivatives:
         """May the object end here?"""
         return self._settle(state.node, 0) == TRUE
 
-    def _ways_of(self, state: State, at: int) -> Iterator[tuple[Formula, State]]:
-        """What a property may hold, and the state behind it. ``state`` is settled for what comes before it."""
+    def _candidates(self, state: State, at: int) -> list[tuple[Asks, State]]:
+        """What a property's value may be asked, and the state behind it; whether any value satisfies that is open.
+
+        ``state`` is settled for what comes before the property.
+        """
         left = state.left
         if at < len(self.names):
             if not is_spellable(self.names[at]):
-                return
+                return []
             left &= ~(1 << at) if self._given.any_order else -1 << at + 1
         else:
             left &= -1 if self._given.any_order else self.others
-        schemas = self._objects.asked.schemas
-        for asks, node in self._derive(state.node, at):
-            rest = self._settle(node, left)
-            if rest == FALSE:
-                continue
-            formula = self._given.formulas.of([schemas[number] for number in sorted(asks)])
-            if formula is not None and self._given.possible(formula):
-                yield formula, State(left, rest)
+        ways = ((asks, self._settle(node, left)) for asks, node in self._derive(state.node, at))
+        return [(asks, State(left, rest)) for asks, rest in ways if rest != FALSE]
 
-    def following(self, state: State) -> Iterator[tuple[int, Formula, State]]:
-        """Every property that may come next: its number, what it may hold, and the state behind it.
+    def _formula(self, asks: Asks) -> Formula | None:
+        schemas = self._objects.asked.schemas
+        return self._given.formulas.of([schemas[number] for number in sorted(asks)])
+
+    def _is_possible(self, asks: Asks) -> bool:
+        """Does some value satisfy all of them? Then one satisfies any part of them too, so few are looked at."""
+        if any(asks <= known for known in self._satisfiable):
+            return True
+        possible = self._given.possible(self._formula(asks))
+        if possible:
+            self._satisfiable.append(asks)
+        return possible
+
+    def following(self, state: State) -> Iterator[tuple[int, State, bool]]:
+        """Every property that may come next: its number, the state before it, and whether there are several ways.
 
         Declared names by index, classes of others behind them; only what the object can be finished from.
         """
@@ -246,9 +257,19 @@ class Derivatives:
                 here = self._without(state, at)
                 if here.node == FALSE:
                     return
-            for formula, behind in self._ways_of(here, at):
-                if self.can_finish(behind):
-                    yield at, formula, behind
+            candidates = sorted(self._candidates(here, at), key=lambda way: len(way[0]))
+            if any(self._is_possible(asks) and self.can_finish(behind) for asks, behind in candidates):
+                yield at, here, len(candidates) > 1
+
+    def ways(self, state: State, at: int) -> Iterator[tuple[Formula, State]]:
+        """What a property that ``following`` gave may hold, and the state behind it."""
+        candidates = self._candidates(state, at)
+        for asks, _ in sorted(candidates, key=lambda way: -len(way[0])):
+            self._is_possible(asks)  # the strictest first: if they are possible, the others are
+        for asks, behind in candidates:
+            formula = self._formula(asks)
+            if formula is not None and self._is_possible(asks) and self.can_finish(behind):
+                yield formula, behind
 
     def _without(self, state: State, at: int) -> State:
         """No declared property comes before ``at`` any more."""
@@ -261,11 +282,14 @@ class Derivatives:
         known = self._ends.get(start)
         if known is not None:
             return known
-        before: dict[State, State | None] = {start: None}
-        todo = [start]
+        before: dict[State, State | None] = {}
+        todo: list[tuple[Asks, State, State | None]] = [(_NOTHING, start, None)]
         end: State | None = None
         while todo:
-            state = todo.pop()
+            asks, state, came_from = todo.pop()
+            if state in before or self._ends.get(state) is False or not self._is_possible(asks):
+                continue
+            before[state] = came_from
             if self.may_close(state) or self._ends.get(state):
                 end = state
                 break
@@ -273,10 +297,7 @@ class Derivatives:
                 raise LimitExceededError(
                     "combinations of an object's properties that are tried", limit=f"{MAX_SEARCHED}", given="more"
                 )
-            for following in map(self._touched_only, self._steps(state)):
-                if following not in before and self._ends.get(following) is not False:
-                    before[following] = state
-                    todo.append(following)
+            todo += ((asks, self._touched_only(behind), state) for asks, behind in self._steps(state))
         if self._given.deciding():
             return end is not None
         if end is None:
@@ -290,29 +311,31 @@ class Derivatives:
         """The state without the properties that change nothing: they need not come to finish the object."""
         return State(state.left & self._touching(state.node), state.node)
 
-    def _steps(self, state: State) -> Iterator[State]:
-        """The states behind the first property that is left, taken or not; the last one given is tried first."""
+    def _steps(self, state: State) -> Iterator[tuple[Asks, State]]:
+        """Ways of the first property that is left, or none of it; the last one given is tried first."""
         declared = state.left & ~self.others
         if declared:
             at = (declared & -declared).bit_length() - 1
             left = state.left & ~(1 << at)
-            taken = [State(left, self._settle(behind.node, left)) for _, behind in self._ways_of(state, at)]
+            found = [(asks, State(left, self._settle(way.node, left))) for asks, way in self._candidates(state, at)]
+            found.sort(key=lambda way: -len(way[0]))
             skipped = State(left, self._settle(state.node, left))
-            without = [] if skipped.node == FALSE else [skipped]
-            yield from sorted((*taken, *without), key=self.may_close)  # (stable; what ends here is looked at first)
+            if skipped.node != FALSE:
+                found.append((_NOTHING, skipped))
+            yield from sorted(found, key=lambda way: self.may_close(way[1]))  # (stable; first what ends here)
             return
         for at, names in enumerate(self.classes, len(self.names)):
-            for _, behind in self._ways_of(state, at):
+            for asks, behind in self._candidates(state, at):
                 if behind.node == state.node:
                     continue
-                if names.size is not None:
+                if names.size is not None and self._is_possible(asks):
                     raise UnsupportedSchemaError(
                         "patternProperties or propertyNames",
                         pointer="",
                         advice="An alternative asks for properties of finitely many undeclared names, and those may be "
                         "used up: declare the names.",
                     )
-                yield behind
+                yield asks, behind
 
 
 def _asking_less(ways: Mapping[Asks, Node], asks: Asks) -> Iterator[Node]:
