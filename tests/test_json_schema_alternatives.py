@@ -39,6 +39,23 @@ MANY: dict[str, Any] = {
         ],
     },
     "dependencies": {"type": "object", "dependentRequired": {f"a{i}": [f"b{i}"] for i in range(20)}},
+    "many dependencies": {"type": "object", "dependentRequired": {f"a{i}": [f"b{i}"] for i in range(100)}},
+    "named by an option or by none": {
+        "type": "object",
+        "oneOf": [
+            {"properties": {"a": {"const": "abcd"[i]}, "b": {"type": ["string", "null"], "maxLength": i}}}
+            if i % 2
+            else {"properties": {"a": {"const": "abcd"[i]}, "b": {"minimum": i}, "a0": {"type": "integer"}}}
+            for i in range(4)
+        ]
+        + [{"properties": {"a": {"not": {"enum": ["a", "b", "c", "d"]}}, "b": {"type": "integer"}}, "required": ["a"]}],
+    },
+    "never both": {
+        "type": "object",
+        "properties": {f"{c}{i}": {"enum": [1, None]} for i in range(8) for c in "ab"},
+        "allOf": [{"not": {"required": [f"a{i}", f"b{i}"]}} for i in range(8)],
+        "additionalProperties": False,
+    },
     "either name": {
         "type": "object",
         "allOf": [{"anyOf": [{"required": [f"a{i}"]}, {"required": [f"b{i}"]}]} for i in range(10)],

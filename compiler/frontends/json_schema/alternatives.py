@@ -1,8 +1,9 @@
 """Objects whose alternatives are not multiplied out: from derivatives to productions.
 
 As in ``objects.py``, the rest of an object is one nonterminal, AFTER(what may still come, what is asked of it), and
-each production names one property that may come next. Where its value decides between several ways to go on, they are
-the productions of a nonterminal of their own, WAYS, so that only those of names that stand in the text are looked at:
+each production names one property that may come next. Where its value decides between several ways to go on, or
+much is asked of the object, the ways are productions of a nonterminal of their own, WAYS, so that only those of names
+that stand in the text are looked at:
 
     AFTER(state) = separator name colon WAYS(state, name) | … | closer        WAYS = value AFTER(behind it) | …
 """
@@ -39,14 +40,14 @@ class AlternativesWriter:
         derivatives, symbols = self._derivatives, self._symbols
         before = symbols.mark(opener, depth)
         out: list[Production] = []
-        for at, here, several in derivatives.following(state):
-            if several and at < len(derivatives.names):
-                ways = symbols.nonterminal(self._ways, here, at, depth)
+        for at, takes_work in derivatives.following(state):
+            if takes_work and at < len(derivatives.names):
+                ways = symbols.nonterminal(self._ways, state, at, depth)
                 out.append((before, self._name(at), self._colon, ways))
                 continue
             out += [
                 (before, self._name(at, way[1]), self._colon, *self._way(way, depth))
-                for way in derivatives.ways(here, at)
+                for way in derivatives.ways(state, at)
             ]
         if derivatives.may_close(state):
             out.append((symbols.mark(closer, depth),))

@@ -11,6 +11,8 @@ What is asked of the rest of an object is a node of ``object_formulas.py``. Its 
     ``some`` fails
 
 so the state of an object is (which properties are left, node), and only what the next property decides is taken apart.
+Parts of a conjunction that share no property do not concern each other: whether an object can be finished is decided,
+and remembered, for each of them alone.
 Of ways that ask less of the value for the same of the rest, only those are kept.
 """
 
@@ -44,6 +46,8 @@ Asks = frozenset[int]
 
 MAX_WAYS = 2000
 """Ways of one property."""
+_FEW_PARTS = 4
+"""Parts of what is asked of an object that are taken together again behind a property before it has stood."""
 MAX_SEARCHED = 50_000
 """States of one object that are tried to find an end of it."""
 
@@ -73,6 +77,7 @@ class Derivatives:
         self._ways: dict[tuple[Node, int], Ways] = {}
         self._ends: dict[State, bool] = {}
         self._satisfiable: list[Asks] = []
+        self._parts: dict[State, list[tuple[int, Node]]] = {}
         self.start = State(self._everything, self._settle(properties.root, self._everything, whole=True))
 
     def _touching(self, node: Node) -> int:
@@ -244,25 +249,54 @@ class Derivatives:
             self._satisfiable.append(asks)
         return possible
 
-    def following(self, state: State) -> Iterator[tuple[int, State, bool]]:
-        """Every property that may come next: its number, the state before it, and whether there are several ways.
+    def following(self, state: State) -> Iterator[tuple[int, bool]]:
+        """Every property that may come next: its number, and whether its ways take work to find.
 
-        Declared names by index, classes of others behind them; only what the object can be finished from.
+        Declared names by index, classes of others behind them; only what the object can be finished from, as it is
+        known to be from ``state``: so a part that a property has nothing to do with can be met behind it too.
         """
+        parts = self._apart(state)
+        few = len(parts) <= _FEW_PARTS
+        left = state.left
         for at in range(self._everything.bit_length()):
-            if not state.left >> at & 1:
+            if not left >> at & 1:
                 continue
-            here = state
-            if not self._given.any_order:
-                here = self._without(state, at)
-                if here.node == FALSE:
+            gone = left & ~self.others & (1 << at) - 1
+            if gone and not self._given.any_order:
+                left &= ~gone
+                parts = [(mask, self._settle(part, left) if mask & gone else part) for mask, part in parts]
+                if not all(part != FALSE and self.can_finish(State(left, part)) for mask, part in parts if mask & gone):
                     return
-            candidates = sorted(self._candidates(here, at), key=lambda way: len(way[0]))
+            touched = next((part for mask, part in parts if mask >> at & 1), TRUE)
+            candidates = sorted(self._candidates(State(left, touched), at), key=lambda way: len(way[0]))
             if any(self._is_possible(asks) and self.can_finish(behind) for asks, behind in candidates):
-                yield at, here, len(candidates) > 1
+                yield at, len(candidates) > 1 or not few
+
+    def _apart(self, state: State) -> list[tuple[int, Node]]:
+        """The parts of a conjunction that no property which is left touches two of, and what touches each."""
+        if self._objects.kinds[state.node][0] != AND:
+            return [(self._touching(state.node) & state.left, state.node)]
+        state = self._touched_only(state)
+        found = self._parts.get(state)
+        if found is None:
+            groups: list[tuple[int, list[Node]]] = []
+            for part in self._objects.kinds[state.node][1]:
+                mask, together = self._touching(part) & state.left, [part]
+                apart = []
+                for group in groups:
+                    if group[0] & mask:
+                        mask |= group[0]
+                        together += group[1]
+                    else:
+                        apart.append(group)
+                groups = [*apart, (mask, together)]
+            found = self._parts[state] = [(mask, self._objects.some_of(parts)) for mask, parts in groups]
+        return found
 
     def ways(self, state: State, at: int) -> Iterator[tuple[Formula, State]]:
         """What a property that ``following`` gave may hold, and the state behind it."""
+        if not self._given.any_order:
+            state = self._without(state, at)
         candidates = self._candidates(state, at)
         for asks, _ in sorted(candidates, key=lambda way: -len(way[0])):
             self._is_possible(asks)  # the strictest first: if they are possible, the others are
@@ -277,7 +311,11 @@ class Derivatives:
         return State(left, self._settle(state.node, left))
 
     def can_finish(self, start: State) -> bool:
-        """Can the object be completed? Searched for in one order, since the order decides nothing."""
+        """Can the object be completed? So it can if each part of what is asked can be met that shares no property."""
+        return all(self._can_finish(State(start.left & mask, part)) for mask, part in self._apart(start))
+
+    def _can_finish(self, start: State) -> bool:
+        """The same of one part. Searched for in one order, since the order decides nothing."""
         start = self._touched_only(start)
         known = self._ends.get(start)
         if known is not None:
