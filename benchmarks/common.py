@@ -73,6 +73,10 @@ class Llama3:
         by_id = {token_id: token for token, token_id in (*self.ranks.items(), *spelled.items())}
         return [by_id[token_id] for token_id in range(self.size)]
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What ids spell, for people to read."""
+        return str(self.encoding().decode(ids))
+
     def encoding(self) -> Any:
         """The tokenizer as a ``tiktoken.Encoding`` (of the `bench` extra)."""
         import tiktoken

@@ -45,6 +45,10 @@ class Engine(ABC):
         """A compiled grammar from GBNF; NotImplementedError where the engine reads none."""
         raise NotImplementedError(f"{self.package} reads no GBNF")
 
+    def compile_lark(self, grammar: str, **options: Any) -> Any:
+        """A compiled grammar from the engine's own dialect of context-free grammars; ``options``: of our own engine."""
+        raise NotImplementedError(f"{self.package} reads no context-free grammars")
+
     @abstractmethod
     def start(self, compiled: Any) -> Any:
         """A matcher at the start of a text."""
@@ -69,7 +73,7 @@ class Engine(ABC):
 class GrammarEngine(Engine):
     package = "grammar-engine"
 
-    def __init__(self, tokenizer: Llama3) -> None:
+    def __init__(self, tokenizer: Llama3, cache_dir: str | None = None) -> None:
         super().__init__(tokenizer)
         import grammar_engine as ge
 
@@ -77,13 +81,16 @@ class GrammarEngine(Engine):
         vocabulary = ge.Vocabulary(
             tokenizer.tokens(), stop_token_ids=tokenizer.stop, special_token_ids=list(tokenizer.special.values())
         )
-        self._compiler = ge.GrammarCompiler(vocabulary)
+        self._compiler = ge.GrammarCompiler(vocabulary, cache_dir=cache_dir)
 
     def compile(self, schema: Source) -> Any:
         return self._compiler.compile_json_schema(schema.data)
 
     def compile_gbnf(self, grammar: str) -> Any:
         return self._compiler.compile_gbnf(grammar)
+
+    def compile_lark(self, grammar: str, **options: Any) -> Any:
+        return self._compiler.compile_lark(grammar, **options)
 
     def start(self, compiled: Any) -> Any:
         return self._matcher_type(compiled)
@@ -120,6 +127,9 @@ class LLGuidance(Engine):
         from llguidance.gbnf_to_lark import any_to_lark
 
         return self._made(self._matcher_type.grammar_from_lark(any_to_lark(grammar)))
+
+    def compile_lark(self, grammar: str, **options: Any) -> Any:  # noqa: ARG002
+        return self._made(self._matcher_type.grammar_from_lark(grammar))
 
     def _made(self, grammar: str) -> Any:
         matcher = self._matcher_type(self._tokenizer, grammar, log_level=0)
@@ -162,6 +172,9 @@ class XGrammar(Engine):
         return self._compiler.compile_json_schema(schema.text, **self.options)
 
     def compile_gbnf(self, grammar: str) -> Any:
+        return self._compiler.compile_grammar(grammar)
+
+    def compile_lark(self, grammar: str, **options: Any) -> Any:  # noqa: ARG002
         return self._compiler.compile_grammar(grammar)
 
     def start(self, compiled: Any) -> Any:

@@ -24,7 +24,7 @@ from grammar_engine.compiler.row_loader import RowLoader
 from grammar_engine.compiler.table_writer import write_table, write_terminals
 from grammar_engine.compiler.terminal_writer import KeyedAutomaton, TerminalWriter
 from grammar_engine.compiler.token_trie import TokenTrie
-from grammar_engine.kernels import arena, lexer, masks, parser, positions, scratch
+from grammar_engine.kernels import arena, lexer, masks, parser, positions, scratch, walks
 from grammar_engine.kernels.engine import OP_ADVANCE, OP_FILL, OP_START
 from grammar_engine.kernels.engine import call as run_kernel
 
@@ -104,6 +104,7 @@ def _empty_arena() -> Int32Array:
     """Header and empty tables, to start every grammar's arena from."""
     mem = np.zeros(1 << 16, np.int32)
     mem[arena.H_TOP] = arena.HEADER_SIZE
+    mem[arena.H_ROOT_GROUP + walks.E_COUNT] = 1
     for table in (*arena.INTERN_TABLES, *arena.MEMO_TABLES):
         arena.grow_table(mem, table, table in arena.MEMO_TABLES, INITIAL_TABLE)
     used: Int32Array = mem[: mem[arena.H_TOP]].copy()
@@ -304,8 +305,8 @@ class Engine:
         pairs = mem[slots : slots + int(mem[arena.T_PAIR + 1]) + 1]
         mem[pairs[pairs > 0] + masks.Q_MASK] = 0
         for table in (arena.M_WALK, arena.M_BEHIND):
-            walks, size = int(mem[table]), int(mem[table + 1]) + 1
-            mem[walks : walks + 3 * size] = 0
+            memo, size = int(mem[table]), int(mem[table + 1]) + 1
+            mem[memo : memo + 3 * size] = 0
             mem[table + 2] = 0
         mem[arena.H_ROWS_USED] = 0
         self._row_loader.forget_rows()
@@ -366,7 +367,7 @@ class Engine:
         mem[top + parser.C_FIELDS] = self.grammar.accepts_empty
         mem[top + parser.C_FIELDS + 1] = node
         configuration = int(arena.intern(mem, arena.T_CONFIG, parser.C_FIELDS, 2))
-        mem[configuration + parser.C_START] = 0
+        mem[configuration + parser.C_START] = mem[configuration + parser.C_SHAPE] = 0
         self.start_position = self.call(OP_START, configuration)
 
     def _initialize_table(self, table: ParseTable) -> None:

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 Int32Array = npt.NDArray[np.int32]
 
-_STACKS = (arena.T_NODE, arena.T_CONFIG, arena.T_PAIR, arena.T_POSITION, arena.M_SHIFT, arena.M_START)
+_STACKS = (
+    arena.T_NODE,
+    arena.T_CONFIG,
+    arena.T_PAIR,
+    arena.T_POSITION,
+    arena.M_SHIFT,
+    arena.M_START,
+    arena.M_TAKES,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

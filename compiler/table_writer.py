@@ -81,7 +81,7 @@ def write_table(engine: Engine, table: ParseTable, terminals: list[int]) -> int:
         records[state, table_parser.S_GOTOS] = put(pairs)
     engine.append(np.concatenate([records.ravel(), rule_records, *ints]).astype(np.int32))
     mem = engine.mem
-    mem[arena.H_TABLE] = engine.append([base + table_parser.TABLE_STATE_SIZE * table.end])
+    mem[arena.H_TABLE] = engine.append([base + table_parser.TABLE_STATE_SIZE * table.end, table.num_terminals])
     layout = 0
     if table.layout is not None:
         layout = engine.interned(arena.T_NODE, table_parser.LAYOUT_COLUMN, [0, 0])

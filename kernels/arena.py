@@ -120,11 +120,11 @@ ONE_BY_ONE = 2
 
 # Tables: [address of slots, capacity - 1, number of entries]; interned tables hold addresses, memos (a, b, value).
 T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION = 16, 20, 24, 28, 32, 36
-M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND = 40, 44, 48, 52, 56
+M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND, M_TAKES = 40, 44, 48, 52, 56, 60
 INTERN_TABLES = (T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION)
-MEMO_TABLES = (M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND)
-H_ROOT_NODE = 63  # a list of one trie node: the root
-HEADER_SIZE = 64
+MEMO_TABLES = (M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND, M_TAKES)
+H_ROOT_GROUP, H_ROOT_NODE = 64, 67  # a group of exits whose one node is the root of the trie
+HEADER_SIZE = 68
 
 # Interned records: every one starts with hash and payload length.
 R_HASH, R_LENGTH = 0, 1

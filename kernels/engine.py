@@ -12,10 +12,10 @@ from grammar_engine.kernels.counted_walks import counted_walk
 from grammar_engine.kernels.lexer_steps import lexer_step
 from grammar_engine.kernels.lexer_views import exit_of, free_state
 from grammar_engine.kernels.masks import K_LIST, K_ROWS, K_WALKS, Q_MASK, mask_of_pair
-from grammar_engine.kernels.parser import starts_of
 from grammar_engine.kernels.positions import O_ACCEPTING, O_FIELDS, add_pair, intern_position, position_step
 from grammar_engine.kernels.root_walks import walk
 from grammar_engine.kernels.rows import add_row, copy_row
+from grammar_engine.kernels.starts import starts_of
 from grammar_engine.kernels.steps import mask_by_steps
 from grammar_engine.kernels.walks import W_LIST, W_TOKENS
 

@@ -17,6 +17,7 @@ from grammar_engine.kernels.arena import (
 )
 from grammar_engine.kernels.lexer import (
     FREE,
+    KEYWORD,
     L_EXIT,
     L_FIELDS,
     L_KIND,
@@ -25,14 +26,15 @@ from grammar_engine.kernels.lexer import (
     L_MONITORS,
     L_THREADS,
     P_SHADOW,
+    SHADOW,
     add_thread,
     intern_lexer_state,
 )
 
 
-@kernel("int64(int32[::1], int64)")
-def without_shadows(mem, state):
-    """An unordered lexer state less its shadows: itself if it has none, or FULL."""
+@kernel("int64(int32[::1], int64, int64)")
+def without_shadows(mem, state, matching):
+    """A lexer state less its shadows, and, unless ``matching``, what it matches: itself if it has none, or FULL."""
     if must_grow(mem):
         return FULL
     top = mem[H_TOP]
@@ -41,18 +43,23 @@ def without_shadows(mem, state):
         return FULL
     threads = 0
     for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
-        if mem[mem[i] + P_SHADOW] == 0:
+        if mem[mem[i] + P_SHADOW] not in (SHADOW, KEYWORD):
             mem[base + 2 * threads] = mem[i]
             mem[base + 2 * threads + 1] = mem[i + 1]
             threads += 1
     if threads == mem[state + L_THREADS]:
         return state
+    matches = mem[state + L_MATCHES] if matching else 0
+    rest = 2 * (mem[state + L_MONITORS] + matches)
+    source = state + L_LIST + 2 * mem[state + L_THREADS]
+    for i in range(rest):
+        mem[base + 2 * threads + i] = mem[source + i]
     head = top + L_FIELDS
     mem[head] = mem[state + L_KIND]
     mem[head + 1] = threads
-    mem[head + 2] = 0
-    mem[head + 3] = 0
-    return intern_lexer_state(mem, 4 + 2 * threads)
+    mem[head + 2] = mem[state + L_MONITORS]
+    mem[head + 3] = matches
+    return intern_lexer_state(mem, 4 + 2 * threads + rest)
 
 
 @kernel("int64(int32[::1], int64)")

@@ -16,6 +16,8 @@ from __future__ import annotations
 import numpy as np
 from grammar_engine.kernels.arena import (
     FULL,
+    H_ORDERED,
+    H_ROOT_GROUP,
     H_ROWS_USED,
     H_TOP,
     LIMIT,
@@ -27,8 +29,17 @@ from grammar_engine.kernels.arena import (
     mix,
     must_grow,
 )
-from grammar_engine.kernels.lexer import ENDED_OR_LIVES, L_KIND, L_LIST, L_MATCHES, L_MONITORS, L_THREADS
-from grammar_engine.kernels.parser import after_match, starts_of
+from grammar_engine.kernels.lexer import (
+    AT_START,
+    ENDED_OR_LIVES,
+    L_KIND,
+    L_LIST,
+    L_MATCHES,
+    L_MONITORS,
+    L_THREADS,
+    NOT_AT_END,
+)
+from grammar_engine.kernels.parser import after_match
 from grammar_engine.kernels.root_walks import walk
 from grammar_engine.kernels.rows import add_row, new_row
 from grammar_engine.kernels.scratch import (
@@ -43,6 +54,8 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_WORK_SIZE,
     VISITED_SLOTS,
 )
+from grammar_engine.kernels.start_walks import B_COUNT, B_LIST, B_TOKENS, start_walks
+from grammar_engine.kernels.starts import starts_of
 from grammar_engine.kernels.walks import E_COUNT, E_NODES, W_GROUPS, W_LIST, W_ROW, W_TOKENS, walk_behind
 
 # Mask: [number of rows, number of walks, rows..., walks whose listed tokens are in it...].
@@ -138,20 +151,30 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
         return FULL
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
-    found = walk(mem, scratch, trie, shared, rows, mem[pair + Q_FIELDS])
-    if found < 0:
-        return found
-    scratch[SCRATCH_WORK] = found
-    scratch[SCRATCH_WORK + 1] = mem[pair + Q_FIELDS + 1]
-    todo, done = 1, 0
+    # The walk whose tokens are added next, and those whose exits are followed: the walk itself, or, leftmost-first,
+    # what that of a lexeme's start comes apart to.
+    ordered = mem[H_ORDERED] != 0
+    found, parts, count = np.int64(0), np.int64(0), np.int64(0)
+    if ordered and mem[mem[pair + Q_FIELDS] + L_KIND] in (AT_START, NOT_AT_END):
+        parts = np.int64(start_walks(mem, scratch, trie, shared, rows, H_ROOT_GROUP, mem[pair + Q_FIELDS]))
+        if parts < 0:
+            return parts
+    else:
+        found = np.int64(walk(mem, scratch, trie, shared, rows, mem[pair + Q_FIELDS]))
+        if found < 0:
+            return found
+    after = np.int64(mem[pair + Q_FIELDS + 1])
+    todo, done = 0, 0
     num_rows = 0
     num_walks = 0
     ids = 0
     own = -1  # a row of this mask's own, once there are too many others
     code = 0
-    while done < todo and code >= 0:
-        found, configuration = scratch[SCRATCH_WORK + 2 * done], scratch[SCRATCH_WORK + 2 * done + 1]
-        done += 1
+    # Each turn adds one walk's tokens and exits; groups and their targets are gone through as it goes.
+    group, groups, target, targets, configuration = np.int64(0), 0, 0, 0, np.int64(0)
+    while True:
+        if parts > 0:
+            found, count = np.int64(mem[parts + B_TOKENS]), np.int64(mem[parts + B_COUNT])
         row = mem[found + W_ROW]
         tokens = mem[found + W_TOKENS]
         if row >= 0:
@@ -173,35 +196,54 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
             num_rows = 1
             num_walks = 0
             ids = 0
-        at = found + W_LIST + tokens
-        for _ in range(mem[found + W_GROUPS]):
-            group = at
-            at += E_NODES + mem[group + E_COUNT]
+        for k in range(count if parts > 0 else 1):
+            followed = np.int64(mem[parts + B_LIST + k]) if parts > 0 else found
+            if mem[followed + W_GROUPS] == 0:
+                continue
+            new = first_visit(scratch, todo, epoch, followed, after)
+            if new < 0 or 2 * todo + 2 > SCRATCH_WORK_SIZE:
+                code = LIMIT
+                break
+            if new:
+                scratch[SCRATCH_WORK + 2 * todo] = followed
+                scratch[SCRATCH_WORK + 2 * todo + 1] = after
+                todo += 1
+        # The next target of the group, the next group of the walk, or the next walk.
+        target += 1
+        while code >= 0 and target >= targets:
+            if groups == 0:
+                if done == todo:
+                    break
+                at = np.int64(scratch[SCRATCH_WORK + 2 * done])
+                configuration = np.int64(scratch[SCRATCH_WORK + 2 * done + 1])
+                done += 1
+                groups = mem[at + W_GROUPS]
+                group = at + W_LIST + mem[at + W_TOKENS]
+            else:
+                group += E_NODES + mem[group + E_COUNT]
+            groups -= 1
             targets = targets_of(mem, scratch, configuration, mem[group])
             if targets < 0:
                 code = targets
-                break
-            first = -1 if targets > 0 and mem[mem[group] + L_KIND] != ENDED_OR_LIVES else 0
-            for t in range(first, targets):
-                start, after = 0, configuration
-                if t >= 0:
-                    start, after = scratch[SCRATCH_TARGETS + 2 * t], scratch[SCRATCH_TARGETS + 2 * t + 1]
-                behind = walk_behind(mem, scratch, trie, rows, group, start)
-                if behind < 0:
-                    code = behind
-                    break
-                if mem[behind + W_ROW] < 0 and mem[behind + W_TOKENS] == 0 and mem[behind + W_GROUPS] == 0:
-                    continue
-                new = first_visit(scratch, todo, epoch, behind, after)
-                if new < 0 or 2 * todo + 2 > SCRATCH_WORK_SIZE:
-                    code = LIMIT
-                    break
-                if new:
-                    scratch[SCRATCH_WORK + 2 * todo] = behind
-                    scratch[SCRATCH_WORK + 2 * todo + 1] = after
-                    todo += 1
-            if code < 0:
-                break
+            target = -1 if targets > 0 and mem[mem[group] + L_KIND] != ENDED_OR_LIVES else 0
+        if code < 0 or target >= targets:
+            break
+        parts = np.int64(0)
+        if target < 0:
+            after = configuration
+            found = np.int64(walk_behind(mem, scratch, trie, rows, group, 0))
+            code = min(found, 0)
+        else:
+            start = np.int64(scratch[SCRATCH_TARGETS + 2 * target])
+            after = np.int64(scratch[SCRATCH_TARGETS + 2 * target + 1])
+            if ordered:
+                parts = np.int64(start_walks(mem, scratch, trie, shared, rows, group, start))
+                code = min(parts, 0)
+            else:
+                found = np.int64(walk_behind(mem, scratch, trie, rows, group, start))
+                code = min(found, 0)
+        if code < 0:
+            break
     if code >= 0 and (must_grow(mem) or mem[H_TOP] + num_walks + SLACK > mem.size):
         code = FULL
     if code < 0:

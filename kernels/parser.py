@@ -24,21 +24,15 @@ from __future__ import annotations
 from grammar_engine.kernels.arena import (
     FULL,
     H_EPOCH,
-    H_IGNORED,
     H_MISS,
     H_ORDERED,
     H_START,
     H_TABLE,
     H_TOP,
-    H_TRIED,
     LIMIT,
     M_GOTO,
     M_SHIFT,
-    M_START,
-    MISS_BLOCKER,
     MISS_NONTERMINAL,
-    MISS_TERMINAL,
-    ONE_BY_ONE,
     SLACK,
     T_CONFIG,
     T_NODE,
@@ -50,23 +44,9 @@ from grammar_engine.kernels.arena import (
     memo_put,
     must_grow,
 )
-from grammar_engine.kernels.lexer import (
-    AT_START,
-    L_KIND,
-    L_LIST,
-    L_THREADS,
-    X_BLOCKER,
-    X_CLOSURE,
-    X_IGNORED,
-    X_MARK,
-    X_TEXTS,
-    X_WIDE,
-    write_texts,
-)
-from grammar_engine.kernels.lexer_starts import lexer_start
-from grammar_engine.kernels.lexer_steps import is_alive
+from grammar_engine.kernels.lexer import X_IGNORED, X_MARK
 from grammar_engine.kernels.scratch import SCRATCH_SHIFT
-from grammar_engine.kernels.table_parser import table_shift, takes
+from grammar_engine.kernels.table_parser import table_shift
 
 # Nonterminal.
 N_PRODUCTIONS, N_MARK, NONTERMINAL_SIZE = 0, 1, 2
@@ -74,8 +54,8 @@ N_PRODUCTIONS, N_MARK, NONTERMINAL_SIZE = 0, 1, 2
 S_CLOSURE, S_TERMINALS, S_COMPLETE, S_FIELDS = 2, 3, 4, 5
 # Stack node: payload [state, parents...].
 G_FIELDS = 2
-# Configuration: payload [accepting, nodes...].
-C_START, C_FIELDS = 2, 3
+# Configuration: payload [accepting, nodes...]. C_SHAPE: see kernels.starts.
+C_START, C_SHAPE, C_FIELDS = 2, 3, 4
 
 
 @kernel("int64(int32[::1], int64)")
@@ -319,103 +299,8 @@ def shift(mem, scratch, configuration, terminal):
         result = intern(mem, T_CONFIG, C_FIELDS, count + 1)
         if result == top:
             mem[result + C_START] = 0
+            mem[result + C_SHAPE] = 0
     memo_put(mem, M_SHIFT, configuration, terminal, result)
-    return result
-
-
-@kernel("int64(int32[::1], int32[::1], int64, int64)")
-def starts_of(mem, scratch, configuration, before):
-    """The list [n, lexer states...] at the start of a lexeme in a configuration, or a code.
-
-    Unordered lexing: one state for each *wide* terminal (whose rows are worth sharing between grammars: see MISS_ROW)
-    and one for all others; threads of different terminals never speak to each other, so only rows are affected.
-    Leftmost-first: one, or one for each terminal (ONE_BY_ONE); none if no text may follow. ``before``: see lexer_start.
-    """
-    if before == 0:
-        if mem[configuration + C_START] != 0:
-            return mem[configuration + C_START]
-    else:
-        known = memo_get(mem, M_START, configuration, before)
-        if known != UNKNOWN:
-            return known
-    for i in range(configuration + C_FIELDS + 1, configuration + C_FIELDS + mem[configuration + 1]):
-        code = expand_state(mem, mem[mem[i] + G_FIELDS])
-        if code < 0:
-            return code
-    mem[H_EPOCH] += 1
-    epoch = mem[H_EPOCH]
-    # Terminals of the common state grow from the bottom of scratch, wide ones from the middle.
-    half = SCRATCH_SHIFT // 2
-    count = 0
-    wide = 0
-    ignored = mem[H_IGNORED]
-    ordered = mem[H_ORDERED]
-    nodes = mem[configuration + 1] - 1
-    tried = mem[H_TRIED]
-    for i in range(-1, nodes + (1 if tried != 0 else 0)):
-        terminals = ignored if i < 0 else tried
-        if 0 <= i < nodes:
-            terminals = mem[mem[mem[configuration + C_FIELDS + 1 + i] + G_FIELDS] + S_TERMINALS]
-        for j in range(terminals + 1, terminals + 1 + mem[terminals]):
-            t = mem[j]
-            if mem[t + X_MARK] == epoch:
-                continue
-            mem[t + X_MARK] = epoch
-            if i == nodes or (mem[H_TABLE] != 0 and mem[t + X_IGNORED] == 0):
-                taken = takes(mem, scratch, configuration, t) if i < nodes else 0
-                if taken < 0:
-                    return taken
-                if taken == 0:
-                    if mem[t + X_BLOCKER] == 0:
-                        mem[H_MISS] = t
-                        return MISS_BLOCKER
-                    t = mem[t + X_BLOCKER]
-            if mem[t + X_CLOSURE] == 0:
-                if mem[t + X_TEXTS] == 0:
-                    mem[H_MISS] = t
-                    return MISS_TERMINAL
-                closure = write_texts(mem, mem[t + X_TEXTS], t, 0)
-                if closure < 0:
-                    return closure
-                mem[t + X_CLOSURE] = closure
-            if ordered == ONE_BY_ONE or (mem[t + X_WIDE] != 0 and ordered == 0):
-                scratch[half + wide] = t
-                wide += 1
-            else:
-                scratch[count] = t
-                count += 1
-            if count >= half or wide >= half:
-                return LIMIT
-    states = 0
-    if count > 0 or (wide == 0 and (ordered != ONE_BY_ONE or mem[configuration + C_FIELDS] != 0)):
-        if must_grow(mem):
-            return FULL
-        state = lexer_start(mem, scratch, 0, count, before)
-        if state < 0:
-            return state
-        accepts = mem[configuration + C_FIELDS] != 0 and mem[state + L_KIND] == AT_START
-        if accepts or is_alive(mem, state + L_LIST, mem[state + L_THREADS]):
-            scratch[0] = state
-            states = 1
-    for i in range(wide):
-        if must_grow(mem):
-            return FULL
-        state = lexer_start(mem, scratch, half + i, 1, before)
-        if state < 0:
-            return state
-        scratch[states] = state
-        states += 1
-    if must_grow(mem) or mem[H_TOP] + states + SLACK > mem.size:
-        return FULL
-    result = mem[H_TOP]
-    mem[result] = states
-    for i in range(states):
-        mem[result + 1 + i] = scratch[i]
-    mem[H_TOP] = result + 1 + states
-    if before == 0:
-        mem[configuration + C_START] = result
-    else:
-        memo_put(mem, M_START, configuration, before, result)
     return result
 
 

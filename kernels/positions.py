@@ -25,8 +25,9 @@ from grammar_engine.kernels.lexer import AT_START, L_KIND, L_LIST, L_MATCHES, L_
 from grammar_engine.kernels.lexer_steps import lexer_step
 from grammar_engine.kernels.lexer_views import ending_of
 from grammar_engine.kernels.masks import Q_FIELDS, Q_MASK
-from grammar_engine.kernels.parser import C_FIELDS, after_match, starts_of
+from grammar_engine.kernels.parser import C_FIELDS, after_match
 from grammar_engine.kernels.scratch import SCRATCH_WORK, SCRATCH_WORK_SIZE
+from grammar_engine.kernels.starts import starts_of
 
 # Position: payload [pairs...]; accepting is known at creation.
 O_ACCEPTING, O_FIELDS = 2, 3

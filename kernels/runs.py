@@ -14,7 +14,20 @@ from __future__ import annotations
 
 import numpy as np
 from grammar_engine.compiler.automaton import AGAIN
-from grammar_engine.kernels.arena import FULL, H_EPOCH, H_ORDERED, H_TOP, MEMORY, R_LENGTH, UNKNOWN, kernel, must_grow
+from grammar_engine.kernels.arena import (
+    FULL,
+    H_EPOCH,
+    H_ORDERED,
+    H_TOP,
+    M_WALK,
+    MEMORY,
+    R_LENGTH,
+    UNKNOWN,
+    kernel,
+    memo_get,
+    memo_put,
+    must_grow,
+)
 from grammar_engine.kernels.lexer import (
     ENDLESS,
     L_ALIVE,
@@ -36,7 +49,8 @@ from grammar_engine.kernels.lexer import (
     add_thread,
     intern_lexer_state,
 )
-from grammar_engine.kernels.lexer_steps import lexer_step
+from grammar_engine.kernels.lexer_steps import KILLED, lexer_step, moved_monitors
+from grammar_engine.kernels.lexer_views import ending_of
 from grammar_engine.kernels.scratch import MOST_ALIVE, MOST_MIDDLE, SCRATCH_ALIVE, SCRATCH_BOUNDS, SCRATCH_MIDDLE
 from grammar_engine.kernels.trie import (
     BYTE_RUNS,
@@ -54,6 +68,7 @@ VISIBLE, PRINTABLE, VISIBLE_TEXT, TEXT = 0, 1, 2, 3
 
 MOST_ALIVE_WORK = 1 << 16  # threads that are stepped for one answer, some hundred microseconds
 LONG = 24  # bytes; few tokens are longer. An answer that leaves so many for a state on the way is kept for that state
+LENGTHENS = 2  # beside a lexer state in M_WALK: what ``lengthens`` knows of it
 PLACE = 16  # L_RUNS: how many bytes of a character are to come stands above so many bits
 
 
@@ -320,3 +335,36 @@ def takes(mem, scratch, state, below):
     if (below & VISIBLE_RUN) != 0 and mem[alive + VISIBLE] >= height:
         return 1
     return np.int64((below & VISIBLE_TEXT_RUN) != 0 and mem[alive + VISIBLE_TEXT] >= height)
+
+
+@kernel(f"int64({MEMORY}, int64, int64)")
+def lengthens(mem, scratch, state, below):
+    """1 if every byte below a trie node leads a state that matches back to itself, 0 if that is not sure; or FULL.
+
+    Leftmost-first, no other lexeme can begin there then: each byte makes a longer match, which kills the endings.
+    """
+    known = memo_get(mem, M_WALK, state, LENGTHENS)
+    if known == UNKNOWN:
+        loose = loose_of(mem, state)
+        if loose < 0:
+            return loose
+        runs = np.int64(0)
+        if loose == state:
+            runs = np.int64(runs_of(mem, scratch, state))
+            if runs < 0:
+                return runs
+            runs &= BYTE_RUNS
+        if must_grow(mem):
+            return FULL
+        for byte in range(0x20, 0x7F):
+            if (runs & RUNS_OF_BYTE[byte]) == 0:
+                continue
+            for k in range(mem[state + L_MATCHES]):
+                moved = moved_monitors(mem, ending_of(mem, state, k), byte, mem[H_TOP], mem.size - 64)
+                if moved == FULL:
+                    return FULL
+                if moved != KILLED:
+                    runs &= ~RUNS_OF_BYTE[byte]
+        memo_put(mem, M_WALK, state, LENGTHENS, runs)
+        known = runs
+    return np.int64((known & below & BYTE_RUNS) != 0)

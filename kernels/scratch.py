@@ -26,8 +26,9 @@ SCRATCH_ALIVE = SCRATCH_PATH + (1 << 12)  # lexer states that are looked at to s
 MOST_MIDDLE = 128
 SCRATCH_MIDDLE = SCRATCH_ALIVE + 4 * MOST_ALIVE  # the same in the middle of a character
 SCRATCH_BOUNDS = SCRATCH_MIDDLE + 2 * MOST_MIDDLE  # by byte, whether threads tell it from the one before
+SCRATCH_FIRST = SCRATCH_BOUNDS + 257  # behind each first byte: node, lexer state; then walks
 # Exits of a walk, at most six ints for each node of the trie; then token ids.
-SCRATCH_EXITS = SCRATCH_BOUNDS + 257
+SCRATCH_EXITS = SCRATCH_FIRST + 3 * 256
 
 
 def scratch_size(num_nodes: int, num_tokens: int) -> int:

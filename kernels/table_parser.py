@@ -47,8 +47,9 @@ from grammar_engine.kernels.lexer import X_FAMILY, X_LAYOUT
 from grammar_engine.kernels.scratch import SCRATCH_SHIFT
 
 S_ACTIONS, S_GOTOS, TABLE_STATE_SIZE = 5, 6, 7
-# H_TABLE: address of [end state]. H_LAYOUT: 0, or address of [newline, INDENT, DEDENT, number of columns].
+# H_TABLE: address of [end state, number of terminals]. H_LAYOUT: 0, or that of [newline, INDENT, DEDENT, columns].
 END = 0
+C_NODE = 5  # from the address of a configuration: its node
 NODE_STATE, NODE_BELOW, NODE_LAYOUT = 2, 3, 4  # from the address of a node
 LAYOUT_COLUMN, LAYOUT_BELOW = 2, 3  # from the address of a layout
 PARENTHESIS = -1
@@ -157,11 +158,12 @@ def configuration_of(mem, scratch, node):
     if must_grow(mem):
         return FULL
     top = mem[H_TOP]
-    mem[top + 3] = accepting
-    mem[top + 4] = node
-    result = intern(mem, T_CONFIG, 3, 2)
+    mem[top + C_NODE - 1] = accepting
+    mem[top + C_NODE] = node
+    result = intern(mem, T_CONFIG, C_NODE - 1, 2)
     if result == top:
         mem[result + 2] = 0
+        mem[result + 3] = 0
     return result
 
 
@@ -173,7 +175,7 @@ def table_shift(mem, scratch, configuration, terminal):
         return known
     if must_grow(mem):
         return FULL
-    node = mem[configuration + 4]
+    node = mem[configuration + C_NODE]
     layout = np.int64(mem[node + NODE_LAYOUT])
     kind = mem[terminal + X_LAYOUT]
     result = np.int64(0)
@@ -210,22 +212,3 @@ def table_shift(mem, scratch, configuration, terminal):
                     return result
     memo_put(mem, M_SHIFT, configuration, terminal, result)
     return result
-
-
-@kernel("int64(int32[::1], int32[::1], int64, int64)")
-def takes(mem, scratch, configuration, terminal):
-    """Can the parser do something with a match of a terminal that the lexer offers? 1, 0, or a code.
-
-    Lookaheads of an LALR table come from several contexts; some of them only lead to reductions that fail here.
-    """
-    node = mem[configuration + 4]
-    if mem[H_LAYOUT] != 0 and mem[mem[H_LAYOUT]] == terminal:
-        if mem[mem[node + NODE_LAYOUT] + LAYOUT_COLUMN] == PARENTHESIS:
-            return 1
-        scratch[WORK] = node
-        scratch[WORK + 1] = 0
-        return feed(mem, scratch, terminal)
-    if look_up(mem, mem[mem[node + NODE_STATE] + S_ACTIONS], terminal) > 0:
-        return 1
-    after = table_shift(mem, scratch, configuration, terminal)
-    return min(after, 1)

@@ -42,10 +42,10 @@ from grammar_engine.kernels.lexer import (
     bytes_of,
     table_of,
 )
-from grammar_engine.kernels.lexer_steps import lexer_step
+from grammar_engine.kernels.lexer_steps import KILLED, lexer_step, moved_monitors
 from grammar_engine.kernels.lexer_views import ending_of, exit_of
 from grammar_engine.kernels.rows import new_row
-from grammar_engine.kernels.runs import takes
+from grammar_engine.kernels.runs import lengthens, takes
 from grammar_engine.kernels.scratch import (
     SCRATCH_EXITS,
     SCRATCH_PATH,
@@ -181,11 +181,34 @@ def next_node(mem, trie, node, parent, state, shadows):
     return trie[parent + V_END]
 
 
-@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64, int64)")
-def walk_from(mem, scratch, trie, rows, state, nodes, count):
+@kernel("int64(int32[::1], int32[::1], int64, int64, int64)")
+def leads_on(mem, trie, node, state, end_state):
+    """May an ending (leftmost-first) of a state that might go on be followed by a lexeme below a trie node? 1, 0, FULL.
+
+    Not where every byte that the node's children read makes a longer match (behind letters mostly letters come).
+    """
+    child = node + NODE_SIZE
+    end = trie[node + V_END]
+    while child < end:
+        byte = trie[child + V_INFO] & 0xFF
+        after = lexer_step(mem, state, byte)
+        if after < 0:
+            return after
+        if after == 0 or mem[after + L_MATCHES] == 0:
+            return 1
+        moved = moved_monitors(mem, end_state, byte, mem[H_TOP], mem.size - 64)
+        if moved != KILLED:
+            return moved if moved < 0 else 1
+        child = trie[child + V_END]
+    return 0
+
+
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, int64, int64, int64, int64)")
+def walk_from(mem, scratch, trie, rows, state, nodes, count, there):
     """The walk of a lexer state from each of the trie nodes mem[nodes:nodes + count] on: its record, or a code.
 
-    The state reads the nodes' own bytes first; from the root, which has none, it is what is below that is walked.
+    The state reads the nodes' own bytes first, unless it is ``there`` already, behind those bytes; from the root, which
+    has none, it is what is below that is walked. there: 1 says that no node is below another too, 2 does not.
 
     LIMIT if there are more exits or tokens than scratch can hold (the same ones, found again below nested nodes).
     """
@@ -197,6 +220,7 @@ def walk_from(mem, scratch, trie, rows, state, nodes, count):
     exits = 0
     tokens = 0
     visits = 0
+    ordered = mem[H_ORDERED]
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
     scratch[SCRATCH_WALK] = state
@@ -214,7 +238,9 @@ def walk_from(mem, scratch, trie, rows, state, nodes, count):
             byte = info & 0xFF
             table = mem[above + L_TABLE]
             after = mem[table + byte] if table != 0 else UNKNOWN
-            if after == UNKNOWN:
+            if there != 0 and i == node:
+                after = state
+            elif after == UNKNOWN:
                 after = lexer_step(mem, above, byte)
                 if after < 0:
                     return after
@@ -227,8 +253,16 @@ def walk_from(mem, scratch, trie, rows, state, nodes, count):
                 continue
             alive = mem[after + L_THREADS] != 0
             below = trie[i + V_END]
-            if alive and below > i + RUN_NODES and (trie[i + V_RUNS] & ALL_RUNS) != 0 and mem[after + L_MATCHES] == 0:
-                taken = takes(mem, scratch, after, trie[i + V_RUNS])
+            if (
+                alive
+                and below > i + RUN_NODES
+                and (trie[i + V_RUNS] & ALL_RUNS) != 0
+                and (mem[after + L_MATCHES] == 0 or ordered != 0)
+            ):
+                if mem[after + L_MATCHES] == 0:
+                    taken = takes(mem, scratch, after, trie[i + V_RUNS])
+                else:
+                    taken = lengthens(mem, scratch, after, trie[i + V_RUNS])
                 if taken < 0:
                     return taken
                 if taken:
@@ -251,7 +285,7 @@ def walk_from(mem, scratch, trie, rows, state, nodes, count):
             if mem[after + L_MATCHES] != 0 and not (alive and below == i + NODE_SIZE):
                 # (Where the lexeme may go on and no token is longer, that it may end here adds nothing.)
                 new = 1
-                if count > 1:
+                if count > 1 and there != 1 and new != 0:
                     new = first_exit(scratch, epoch, i, after)
                 if new < 0 or exits == most_exits:
                     return LIMIT
@@ -264,6 +298,12 @@ def walk_from(mem, scratch, trie, rows, state, nodes, count):
                     end_state = ending_of(mem, after, k) if mem[H_ORDERED] != 0 else exit_of(mem, after)
                     if end_state < 0:
                         return end_state
+                    if alive and ordered != 0:
+                        followed = leads_on(mem, trie, i, after, end_state)
+                        if followed < 0:
+                            return followed
+                        if followed == 0:
+                            continue
                     scratch[exits_at + 2 * exits] = i
                     scratch[exits_at + 2 * exits + 1] = end_state
                     exits += 1
@@ -377,7 +417,7 @@ def walk_behind(mem, scratch, trie, rows, group, start):
                             viable += 1
                         child = trie[child + V_END]
         mem[H_TOP] = nodes + viable
-        record = walk_from(mem, scratch, trie, rows, start, nodes, viable)
+        record = walk_from(mem, scratch, trie, rows, start, nodes, viable, 0)
         if record < 0 and mem[H_TOP] == nodes + viable:
             mem[H_TOP] = nodes
     if record > 0:
