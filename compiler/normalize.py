@@ -59,7 +59,7 @@ def normalize(rules: Rules, start: int, *, describe: Callable[[int], str] = str)
 
     Raises UnsatisfiableGrammarError if the start derives no text at all.
     """
-    productive = _derives(rules, blocks=False)
+    productive = derives(rules, blocks=False)
     if not productive[start]:
         raise UnsatisfiableGrammarError(
             "none of its alternatives can ever be completed", place=f"rule {describe(start)}"
@@ -82,7 +82,7 @@ def _all_productive(rhs: Production, productive: Sequence[bool]) -> bool:
     return all(symbol >= 0 or productive[~symbol] for symbol in rhs)
 
 
-def _derives(rules: Rules, *, blocks: bool) -> list[bool]:
+def derives(rules: Rules, *, blocks: bool) -> list[bool]:
     """Per nonterminal: has it a production all of whose symbols hold? Terminals hold unless ``blocks``.
 
     The worklist of Dowling and Gallier's Horn-clause algorithm: per production a count of symbols still in doubt.
@@ -117,7 +117,7 @@ def _derives(rules: Rules, *, blocks: bool) -> list[bool]:
 
 def _nullable(rules: Rules) -> list[bool]:
     """Per nonterminal: does it derive the empty text? (every terminal blocks its production)"""
-    return _derives(rules, blocks=True)
+    return derives(rules, blocks=True)
 
 
 def _visible(rules: Rules) -> list[bool]:

@@ -1,0 +1,42 @@
+"""A grammar as it was written, less its notation: productions (empty ones too), terminals, names and places.
+
+``ir.Grammar`` is no help here: it has lost what cannot be reached or completed, and the empty productions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from grammar_engine.compiler.ir import Production
+
+Place = tuple[int, int]
+"""line and column, from 1"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainGrammar:
+    """Symbols are those of ``ir.py``: ``t >= 0`` is terminal t, ``~n`` is nonterminal n.
+
+    rules: the right-hand sides of each nonterminal. owners: the rule of the source that each nonterminal comes from.
+    written: the nonterminals that stand for a rule of the source as a whole. terminals: what each one is called.
+    overlaps: for each terminal the others (as a set of bits, itself included) that some text matches too, where that
+    is a matter of the parser; empty: each only itself. places: where rules are defined.
+    """
+
+    names: Sequence[str]
+    rules: Sequence[Sequence[Production]]
+    owners: Sequence[str]
+    terminals: Sequence[str]
+    start: int
+    written: frozenset[int]
+    overlaps: Sequence[int] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    def place(self, nonterminal: int) -> Place:
+        """Where the rule of a nonterminal is defined; (0, 0) if that is not in the source."""
+        return self.places.get(self.owners[nonterminal], (0, 0))
+
+    def label(self, symbol: int) -> str:
+        """A symbol for people."""
+        return self.terminals[symbol] if symbol >= 0 else self.owners[~symbol]
