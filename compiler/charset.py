@@ -138,6 +138,15 @@ def _intersect(left: Sequence[Range], right: Sequence[Range]) -> tuple[Range, ..
     return tuple(result)
 
 
+def nicest(charset: CharSet) -> str:
+    """The member that reads best: a letter, a digit, anything printable, the first."""
+    for candidates in ("abcdefghijklmnopqrstuvwxyz", "0123456789", "ABCXYZ_", " .,-+*/()[]{}<>=:;!?'\"#$%&@^|~\\\n"):
+        for char in candidates:
+            if char in charset:
+                return char
+    return chr(charset.first())
+
+
 ANY = CharSet(_UNIVERSE)
 NOTHING = CharSet(())
 

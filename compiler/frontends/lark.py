@@ -164,7 +164,7 @@ def load_lark_grammar(
     A string is a path if it ends in ".lark" and has one line. Options and errors as for ``lark_grammar``; OSError if
     the file cannot be read.
     """
-    text, path, shipped = _read(source)
+    text, path, shipped = read_source(source)
     if parser == "auto":
         parser = shipped.get("parser", "auto")
     if postlex is None:
@@ -177,7 +177,7 @@ def load_lark_grammar(
         ) from error
 
 
-def _read(source: str | os.PathLike[str]) -> tuple[str, str | None, Mapping[str, str]]:
+def read_source(source: str | os.PathLike[str]) -> tuple[str, str | None, Mapping[str, str]]:
     """The grammar's text, its path if it is a file, and the options that come with a shipped one."""
     if isinstance(source, str) and (":" in source or "\n" in source) and not _is_path(source):
         return source, None, {}

@@ -88,6 +88,19 @@ def load(
     return loaded
 
 
+def load_unused(
+    source: str, *, start: str, import_paths: Sequence[str] = (), source_path: str | None = None
+) -> LoadedGrammar:
+    """A grammar with the rules and terminals too that nothing uses. For a grammar that ``load`` takes; nothing is checked.
+    """
+    builder = GrammarBuilder(import_paths=list(import_paths))
+    builder.load_grammar(source, source_path or "<string>")
+    grammar = builder.build()
+    plain = [name for name, parameters, _, _ in grammar.rule_defs if not parameters]
+    terminals, rules, ignore = grammar.compile([start, *plain], "*")
+    return LoadedGrammar(source=source, start=start, terminals=terminals, rules=rules, ignore=tuple(ignore))
+
+
 def _check_rules(rules: Sequence[Rule]) -> None:
     """What Lark's parsers check first. (Its GrammarAnalyzer goes on to FIRST and FOLLOW sets, which take seconds.)"""
     duplicates = [rule for rule, count in Counter(rules).items() if count > 1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from grammar_engine.compiler.charset import CharSet, nicest
 from grammar_engine.compiler.ir import Production
 
 Place = tuple[int, int]
@@ -21,7 +22,8 @@ class PlainGrammar:
     rules: the right-hand sides of each nonterminal. owners: the rule of the source that each nonterminal comes from.
     written: the nonterminals that stand for a rule of the source as a whole. terminals: what each one is called.
     overlaps: for each terminal the others (as a set of bits, itself included) that some text matches too, where that
-    is a matter of the parser; empty: each only itself. places: where rules are defined.
+    is a matter of the parser; empty: each only itself. places: where rules are defined. charsets: of the terminals, if
+    those are single characters.
     """
 
     names: Sequence[str]
@@ -31,6 +33,7 @@ class PlainGrammar:
     start: int
     written: frozenset[int]
     overlaps: Sequence[int] = ()
+    charsets: Sequence[CharSet] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
 
     def place(self, nonterminal: int) -> Place:
@@ -40,3 +43,10 @@ class PlainGrammar:
     def label(self, symbol: int) -> str:
         """A symbol for people."""
         return self.terminals[symbol] if symbol >= 0 else self.owners[~symbol]
+
+    def spell(self, sentence: Sequence[int], other: Sequence[int]) -> str | None:
+        """The text of a sentence whose terminals are single characters: one of both terminals at each place."""
+        if not self.charsets:
+            return None
+        pairs = zip(sentence, other, strict=True)
+        return "".join(nicest(self.charsets[first].intersect(self.charsets[second])) for first, second in pairs)

@@ -65,6 +65,19 @@ def reachable(rules: Rules, start: int) -> frozenset[int]:
     return frozenset(found)
 
 
+def trimmed(rules: Rules, start: int) -> list[list[Production]] | None:
+    """The rules without what cannot be reached or completed; None if the start cannot."""
+    productive = derivable(rules, terminals=True)
+    if not productive[start]:
+        return None
+    kept = [
+        [rhs for rhs in dict.fromkeys(alternatives) if all(symbol >= 0 or productive[~symbol] for symbol in rhs)]
+        for alternatives in rules
+    ]
+    wanted = reachable(kept, start)
+    return [alternatives if number in wanted else [] for number, alternatives in enumerate(kept)]
+
+
 def derivable(rules: Rules, *, terminals: bool) -> list[bool]:
     """Per nonterminal: does it derive a text (terminals: True), or the empty text (False)?"""
     return derives(rules, blocks=not terminals)
@@ -101,7 +114,7 @@ def components(edges: Sequence[Sequence[int]]) -> list[list[int]]:
         todo = [(root, 0)]
         while todo:
             node, at = todo.pop()
-            if at == 0:
+            if node not in index:
                 index[node] = low[node] = len(index)
                 path.append(node)
                 inside[node] = True

@@ -105,20 +105,25 @@ def load_gbnf_grammar(source: str | os.PathLike[str], *, root: str = "root") -> 
     A string is a path if it has one line and no "::=" and ends so. Errors as for ``gbnf_grammar``; OSError if the file
     cannot be read.
     """
-    text = os.fspath(source)
-    if is_gbnf_path(source):
-        text = Path(source).read_text(encoding="utf-8")
-    elif "::=" not in text and "\n" not in text:
-        if text not in grammars.shipped_names(".gbnf"):
-            known = ", ".join(grammars.shipped_names(".gbnf"))
-            raise GrammarSyntaxError(f"neither a GBNF grammar nor a shipped one ({known})", source=text)
-        text = grammars.source(text, ".gbnf")
     try:
-        return gbnf_grammar(text, root=root)
+        return gbnf_grammar(read_gbnf(source), root=root)
     except RecursionError as error:
         raise LimitExceededError(
             "the grammar is nested too deeply", limit="Python's recursion limit", given="more"
         ) from error
+
+
+def read_gbnf(source: str | os.PathLike[str]) -> str:
+    """The grammar's text."""
+    text = os.fspath(source)
+    if is_gbnf_path(source):
+        return Path(source).read_text(encoding="utf-8")
+    if "::=" in text or "\n" in text:
+        return text
+    if text not in grammars.shipped_names(".gbnf"):
+        known = ", ".join(grammars.shipped_names(".gbnf"))
+        raise GrammarSyntaxError(f"neither a GBNF grammar nor a shipped one ({known})", source=text)
+    return grammars.source(text, ".gbnf")
 
 
 def is_gbnf_path(source: str | os.PathLike[str]) -> bool:

@@ -1,0 +1,142 @@
+"""All questions to one grammar, in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+from grammar_engine.compiler.errors import LimitExceededError
+from grammar_engine.compiler.frontends.gbnf.grammar import read_gbnf
+from grammar_engine.compiler.frontends.gbnf.parser import parse_gbnf
+from grammar_engine.compiler.frontends.lark import LarkGrammar, read_source
+from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar, load_unused
+from grammar_engine.compiler.ir import Lexing
+from grammar_engine.compiler.lint.ambiguity import Ambiguity, Verdict, find_ambiguities
+from grammar_engine.compiler.lint.findings import Finding, Kind, Report
+from grammar_engine.compiler.lint.gbnf_source import plain_gbnf
+from grammar_engine.compiler.lint.lark_source import plain_lark, unused_terminals
+from grammar_engine.compiler.lint.lr import automaton_of
+from grammar_engine.compiler.lint.plain import PlainGrammar
+from grammar_engine.compiler.lint.structure import structure_findings, trimmed
+from grammar_engine.compiler.lint.terminals import Comparison, rivals, terminal_findings
+
+Speller = Callable[[Sequence[str]], str | None]
+"""A text that the terminals of these names make, in this order; None if none was found."""
+
+
+def lint_lark(
+    source: str | os.PathLike[str],
+    *,
+    start: str = "start",
+    compiled: LarkGrammar | None = None,
+    spell: Speller | None = None,
+) -> Report:
+    """Lint a Lark grammar: text, path or shipped name.
+
+    compiled: what the grammar compiled to; without it only rules are looked at. spell: writes out the witnesses of
+    ambiguities.
+    """
+    text, path, _ = read_source(source)
+    loaded = load_unused(text, start=start, source_path=path)
+    plain = plain_lark(loaded)
+    kept = () if compiled is None or compiled.table is None else tuple(t.name for t in compiled.terminals)
+    findings = [*structure_findings(plain), *unused_terminals(loaded, kept)]
+    notes: list[str] = []
+    rules = trimmed(plain.rules, plain.start)
+    if compiled is None or rules is None:
+        return _report(findings, ["ambiguity and terminals were not looked at: the grammar has no text"])
+    automaton = automaton_of(rules, plain.start, len(plain.terminals))
+    if automaton is None:
+        return _report(findings, ["the grammar is too large to look for ambiguity and colliding terminals"])
+    names = _names(loaded, plain)
+    overlaps: Sequence[int] = ()
+    if compiled.lexing is Lexing.LEFTMOST:
+        pairs = rivals(automaton, names, loaded.ignore)
+        findings += terminal_findings(loaded, compiled.terminals, pairs)
+    else:
+        overlaps = _overlaps(loaded, names)
+    verdict = find_ambiguities(rules, automaton, overlaps)
+    resolved = "; the table of parser='lalr' decides for reading on" if compiled.parser == "lalr" else ""
+    for ambiguity in verdict.found:
+        witness = None if spell is None else spell([names[terminal] for terminal in ambiguity.sentence])
+        findings.append(_ambiguity_finding(plain, ambiguity, witness, resolved))
+    notes.append(_note(verdict, "terminals"))
+    if compiled.lexing is Lexing.UNORDERED:
+        notes.append("texts that can be cut into terminals in two ways were not looked for")
+    return _report(findings, notes)
+
+
+def lint_gbnf(source: str | os.PathLike[str], *, root: str = "root") -> Report:
+    """Lint a GBNF grammar: text, path or shipped name."""
+    text = read_gbnf(source)
+    parsed = parse_gbnf(text, root=root)
+    try:
+        plain = plain_gbnf(parsed, text)
+    except LimitExceededError as error:
+        return Report(notes=(f"not linted: {error}",))
+    findings = list(structure_findings(plain))
+    rules = trimmed(plain.rules, plain.start)
+    if rules is None:
+        return _report(findings, ["ambiguity was not looked for: the grammar has no text"])
+    automaton = automaton_of(rules, plain.start, len(plain.terminals))
+    if automaton is None:
+        return _report(findings, ["the grammar is too large to look for ambiguity"])
+    verdict = find_ambiguities(rules, automaton, plain.overlaps)
+    for ambiguity in verdict.found:
+        findings.append(_ambiguity_finding(plain, ambiguity, plain.spell(ambiguity.sentence, ambiguity.other), ""))
+    return _report(findings, [_note(verdict, "characters")])
+
+
+def _names(loaded: LoadedGrammar, plain: PlainGrammar) -> list[str]:
+    """Lark's names of the terminals of the plain grammar; those that nobody defines are called as they are."""
+    names = [terminal.name for terminal in loaded.terminals]
+    return [*names, *plain.terminals[len(names) :]]
+
+
+def _overlaps(loaded: LoadedGrammar, names: Sequence[str]) -> list[int]:
+    """Per terminal those that some text matches too, as bits."""
+    used = {symbol.name for rule in loaded.rules for symbol in rule.expansion}
+    comparison = Comparison(loaded)
+    found = [1 << number for number in range(len(names))]
+    defined = [number for number, name in enumerate(names[: len(loaded.terminals)]) if name in used]
+    for place, number in enumerate(defined):
+        for other in defined[:place]:
+            if comparison.common(names[number], names[other]) is not None:
+                found[number] |= 1 << other
+                found[other] |= 1 << number
+    return found
+
+
+def _ambiguity_finding(plain: PlainGrammar, ambiguity: Ambiguity, witness: str | None, resolved: str) -> Finding:
+    owners = list(dict.fromkeys(plain.owners[left] for left in ambiguity.nonterminals if left < len(plain.owners)))
+    subject = owners[0] if owners else plain.owners[plain.start]
+    line, column = plain.places.get(subject, (0, 0))
+    phrase = " ".join(plain.terminals[terminal] for terminal in ambiguity.phrase)
+    what = f"ambiguous at {' and '.join(f'rule {owner}' for owner in owners or [subject])}"
+    how = f"two derivations of {phrase}" if phrase else "two derivations of the empty text"
+    return Finding(
+        kind=Kind.AMBIGUOUS,
+        subject=subject,
+        message=f"{what}: {how}{resolved}",
+        line=line,
+        column=column,
+        witness=witness,
+        sentence=tuple(plain.terminals[terminal] for terminal in ambiguity.sentence),
+    )
+
+
+def _note(verdict: Verdict, unit: str) -> str:
+    if verdict.proved:
+        return "the rules are unambiguous"
+    if verdict.found:
+        return f"{len(verdict.found)} ambiguities shown; there may be more"
+    return f"no ambiguity found: none in phrases of fewer than {verdict.length} {unit}, the search ended there"
+
+
+def _report(findings: Sequence[Finding], notes: Sequence[str]) -> Report:
+    return Report(findings=tuple(_sorted(findings)), notes=tuple(notes))
+
+
+def _sorted(findings: Sequence[Finding]) -> Iterator[Finding]:
+    order = list(Kind)
+    yield from sorted(findings, key=lambda finding: (finding.line, finding.column, order.index(finding.kind)))
