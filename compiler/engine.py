@@ -198,6 +198,11 @@ class Engine:
         """Where terminals and nonterminals lie, by number."""
         return self._productions.terminals, self._productions.nonterminals
 
+    @property
+    def symbol_numbers(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Which terminals and nonterminals lie where."""
+        return self._productions.terminal_numbers, self._productions.nonterminal_numbers
+
     def terminal_address(self, number: int) -> int:
         """The record of a terminal, made when first named; its automaton is loaded when first needed."""
         return self._productions.terminal(number)

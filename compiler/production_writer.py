@@ -38,7 +38,7 @@ class ProductionWriter:
         self.terminals = terminals
         self.nonterminals = nonterminals
         self.terminal_numbers = {address: number for number, address in terminals.items()}
-        self._numbers = {address: number for number, address in nonterminals.items()}
+        self.nonterminal_numbers = {address: number for number, address in nonterminals.items()}
         self._block: list[int] = []
         self._base = 0
         self._lists: list[tuple[int, int]] = []
@@ -61,7 +61,7 @@ class ProductionWriter:
         found = self.nonterminals.get(number)
         if found is None:
             found = self.nonterminals[number] = self._engine.append([0] * parser.NONTERMINAL_SIZE)
-            self._numbers[found] = number
+            self.nonterminal_numbers[found] = number
         return found
 
     def expand(self, address: int) -> dict[int, int]:
@@ -71,7 +71,7 @@ class ProductionWriter:
         """
         engine = self._engine
         grammar = engine.grammar
-        expanded = grammar.expand(self._numbers[address])
+        expanded = grammar.expand(self.nonterminal_numbers[address])
         for left, productions in expanded:
             if not productions and not (left == grammar.start and grammar.accepts_empty):
                 raise ValueError(f"nonterminal {left} has no productions")
@@ -166,7 +166,7 @@ class ProductionWriter:
     def _new_nonterminal(self, number: int) -> int:
         """A nonterminal's record in the block; its address."""
         address = self.nonterminals[number] = self._base + len(self._block)
-        self._numbers[address] = number
+        self.nonterminal_numbers[address] = number
         self._block += (0,) * parser.NONTERMINAL_SIZE
         return address
 
@@ -186,6 +186,6 @@ class ProductionWriter:
 
     def _forget(self, base: int) -> None:
         """Take back the symbols of a block that was to stand at ``base``."""
-        for addresses, numbers in ((self.terminals, self.terminal_numbers), (self.nonterminals, self._numbers)):
+        for addresses, numbers in ((self.terminals, self.terminal_numbers), (self.nonterminals, self.nonterminal_numbers)):
             for address in [address for address in numbers if address >= base]:
                 del addresses[numbers.pop(address)]

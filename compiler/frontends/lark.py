@@ -54,7 +54,8 @@ _LEXERS = {
 class LarkGrammar(EagerGrammar):
     """A Lark grammar, compiled.
 
-    rule_names: per nonterminal the rule that it comes from; "" for one that normalization added.
+    rule_names: per nonterminal (of the table, if there is one) the rule that it comes from; "" for one that
+        normalization added.
     parser, lexer: the Lark modes that it follows.
     """
 
@@ -113,7 +114,7 @@ def _lalr_grammar(
     layout = None
     if indentation is not None:
         table, layout = with_layout(table, indentation)
-    parse_table = lalr_table(loaded, table, basic=lexer == "basic", layout=layout)
+    parse_table, names = lalr_table(loaded, table, basic=lexer == "basic", layout=layout)
     return LarkGrammar(
         start=0,
         rules=(),
@@ -122,7 +123,7 @@ def _lalr_grammar(
         accepts_empty=derives_empty(loaded),
         ignored=table.ignored,
         table=parse_table,
-        rule_names=tuple(dict.fromkeys(rule.origin.name for rule in loaded.rules)),
+        rule_names=names,
         parser="lalr",
         lexer="contextual" if lexer == "auto" else lexer,
     )

@@ -71,8 +71,11 @@ def _fixpoint(loaded: LoadedGrammar, good: Callable[[Symbol], bool]) -> set[str]
             return found
 
 
-def lalr_table(loaded: LoadedGrammar, table: TerminalTable, *, basic: bool, layout: Layout | None) -> ParseTable:
-    """Build it with Lark's own analysis. basic: the lexer tries all terminals in every state.
+def lalr_table(
+    loaded: LoadedGrammar, table: TerminalTable, *, basic: bool, layout: Layout | None
+) -> tuple[ParseTable, tuple[str, ...]]:
+    """Build it with Lark's own analysis; the names of its nonterminals. basic: the lexer tries all terminals in every
+    state.
 
     Rules that derive nothing take part in Lark's verdict on the grammar, but not in the table.
 
@@ -105,7 +108,7 @@ def lalr_table(loaded: LoadedGrammar, table: TerminalTable, *, basic: bool, layo
     if layout is not None:
         silent.update((layout.indent, layout.dedent))
         everywhere.add(layout.newline)
-    return ParseTable(
+    found_table = ParseTable(
         actions=np.array(sorted(actions), np.int32).reshape(-1, 3),
         gotos=np.array(sorted(gotos), np.int32).reshape(-1, 3),
         rules=np.array([(nonterminals[rule.origin.name], len(rule.expansion)) for rule in rules], np.int32).reshape(
@@ -119,3 +122,4 @@ def lalr_table(loaded: LoadedGrammar, table: TerminalTable, *, basic: bool, layo
         silent=tuple(sorted(silent - set(table.ignored))),
         layout=layout,
     )
+    return found_table, tuple(nonterminals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.gbnf.grammar import read_gbnf
@@ -17,8 +18,11 @@ from grammar_engine.compiler.lint.gbnf_source import plain_gbnf
 from grammar_engine.compiler.lint.lark_source import plain_lark, unused_terminals
 from grammar_engine.compiler.lint.lr import automaton_of
 from grammar_engine.compiler.lint.plain import PlainGrammar
-from grammar_engine.compiler.lint.structure import structure_findings, trimmed
+from grammar_engine.compiler.lint.structure import Rules, structure_findings, trimmed
 from grammar_engine.compiler.lint.terminals import Comparison, rivals, terminal_findings
+from grammar_engine.compiler.lint.yields import Yields, sentence_through
+
+_CYCLIC_NOTE = "rules that derive themselves are ambiguous; no other ambiguity was looked for"
 
 Speller = Callable[[Sequence[str]], str | None]
 """A text that the terminals of these names make, in this order; None if none was found."""
@@ -55,6 +59,8 @@ def lint_lark(
         findings += terminal_findings(loaded, compiled.terminals, pairs)
     else:
         overlaps = _overlaps(loaded, names)
+    if any(finding.kind is Kind.CYCLIC for finding in findings):
+        return _report(_with_witnesses(findings, plain, rules, lambda s: spell([names[t] for t in s]) if spell else None), [_CYCLIC_NOTE])
     verdict = find_ambiguities(rules, automaton, overlaps)
     resolved = "; the table of parser='lalr' decides for reading on" if compiled.parser == "lalr" else ""
     for ambiguity in verdict.found:
@@ -81,10 +87,30 @@ def lint_gbnf(source: str | os.PathLike[str], *, root: str = "root") -> Report:
     automaton = automaton_of(rules, plain.start, len(plain.terminals))
     if automaton is None:
         return _report(findings, ["the grammar is too large to look for ambiguity"])
+    if any(finding.kind is Kind.CYCLIC for finding in findings):
+        return _report(_with_witnesses(findings, plain, rules, lambda s: plain.spell(s, s)), [_CYCLIC_NOTE])
     verdict = find_ambiguities(rules, automaton, plain.overlaps)
     for ambiguity in verdict.found:
         findings.append(_ambiguity_finding(plain, ambiguity, plain.spell(ambiguity.sentence, ambiguity.other), ""))
     return _report(findings, [_note(verdict, "characters")])
+
+
+def _with_witnesses(
+    findings: Sequence[Finding], plain: PlainGrammar, rules: Rules, spell: Callable[[Sequence[int]], str | None]
+) -> list[Finding]:
+    """Cyclic rules with a sentence that they take part in."""
+    yields = Yields(rules)
+    found: list[Finding] = []
+    for finding in findings:
+        sentence = None
+        if finding.kind is Kind.CYCLIC:
+            number = plain.owners.index(finding.subject)
+            sentence = sentence_through(rules, yields, plain.start, number)
+        if sentence is not None:
+            labels = tuple(plain.terminals[terminal] for terminal in sentence)
+            finding = replace(finding, witness=spell(sentence), sentence=labels)
+        found.append(finding)
+    return found
 
 
 def _names(loaded: LoadedGrammar, plain: PlainGrammar) -> list[str]:

@@ -78,6 +78,33 @@ class Yields:
         return found
 
 
+def sentence_through(rules: Rules, yields: Yields, start: int, goal: int) -> list[int] | None:
+    """A shortest sentence with a given nonterminal in its derivation; None if there is none. ``rules``: productive."""
+    came: dict[int, tuple[int, Production, int]] = {}
+    heap, done = [(0, start)], set[int]()
+    least = {start: 0}
+    while heap:
+        cost, here = heapq.heappop(heap)
+        if here in done:
+            continue
+        done.add(here)
+        for rhs in rules[here]:
+            whole = cost + yields.of(rhs)
+            for place, symbol in enumerate(rhs):
+                further = whole - yields.of_symbol(symbol)
+                if symbol < 0 and further < least.get(~symbol, INFINITE):
+                    least[~symbol] = further
+                    came[~symbol] = (here, rhs, place)
+                    heapq.heappush(heap, (further, ~symbol))
+    if goal not in least:
+        return None
+    symbols: list[Symbol] = [~goal]
+    while goal != start:
+        goal, rhs, place = came[goal]
+        symbols = [*rhs[:place], *symbols, *rhs[place + 1 :]]
+    return yields.sentence(symbols)
+
+
 class Contexts:
     """Shortest ways through an automaton: from the start to a state, and from a stack to the end."""
 
