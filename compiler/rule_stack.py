@@ -131,30 +131,35 @@ def rules_around(kernels: Sequence[Kernel], rules: Rules) -> list[int]:
     if not kernels[depth]:
         return []
     item = max(kernels[depth], key=lambda item: item.dot)
-    while item.left >= 0 and item.dot:
-        found.append(item.left)
+    while item.left >= 0 and item.dot <= depth:
         depth -= item.dot
-        if depth < 0:
-            break
-        item = _owner(kernels[depth], item.left, rules)
+        found.append(item.left)
+        item, between = _owner(kernels[depth], item.left, rules)
+        found += between
     return found[::-1]
 
 
-def _owner(kernel: Kernel, nonterminal: int, rules: Rules) -> Item:
-    """The item of a state because of which a nonterminal may begin there."""
+def _owner(kernel: Kernel, nonterminal: int, rules: Rules) -> tuple[Item, list[int]]:
+    """The item of a state because of which a nonterminal may begin there, and the nonterminals that begin with it on
+    the way, the innermost first.
+    """
     for item in kernel:
         if item.dot < len(item.right) and item.right[item.dot] < 0:
-            todo, seen = [~item.right[item.dot]], {~item.right[item.dot]}
-            while todo:
-                here = todo.pop()
+            first = ~item.right[item.dot]
+            came, todo = {first: first}, [first]
+            for here in todo:  # grows while it is read
                 if here == nonterminal:
-                    return item
+                    way: list[int] = []
+                    while here != first:
+                        here = came[here]
+                        way.append(here)
+                    return item, way
                 for right in rules(here):
                     for symbol in right[:1]:
-                        if symbol < 0 and ~symbol not in seen:
-                            seen.add(~symbol)
+                        if symbol < 0 and ~symbol not in came:
+                            came[~symbol] = here
                             todo.append(~symbol)
-    return kernel[0]
+    return Item(-1, (), 0), []
 
 
 def _deepest(engine: Engine, position: int) -> int:

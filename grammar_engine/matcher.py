@@ -62,6 +62,11 @@ class Matcher:
         return self._history[-1] if beside is None else (self._history[-1], beside)
 
     @property
+    def engine_position(self) -> int:
+        """The engine's part of the position: the live parses (see ``compiler.rule_stack``)."""
+        return self._history[-1]
+
+    @property
     def num_tokens(self) -> int:
         """How many accepted steps ``rollback`` can take back: tokens (stop tokens too) and ``accept_bytes`` calls."""
         return len(self._history) - 1

@@ -12,6 +12,7 @@ from grammar_engine.cli.check import check
 from grammar_engine.cli.demo import demo
 from grammar_engine.cli.generate import generate
 from grammar_engine.cli.match import match
+from grammar_engine.cli.sample import sample
 from grammar_engine.cli.warmup import warmup
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generate, check, match, warmup, bench, demo):
+for command in (generate, check, match, sample, warmup, bench, demo):
     app.command()(command)
 
 

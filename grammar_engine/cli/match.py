@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grammar_engine.cli.json_pointer import pointer_at
 from grammar_engine.cli.output import NO, YES, BrokenQuestionError, Format, emit_json, emit_line, reporting
 from grammar_engine.cli.source import (
     GrammarArgument,
+    Question,
+    StartOption,
     TokenizerOption,
     byte_vocabulary,
-    constraint,
+    question,
     readable,
     vocabulary_for,
 )
 
 if TYPE_CHECKING:
+    from grammar_engine.inspection.outlook import Outlook
     from grammar_engine.matcher import Matcher
+
+
+_WIDTH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,8 @@ class Verdict:
     """Whether a text matches; if not, the place (line and column from 1, in characters) and what was possible there.
 
     expected: characters and byte values that may follow; ["end of text"] where nothing may.
+    terminals: names of terminals that may begin there; begun: of those that have begun and may go on.
+    rules: what the place is inside of, the outermost first: rules of a grammar, the JSON pointer of a schema's text.
     token: the model's token that was masked, if a tokenizer was given.
     """
 
@@ -39,6 +48,9 @@ class Verdict:
     offset: int = 0
     shown: str = ""
     expected: tuple[str, ...] = ()
+    terminals: tuple[str, ...] = ()
+    begun: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
     token: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -46,7 +58,9 @@ class Verdict:
         if self.matches:
             return {"name": self.name, "matches": True}
         place = {"line": self.line, "column": self.column, "offset": self.offset}
-        return {"name": self.name, "matches": False, **place, "expected": list(self.expected), "token": self.token}
+        names = {"terminals": list(self.terminals), "begun": list(self.begun), "rules": list(self.rules)}
+        expected = {"expected": list(self.expected), **names}
+        return {"name": self.name, "matches": False, **place, **expected, "token": self.token}
 
     def as_text(self) -> str:
         """As people read it: the line with a caret under the place."""
@@ -54,10 +68,15 @@ class Verdict:
             return f"{self.name}: yes"
         lines = [
             f"{self.name}: no, at line {self.line}, column {self.column}",
-            f"  {self.shown}",
-            f"  {' ' * (self.column - 1)}^",
+            *_caret(self.shown, self.column),
             f"  expected: {', '.join(self.expected)}",
         ]
+        if self.terminals:
+            lines.append(f"  terminals: {', '.join(self.terminals)}")
+        if self.begun:
+            lines.append(f"  begun: {', '.join(self.begun)}")
+        if self.rules:
+            lines.append(f"  inside of: {' > '.join(self.rules)}")
         if self.token is not None:
             lines.append(f"  masked token: {self.token}")
         return "\n".join(lines)
@@ -69,12 +88,14 @@ def match(
     regex: Annotated[
         str | None, typer.Option("--regex", help="A regular expression; then every argument is a FILE.")
     ] = None,
+    start: StartOption = None,
     text: Annotated[list[str] | None, typer.Option("--text", help="A text itself; may be repeated.")] = None,
     tokenizer: TokenizerOption = None,
     output: Annotated[Format, typer.Option("--format", help="What stdout carries.")] = Format.TEXT,
 ) -> None:
     """Is each text in the language, byte for byte? Exit code 0: all are; 1: some are not; 2: a broken question."""
     from grammar_engine.compiler.compiled import GrammarCompiler
+    from grammar_engine.inspection.outlook import Outlook
     from grammar_engine.matcher import Matcher
 
     paths = list(files or [])
@@ -82,13 +103,15 @@ def match(
         paths.insert(0, Path(grammar))
         grammar = None
     with reporting(output):
-        compiled, _ = constraint(grammar, regex).compile(GrammarCompiler(byte_vocabulary()))
+        asked = question(grammar, regex, start)
+        compiled = asked.compile(GrammarCompiler(byte_vocabulary()))
         texts = [(str(path), _read(path)) for path in paths]
         texts += [(repr(given), given.encode()) for given in text or []]
         if not texts:
             raise BrokenQuestionError("no text: give FILE or --text")
-        masked = _masked_token(grammar, regex, tokenizer)
-        verdicts = [judge(Matcher(compiled), name, data, masked) for name, data in texts]
+        masked = _masked_token(asked, tokenizer)
+        outlook = Outlook(compiled, asked.wanted.grammar, start=asked.first_rule)
+        verdicts = [judge(Matcher(compiled), name, data, masked, outlook) for name, data in texts]
     if output is Format.JSON:
         emit_json({"ok": all(verdict.matches for verdict in verdicts), "texts": [v.as_json() for v in verdicts]})
     else:
@@ -97,7 +120,9 @@ def match(
     raise typer.Exit(YES if all(verdict.matches for verdict in verdicts) else NO)
 
 
-def judge(matcher: Matcher, name: str, data: bytes, masked: Callable[[str], str | None]) -> Verdict:
+def judge(
+    matcher: Matcher, name: str, data: bytes, masked: Callable[[str], str | None], outlook: Outlook
+) -> Verdict:
     """Follow one text. ``matcher``: fresh, over a vocabulary of bytes. ``masked``: text → the token that stops it."""
     consumed = 0
     for line in data.splitlines(keepends=True):
@@ -111,6 +136,10 @@ def judge(matcher: Matcher, name: str, data: bytes, masked: Callable[[str], str 
         break
     if consumed == len(data) and matcher.is_accepting():
         return Verdict(name=name, matches=True)
+    terminals, begun = outlook.expected(matcher.engine_position)
+    rules = outlook.rules_at(matcher.engine_position)
+    if outlook.is_json:
+        rules = (pointer_at(data[:consumed].decode("utf-8", "replace")),)
     before = data[:consumed].decode("utf-8", "replace")
     start = before.rfind("\n") + 1
     rest = data[consumed:].decode("utf-8", "replace").split("\n", 1)[0]
@@ -122,8 +151,19 @@ def judge(matcher: Matcher, name: str, data: bytes, masked: Callable[[str], str 
         offset=consumed,
         shown=before[start:] + rest,
         expected=_expected(matcher),
+        terminals=terminals,
+        begun=begun,
+        rules=rules,
         token=masked(data.decode("utf-8", "replace")),
     )
+
+
+def _caret(shown: str, column: int) -> tuple[str, str]:
+    """A line, or what fits around the column of one that is long, and a caret under the column."""
+    first = max(0, min(column - 1 - _WIDTH // 2, len(shown) - _WIDTH))
+    ahead, behind = "… " if first else "", " …" if first + _WIDTH < len(shown) else ""
+    under = "".join("\t" if char == "\t" else " " for char in ahead + shown[first : column - 1])
+    return f"  {ahead}{shown[first : first + _WIDTH]}{behind}", f"  {under}^"
 
 
 def _expected(matcher: Matcher) -> tuple[str, ...]:
@@ -143,14 +183,14 @@ def _byte_name(value: int) -> str:
     return repr(chr(value)) if value < 0x80 else f"byte {value:#x}"
 
 
-def _masked_token(grammar: str | None, regex: str | None, tokenizer: str | None) -> Callable[[str], str | None]:
+def _masked_token(asked: Question, tokenizer: str | None) -> Callable[[str], str | None]:
     if tokenizer is None:
         return lambda _text: None
     from grammar_engine.compiler.compiled import GrammarCompiler
     from grammar_engine.matcher import Matcher
 
     vocabulary, encode = vocabulary_for(tokenizer)
-    compiled, _ = constraint(grammar, regex).compile(GrammarCompiler(vocabulary))
+    compiled = asked.compile(GrammarCompiler(vocabulary))
 
     def masked(text: str) -> str | None:
         token_ids = encode(text)

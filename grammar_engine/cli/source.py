@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from grammar_engine.grammars import shipped_names
 
 if TYPE_CHECKING:
     from grammar_engine.api import Constraint
+    from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
     from grammar_engine.compiler.vocabulary import Vocabulary
 
 GrammarArgument = Annotated[
@@ -23,6 +25,10 @@ RegexOption = Annotated[str | None, typer.Option("--regex", help="A regular expr
 TokenizerOption = Annotated[
     str | None,
     typer.Option("--tokenizer", help="A tokenizer.json or a model's folder; default: every byte is a token."),
+]
+
+StartOption = Annotated[
+    str | None, typer.Option("--start", help="The rule to start from; default: start, or root in GBNF.")
 ]
 
 _SUFFIXES = (".json", ".lark", ".gbnf", ".ebnf")
@@ -54,6 +60,47 @@ def constraint(grammar: str | None, regex: str | None, choices: list[str] | None
         )
     readable(Path(name))
     return Constraint(schema=Path(name)) if name.endswith(".json") else Constraint(grammar=Path(name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A grammar that was named, and how it is to be compiled."""
+
+    wanted: Constraint
+    start: str | None = None
+
+    @property
+    def is_gbnf(self) -> bool:
+        """Is it GBNF?"""
+        from grammar_engine.compiler.frontends.gbnf.grammar import is_gbnf
+
+        return self.wanted.grammar is not None and is_gbnf(self.wanted.grammar)
+
+    @property
+    def is_lark(self) -> bool:
+        """Is it a Lark grammar?"""
+        return self.wanted.grammar is not None and not self.is_gbnf
+
+    @property
+    def first_rule(self) -> str:
+        """The name of the rule to start from."""
+        return self.start or ("root" if self.is_gbnf else "start")
+
+    def compile(self, compiler: GrammarCompiler) -> CompiledGrammar:
+        """Compile it."""
+        if self.wanted.grammar is not None and self.start is not None:
+            if self.is_gbnf:
+                return compiler.compile_gbnf(self.wanted.grammar, root=self.start)
+            return compiler.compile_lark(self.wanted.grammar, start=self.start)
+        return self.wanted.compile(compiler)[0]
+
+
+def question(grammar: str | None, regex: str | None, start: str | None = None) -> Question:
+    """The one grammar that was named; BrokenQuestionError as for ``constraint``."""
+    wanted = constraint(grammar, regex)
+    if start is not None and wanted.grammar is None:
+        raise BrokenQuestionError("--start names a rule; only .lark and .gbnf grammars have rules")
+    return Question(wanted=wanted, start=start)
 
 
 def readable(path: Path) -> bytes:

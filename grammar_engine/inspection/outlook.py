@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grammar_engine.compiler.frontends.gbnf.grammar import GbnfGrammar
+from grammar_engine.compiler.frontends.json_schema.grammar import JsonSchemaGrammar
 from grammar_engine.compiler.frontends.lark import LarkGrammar, read_source
 from grammar_engine.compiler.frontends.lark_loading import load_unused
 from grammar_engine.compiler.ir import Grammar, Production
@@ -71,6 +72,11 @@ class Outlook:
     def accepts_empty(self) -> bool:
         """The empty text is in the language, and no production says so."""
         return self._plain is None and self.grammar.accepts_empty
+
+    @property
+    def is_json(self) -> bool:
+        """Do texts belong to a JSON Schema?"""
+        return isinstance(self.grammar, JsonSchemaGrammar)
 
     def rule_name(self, nonterminal: int) -> str:
         """The rule that a nonterminal comes from; "" if it has no name."""
