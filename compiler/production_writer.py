@@ -186,6 +186,9 @@ class ProductionWriter:
 
     def _forget(self, base: int) -> None:
         """Take back the symbols of a block that was to stand at ``base``."""
-        for addresses, numbers in ((self.terminals, self.terminal_numbers), (self.nonterminals, self.nonterminal_numbers)):
+        for addresses, numbers in (
+            (self.terminals, self.terminal_numbers),
+            (self.nonterminals, self.nonterminal_numbers),
+        ):
             for address in [address for address in numbers if address >= base]:
                 del addresses[numbers.pop(address)]

@@ -1,7 +1,7 @@
 """Where a text stands in its grammar: which terminals may go on or begin, and inside of which rules.
 
-Read out of the arena (``kernels/parser.py``, ``table_parser.py``) for one position, for people: where several parses are
-alive, the rules of one of them. Costs what one look costs; nothing is kept.
+Read out of the arena (``kernels/parser.py``, ``table_parser.py``) for one position, for people: where several parses
+are alive, the rules of one of them. Costs what one look costs; nothing is kept.
 
 A stack holds what has been read of rules that are not complete. From the top down: an item A → α·β on top says that the
 text is inside A; |α| symbols further down is where A began, in a state with an item B → γ·Cδ such that C begins with A
@@ -85,8 +85,8 @@ def _terminal_of(engine: Engine, thread: int) -> int | None:
 def stack_of_rules(engine: Engine, position: int) -> list[int]:
     """The nonterminals that a position of a grammar without a table is inside of, the outermost first."""
     grammar = engine.grammar
-    kernels = _kernels(engine, _deepest(engine, position))
-    return rules_around(kernels, grammar.productions)
+    top = _deepest(engine, position)
+    return rules_around(_kernels(engine, top), grammar.productions) if top else []
 
 
 def stack_of_symbols(engine: Engine, position: int, table: ParseTable) -> list[Symbol]:
@@ -163,12 +163,12 @@ def _owner(kernel: Kernel, nonterminal: int, rules: Rules) -> tuple[Item, list[i
 
 
 def _deepest(engine: Engine, position: int) -> int:
-    """The top of a stack of a position: of the parse whose lexeme has been going on, if any."""
+    """The top of a stack of a position, of the parse whose lexeme has been going on if any; 0 if none can go on."""
     mem = engine.mem
     pairs = _payload(engine, position, positions.O_FIELDS)
     pair = min(pairs, key=lambda pair: bool(mem[int(mem[pair + masks.Q_FIELDS]) + lexer.L_IS_START]))
-    configuration = int(mem[pair + masks.Q_FIELDS + 1])
-    return _payload(engine, configuration, parser.C_FIELDS)[1]
+    tops = _payload(engine, int(mem[pair + masks.Q_FIELDS + 1]), parser.C_FIELDS)[1:]
+    return tops[0] if tops else 0
 
 
 def _kernels(engine: Engine, node: int) -> list[Kernel]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from typer.testing import CliRunner
@@ -81,6 +83,10 @@ def test_check_says_no_with_the_place(tmp_path: Path) -> None:
         ["generate", "prompt", "--regex", "a", "--max-tokens", "0"],
         ["generate", "prompt", "--regex", "a", "--model", "/nowhere/model"],
         ["bench", "--regex", "a", __file__],
+        ["sample", "--regex", "a", "-n", "0"],
+        ["sample", "nonsense"],
+        ["show", "no-such-grammar"],
+        ["explain-mask", "--regex", "("],
         ["nonsense"],
     ],
     ids=" ".join,
@@ -146,6 +152,100 @@ def test_match_names_the_masked_token(tmp_path: Path, tiny_pair: Any) -> None:
             "match", "--regex", "The quick( brown)+", "--text", "The quick red", "--tokenizer", str(tokenizer)
         )
         assert "number" in answer["texts"][0]["token"]
+
+
+def test_match_names_terminals_and_rules(tmp_path: Path, schema_file: str) -> None:
+    code, answer = data("match", "json", "--text", '{"a": [1, 2,]}')
+    (text,) = answer["texts"]
+    assert code == 1
+    assert text["rules"] == ["start", "value", "object", "pair", "value", "array"]
+    assert set(text["terminals"]) == {"STRING", "NUMBER", '"["', '"{"', '"true"', '"false"', '"null"'}
+    shown = call("match", "json", "--text", '{"a": [1, 2,]}').stdout
+    assert "column 13" in shown
+    assert "inside of: start > value > object > pair > value > array" in shown
+    _, answer = data("match", schema_file, "--text", '{"name": "a", "age": x')
+    assert answer["texts"][0]["rules"] == ["/age"]
+    long = "x = " + "1 + " * 100 + "*\n"
+    (line, caret) = call("match", "arithmetic", "--text", long).stdout.splitlines()[1:3]
+    assert len(line) < 110
+    assert line[caret.index("^")] == "*"
+    path = tmp_path / "tabs.txt"
+    path.write_text("\t\t[1,\t}", "utf-8")
+    (line, caret) = call("match", "json", str(path)).stdout.splitlines()[1:3]
+    assert line.expandtabs()[caret.expandtabs().index("^")] == "}"
+
+
+def test_start_names_a_rule(tmp_path: Path) -> None:
+    path = tmp_path / "pair.gbnf"
+    path.write_text('root ::= digit "-" digit\ndigit ::= [0-9]\n', "utf-8")
+    assert call("match", str(path), "--start", "digit", "--text", "1").exit_code == 0
+    assert call("match", "json", "--start", "pair", "--text", '"a": 1').exit_code == 0
+    assert call("match", "json", "--start", "nothing", "--text", "1").exit_code == 2
+    assert call("match", "--regex", "a", "--start", "x", "--text", "a").exit_code == 2
+
+
+def test_lint(tmp_path: Path, schema_file: str) -> None:
+    assert call("check", "json", "--lint").exit_code == 0
+    assert call("check", schema_file, "--lint").exit_code == 0
+    path = tmp_path / "odd.lark"
+    path.write_text('start: e\ne: e "+" e | "x"\nlost: "y"\n', "utf-8")
+    code, answer = data("check", str(path), "--lint")
+    assert code == 1
+    assert answer["compiles"]
+    found = {finding["kind"]: finding for finding in answer["findings"]}
+    assert found["ambiguous"]["witness"] == "x+x+x"
+    assert (found["unreachable-rule"]["line"], found["unreachable-rule"]["column"]) == (3, 1)
+    assert f"{path}:3:1: unreachable-rule: rule lost is never used" in call("check", str(path), "--lint").stdout
+    assert call("check", str(path)).exit_code == 0
+    path.write_text('start: "a" start\n', "utf-8")
+    code, answer = data("check", str(path), "--lint")
+    assert (code, answer["compiles"]) == (1, False)
+    assert answer["error"]["type"] == "UnsatisfiableGrammarError"
+    assert "empty-language" in {finding["kind"] for finding in answer["findings"]}
+
+
+def test_sample(schema_file: str) -> None:
+    code, answer = data("sample", "calc", "-n", "7", "--seed", "2", "--length", "60")
+    assert code == 0
+    assert len(answer["samples"]) == 7
+    assert data("sample", "calc", "-n", "7", "--seed", "2", "--length", "60")[1] == answer
+    given = [argument for text in answer["samples"] for argument in ("--text", text)]
+    assert call("match", "calc", *given).exit_code == 0
+    assert answer["coverage"]["alternatives"] <= answer["coverage"]["of_alternatives"]
+    people = [json.loads(text) for text in data("sample", schema_file)[1]["samples"]]
+    assert all(set(person) == {"name", "age"} for person in people)
+    assert len(call("sample", "--regex", "[ab]{3}", "-n", "3").stdout.splitlines()) == 3
+    assert call("sample", "--regex", "a{30}", "--length", "20").exit_code == 1
+
+
+def test_explain_mask(schema_file: str) -> None:
+    code, answer = data("explain-mask", schema_file, "--prefix", '{"name"', "--token", ': "x', "--token", "}")
+    assert code == 0
+    assert answer["rules"] == ["/name"]
+    assert [asked["fits"] for asked in answer["asked"]] == [4, 0]
+    assert "':'" in answer["expected"]
+    shown = call("explain-mask", "calc", "--prefix", "1+f(2,", "--token", "3*)").stdout
+    assert "inside of: start > sum > product > signed > power > atom" in shown
+    assert "'3*)': only '3*' of it" in shown
+    assert call("explain-mask", "calc", "--prefix", "1)").exit_code == 1
+
+
+def test_show(tmp_path: Path) -> None:
+    dot = call("show", "calc", "--automaton", "NUMBER").stdout
+    assert dot.startswith('digraph "NUMBER" {')
+    assert "doublecircle" in dot
+    assert call("show", "calc", "--automaton", "NOTHING").exit_code == 2
+    pytest.importorskip("railroad", reason="needs the extra show")
+    gbnf = tmp_path / "g.gbnf"
+    gbnf.write_text('root ::= ("a" | [b-d]{2,3} pair?)*\npair ::= "<&>" root\n', "utf-8")
+    for arguments, names in ((["calc"], "sum"), ([str(gbnf)], "pair"), (["--regex", "a(b|c)?"], "a(b|c)?")):
+        page = tmp_path / "page.html"
+        assert call("show", *arguments, "-o", str(page)).exit_code == 0
+        text = page.read_text("utf-8")
+        assert f"{names}</h2>" in text
+        for drawing in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+            ET.fromstring(drawing)  # noqa: S314 - our own
+    assert call("show", "calc", "--rule", "nothing").exit_code == 2
 
 
 def test_bench_measures_walks_and_texts(tmp_path: Path, schema_file: str) -> None:

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
-from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
+from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsupportedGrammarError
+from lark import Token, Tree
 from lark.exceptions import GrammarError, LarkError, UnexpectedInput, VisitError
 from lark.grammar import Rule
 from lark.grammar import Terminal as LarkTerminal
 from lark.lexer import TerminalDef
-from lark.load_grammar import GrammarBuilder, _parse_grammar
+from lark.load_grammar import REPEAT_BREAK_THRESHOLD, Grammar, GrammarBuilder, _parse_grammar
 
+MAX_PRODUCTS = 8_192
+"""Sequences that a part of a rule may be multiplied out to; Lark's loader takes seconds for so many."""
+_MANY = 10**12
 _PLACE = re.compile(r"line (\d+),? column (\d+)")
 
 
@@ -77,7 +82,9 @@ def load(
     try:
         builder = GrammarBuilder(import_paths=list(import_paths))
         builder.load_grammar(source, source_path or "<string>")
-        terminals, rules, ignore = builder.build().compile([start], set(kept))
+        grammar = builder.build()
+        _refuse_explosions(grammar)
+        terminals, rules, ignore = grammar.compile([start], set(kept))
         loaded = LoadedGrammar(source=source, start=start, terminals=terminals, rules=rules, ignore=tuple(ignore))
         if not any(rule.origin.name == start for rule in rules):
             raise GrammarSyntaxError(f"no rule is named {start!r}, the start", source=source)
@@ -88,11 +95,45 @@ def load(
     return loaded
 
 
+def _refuse_explosions(grammar: Grammar) -> None:
+    """LimitExceededError for rules that Lark would multiply out to more plain ones than anyone can wait for."""
+    for name, _, tree, _ in grammar.rule_defs:
+        counts: dict[int, int] = {}
+        for subtree in tree.iter_subtrees():  # from the leaves up
+            count = counts[id(subtree)] = _alternatives(subtree, counts)
+            if count > MAX_PRODUCTS and subtree.data != "expansions":
+                raise LimitExceededError(
+                    f"rule {name} has too many alternatives when its choices and optional parts are multiplied out; "
+                    "move some of them into rules of their own",
+                    limit=f"{MAX_PRODUCTS} alternatives",
+                    given="more" if count > _MANY else count,
+                )
+
+
+def _alternatives(tree: Tree[Token], counts: Mapping[int, int]) -> int:
+    """How many sequences a part of a rule is multiplied out to; what is repeated becomes a rule of its own."""
+    parts = [counts[id(part)] if isinstance(part, Tree) else 1 for part in tree.children]
+    if tree.data == "expansions":
+        return min(sum(parts), _MANY + 1)
+    if tree.data == "maybe":
+        return parts[0] + 1
+    if tree.data == "expansion":
+        return min(prod(parts), _MANY + 1)
+    if tree.data != "expr":
+        return parts[0] if parts else 1
+    operator = str(tree.children[1])
+    if operator in "?*+":
+        return {"?": parts[0] + 1, "*": 2, "+": 1}[operator]
+    least, most = int(str(tree.children[2])), int(str(tree.children[-1]))
+    if most >= REPEAT_BREAK_THRESHOLD:
+        return parts[0]
+    return min(sum(int(parts[0] ** count) for count in range(least, most + 1)), _MANY + 1)
+
+
 def load_unused(
     source: str, *, start: str, import_paths: Sequence[str] = (), source_path: str | None = None
 ) -> LoadedGrammar:
-    """A grammar with the rules and terminals too that nothing uses. For a grammar that ``load`` takes; nothing is checked.
-    """
+    """A grammar with the rules and terminals that nothing uses. Nothing is checked: ``load`` has taken it."""
     builder = GrammarBuilder(import_paths=list(import_paths))
     builder.load_grammar(source, source_path or "<string>")
     grammar = builder.build()

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from grammar_engine.compiler.ir import Symbol
-from grammar_engine.compiler.lint.lr import Automaton
+from grammar_engine.compiler.lalr import Automaton, members
 from grammar_engine.compiler.lint.structure import Rules
 from grammar_engine.compiler.lint.yields import Contexts, Yields
 
@@ -134,7 +134,7 @@ class _Search:
                 if ahead[0]:
                     yield _Pair(state, (), (), ahead, (False, False), (action, other))
             if self._overlaps and action == _SHIFT:
-                for terminal in _members(bits):
+                for terminal in members(bits):
                     others = bits & self._partners(terminal) & -(2 << terminal)
                     if others:
                         yield _Pair(state, (), (), (1 << terminal, others), (False, False), (_SHIFT, _SHIFT))
@@ -148,7 +148,7 @@ class _Search:
         if not self._overlaps:
             return bits & other, bits & other
         mine = yours = 0
-        for terminal in _members(bits):
+        for terminal in members(bits):
             partners = self._partners(terminal) & other
             if partners:
                 mine |= 1 << terminal
@@ -180,8 +180,8 @@ class _Search:
             if following is None:
                 needs_more = True
             elif following.shifted == (True, True):
-                (read,) = _members(following.ahead[0])
-                (other,) = _members(following.ahead[1])
+                (read,) = members(following.ahead[0])
+                (other,) = members(following.ahead[1])
                 self._push(cost + 1, following, _Trace(trace, None, (read, other)), roots)
             else:
                 self._push(cost, following, trace, roots)
@@ -199,12 +199,10 @@ class _Search:
         stack, bits, forced = (pair.first, pair.second)[mine], pair.ahead[mine], pair.forced[mine]
         top = stack[-1] if stack else pair.base
         if forced in (_NONE, _SHIFT):
-            for terminal in _members(bits & self._shiftable(top)):
+            for terminal in members(bits & self._shiftable(top)):
                 target = automaton.transitions[top].get(terminal, _ACCEPTED)
                 ahead = self._common(1 << terminal, pair.ahead[1]) if mine == 0 else (pair.ahead[0], 1 << terminal)
-                yield self._after(pair, mine, (*stack, target), ahead)._replace(
-                    shifted=(True, mine == 1)
-                )
+                yield self._after(pair, mine, (*stack, target), ahead)._replace(shifted=(True, mine == 1))
         if forced == _SHIFT:
             return
         for production, looked in automaton.complete[top].items():
@@ -217,11 +215,11 @@ class _Search:
                 yield None
                 continue
             rest = stack[: len(stack) - len(rhs)]
-            target = automaton.transitions[rest[-1] if rest else pair.base].get(~left)
-            if target is not None:
+            after = automaton.transitions[rest[-1] if rest else pair.base].get(~left)
+            if after is not None:
                 ahead = self._common(looked & bits, pair.ahead[1]) if mine == 0 else (pair.ahead[0], looked & bits)
                 if ahead[0] and ahead[1]:
-                    yield self._after(pair, mine, (*rest, target), ahead)
+                    yield self._after(pair, mine, (*rest, after), ahead)
 
     def _shiftable(self, state: int) -> int:
         """The terminals that a state shifts; the end where the start has been read."""
@@ -240,9 +238,7 @@ class _Search:
             return pair._replace(first=stack, ahead=ahead, forced=(_NONE, pair.forced[1]))
         return pair._replace(second=stack, ahead=ahead, forced=(pair.forced[0], _NONE))
 
-    def _ambiguity(
-        self, pair: _Pair, trace: _Trace | None, contexts: Contexts, left: tuple[int, ...]
-    ) -> Ambiguity:
+    def _ambiguity(self, pair: _Pair, trace: _Trace | None, contexts: Contexts, left: tuple[int, ...]) -> Ambiguity:
         below: list[Symbol] = []
         read: list[tuple[int, int]] = []
         stack = pair.first[:-1]  # equal stacks after a terminal were equal before it
@@ -266,16 +262,8 @@ class _Search:
         first = [terminal for terminal, _ in reversed(read)]
         second = [terminal for _, terminal in reversed(read)]
         return Ambiguity(
-            sentence=tuple([*begun, *middle, *first, *ends]),
-            other=tuple([*begun, *middle, *second, *ends]),
-            phrase=tuple([*middle, *first]),
+            sentence=(*begun, *middle, *first, *ends),
+            other=(*begun, *middle, *second, *ends),
+            phrase=(*middle, *first),
             nonterminals=left,
         )
-
-
-def _members(bits: int) -> Iterator[int]:
-    """The numbers of the bits of a set."""
-    while bits:
-        low = bits & -bits
-        bits ^= low
-        yield low.bit_length() - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
 from grammar_engine.compiler.ir import Production
@@ -13,7 +13,8 @@ from lark.grammar import NonTerminal
 from lark.lexer import TerminalDef
 
 _HEAD = re.compile(
-    r"^[ \t]*(?:%(?:override|extend)[ \t]+)?([?!]{0,2}(_*[A-Za-z]\w*))[ \t]*(?:\{[^}\n]*\})?[ \t]*(?:\.[ \t]*-?\d+)?[ \t]*:",
+    r"^[ \t]*(?:%(?:override|extend)[ \t]+)?([?!]{0,2}(_*[A-Za-z]\w*))"
+    r"[ \t]*(?:\{[^}\n]*\})?[ \t]*(?:\.[ \t]*-?\d+)?[ \t]*:",
     re.MULTILINE,
 )
 _NO_CODE = re.compile(r'//[^\n]*|"(?:\\.|[^"\\\n])*"i?|(?m:^[ \t]*#[^\n]*)')
@@ -71,15 +72,15 @@ def terminal_label(loaded: LoadedGrammar, terminal: TerminalDef) -> str:
     return terminal.name
 
 
-def _owner(name: str, known: Iterable[str]) -> str:
+def _owner(name: str, known: Collection[str]) -> str:
     """The rule as written: helpers of a rule r are called __r_star_0 and the like, templates t{x,y}."""
     if name.startswith("__"):
         parts = name[2:].split("_")
         for size in range(len(parts) - 2, 0, -1):
             candidate = "_".join(parts[:size])
-            if candidate in known:  # type: ignore[operator]
+            if candidate in known:
                 return _owner(candidate, known)
-    return name.split("{")[0]
+    return name.split("{", maxsplit=1)[0]
 
 
 def unused_terminals(loaded: LoadedGrammar, kept: Sequence[str]) -> Iterator[Finding]:

@@ -12,11 +12,11 @@ from grammar_engine.compiler.frontends.gbnf.parser import parse_gbnf
 from grammar_engine.compiler.frontends.lark import LarkGrammar, read_source
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar, load_unused
 from grammar_engine.compiler.ir import Lexing
+from grammar_engine.compiler.lalr import automaton_of
 from grammar_engine.compiler.lint.ambiguity import Ambiguity, Verdict, find_ambiguities
 from grammar_engine.compiler.lint.findings import Finding, Kind, Report
 from grammar_engine.compiler.lint.gbnf_source import plain_gbnf
 from grammar_engine.compiler.lint.lark_source import plain_lark, unused_terminals
-from grammar_engine.compiler.lint.lr import automaton_of
 from grammar_engine.compiler.lint.plain import PlainGrammar
 from grammar_engine.compiler.lint.structure import Rules, structure_findings, trimmed
 from grammar_engine.compiler.lint.terminals import Comparison, rivals, terminal_findings
@@ -59,13 +59,16 @@ def lint_lark(
         findings += terminal_findings(loaded, compiled.terminals, pairs)
     else:
         overlaps = _overlaps(loaded, names)
+
+    def spelled(sentence: Sequence[int]) -> str | None:
+        return None if spell is None else spell([names[terminal] for terminal in sentence])
+
     if any(finding.kind is Kind.CYCLIC for finding in findings):
-        return _report(_with_witnesses(findings, plain, rules, lambda s: spell([names[t] for t in s]) if spell else None), [_CYCLIC_NOTE])
+        return _report(_with_witnesses(findings, plain, rules, spelled), [_CYCLIC_NOTE])
     verdict = find_ambiguities(rules, automaton, overlaps)
     resolved = "; the table of parser='lalr' decides for reading on" if compiled.parser == "lalr" else ""
     for ambiguity in verdict.found:
-        witness = None if spell is None else spell([names[terminal] for terminal in ambiguity.sentence])
-        findings.append(_ambiguity_finding(plain, ambiguity, witness, resolved))
+        findings.append(_ambiguity_finding(plain, ambiguity, spelled(ambiguity.sentence), resolved))
     notes.append(_note(verdict, "terminals"))
     if compiled.lexing is Lexing.UNORDERED:
         notes.append("texts that can be cut into terminals in two ways were not looked for")
@@ -90,8 +93,10 @@ def lint_gbnf(source: str | os.PathLike[str], *, root: str = "root") -> Report:
     if any(finding.kind is Kind.CYCLIC for finding in findings):
         return _report(_with_witnesses(findings, plain, rules, lambda s: plain.spell(s, s)), [_CYCLIC_NOTE])
     verdict = find_ambiguities(rules, automaton, plain.overlaps)
-    for ambiguity in verdict.found:
-        findings.append(_ambiguity_finding(plain, ambiguity, plain.spell(ambiguity.sentence, ambiguity.other), ""))
+    findings += (
+        _ambiguity_finding(plain, ambiguity, plain.spell(ambiguity.sentence, ambiguity.other), "")
+        for ambiguity in verdict.found
+    )
     return _report(findings, [_note(verdict, "characters")])
 
 
@@ -155,12 +160,13 @@ def _note(verdict: Verdict, unit: str) -> str:
     if verdict.proved:
         return "the rules are unambiguous"
     if verdict.found:
-        return f"{len(verdict.found)} ambiguities shown; there may be more"
+        return "there may be more ambiguities than are shown"
     return f"no ambiguity found: none in phrases of fewer than {verdict.length} {unit}, the search ended there"
 
 
 def _report(findings: Sequence[Finding], notes: Sequence[str]) -> Report:
-    return Report(findings=tuple(_sorted(findings)), notes=tuple(notes))
+    unique = {(finding.kind, finding.subject, finding.message): finding for finding in reversed(findings)}
+    return Report(findings=tuple(_sorted(list(unique.values()))), notes=tuple(notes))
 
 
 def _sorted(findings: Sequence[Finding]) -> Iterator[Finding]:

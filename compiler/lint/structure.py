@@ -96,9 +96,7 @@ def cycles(rules: Rules) -> list[list[int]]:
             elif not solid:
                 found.update(dict.fromkeys(~symbol for symbol in production))
         alone.append(list(found))
-    return [
-        sorted(part) for part in components(alone) if len(part) > 1 or part[0] in alone[part[0]]
-    ]
+    return [sorted(part) for part in components(alone) if len(part) > 1 or part[0] in alone[part[0]]]
 
 
 def components(edges: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -24,9 +24,9 @@ from grammar_engine.compiler.errors import GrammarEngineError, LimitExceededErro
 from grammar_engine.compiler.frontends.lark_lexing import TerminalView
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
 from grammar_engine.compiler.ir import Terminal
+from grammar_engine.compiler.lalr import Automaton
 from grammar_engine.compiler.lint.findings import Finding, Kind
 from grammar_engine.compiler.lint.lark_source import places_of, terminal_label
-from grammar_engine.compiler.lint.lr import Automaton
 from grammar_engine.compiler.regex_ast import chars, parse_regex, repeat, seq
 from lark.lexer import TerminalDef
 

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Sequence
 
 from grammar_engine.compiler.ir import Production, Symbol
-from grammar_engine.compiler.lint.lr import Automaton
+from grammar_engine.compiler.lalr import Automaton
 from grammar_engine.compiler.lint.structure import Rules
 
 INFINITE = 1 << 60

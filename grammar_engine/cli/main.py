@@ -10,9 +10,11 @@ import typer
 from grammar_engine.cli.bench import bench
 from grammar_engine.cli.check import check
 from grammar_engine.cli.demo import demo
+from grammar_engine.cli.explain_mask import explain_mask
 from grammar_engine.cli.generate import generate
 from grammar_engine.cli.match import match
 from grammar_engine.cli.sample import sample
+from grammar_engine.cli.show import show
 from grammar_engine.cli.warmup import warmup
 
 app = typer.Typer(
@@ -22,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generate, check, match, sample, warmup, bench, demo):
+for command in (generate, check, match, sample, show, explain_mask, warmup, bench, demo):
     app.command()(command)
 
 

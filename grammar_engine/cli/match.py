@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grammar_engine.cli.json_pointer import pointer_at
 from grammar_engine.cli.output import NO, YES, BrokenQuestionError, Format, emit_json, emit_line, reporting
 from grammar_engine.cli.source import (
     GrammarArgument,
@@ -120,9 +119,7 @@ def match(
     raise typer.Exit(YES if all(verdict.matches for verdict in verdicts) else NO)
 
 
-def judge(
-    matcher: Matcher, name: str, data: bytes, masked: Callable[[str], str | None], outlook: Outlook
-) -> Verdict:
+def judge(matcher: Matcher, name: str, data: bytes, masked: Callable[[str], str | None], outlook: Outlook) -> Verdict:
     """Follow one text. ``matcher``: fresh, over a vocabulary of bytes. ``masked``: text → the token that stops it."""
     consumed = 0
     for line in data.splitlines(keepends=True):
@@ -137,9 +134,7 @@ def judge(
     if consumed == len(data) and matcher.is_accepting():
         return Verdict(name=name, matches=True)
     terminals, begun = outlook.expected(matcher.engine_position)
-    rules = outlook.rules_at(matcher.engine_position)
-    if outlook.is_json:
-        rules = (pointer_at(data[:consumed].decode("utf-8", "replace")),)
+    rules = outlook.place(matcher.engine_position, data[:consumed])
     before = data[:consumed].decode("utf-8", "replace")
     start = before.rfind("\n") + 1
     rest = data[consumed:].decode("utf-8", "replace").split("\n", 1)[0]
@@ -150,7 +145,7 @@ def judge(
         column=len(before) - start + 1,
         offset=consumed,
         shown=before[start:] + rest,
-        expected=_expected(matcher),
+        expected=expected_bytes(matcher),
         terminals=terminals,
         begun=begun,
         rules=rules,
@@ -166,7 +161,7 @@ def _caret(shown: str, column: int) -> tuple[str, str]:
     return f"  {ahead}{shown[first : first + _WIDTH]}{behind}", f"  {under}^"
 
 
-def _expected(matcher: Matcher) -> tuple[str, ...]:
+def expected_bytes(matcher: Matcher) -> tuple[str, ...]:
     """What may follow, runs of neighbours folded: ``'0'-'9'``."""
     values = [token_id for token_id in matcher.allowed_token_ids().tolist() if token_id < 256]
     runs: list[list[int]] = []

@@ -22,7 +22,7 @@ def sample(
 ) -> None:
     """Show texts of the language: each alternative and each terminal of the rules is covered as soon as possible.
 
-    Exit code 0: here they are; 1: no text is that short, or none was found. Texts with line breaks are shown as string literals.
+    Exit code 0: here they are; 1: none was found that is so short. Texts with line breaks are shown as literals.
     """
     from grammar_engine.compiler.compiled import GrammarCompiler
     from grammar_engine.inspection.outlook import Outlook

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ StartOption = Annotated[
     str | None, typer.Option("--start", help="The rule to start from; default: start, or root in GBNF.")
 ]
 
+_GZIP = b"\x1f\x8b"
 _SUFFIXES = (".json", ".lark", ".gbnf", ".ebnf")
 
 
@@ -135,5 +137,6 @@ def vocabulary_for(tokenizer: str | None) -> tuple[Vocabulary, Callable[[str], l
     except ImportError as error:
         raise MissingDependencyError("tokenizers", extra="hf") from error
     path = Path(tokenizer)
-    reader = Tokenizer.from_file(str(path / "tokenizer.json" if path.is_dir() else path))
+    data = readable(path / "tokenizer.json" if path.is_dir() else path)
+    reader = Tokenizer.from_str((gzip.decompress(data) if data.startswith(_GZIP) else data).decode())
     return vocabulary, lambda text: list(reader.encode(text, add_special_tokens=False).ids)

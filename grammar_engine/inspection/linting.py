@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 _TRIES = 3
 
 
-def lint(
-    source: str | os.PathLike[str], *, gbnf: bool, start: str, compiled: CompiledGrammar | None
-) -> Report:
+def lint(source: str | os.PathLike[str], *, gbnf: bool, start: str, compiled: CompiledGrammar | None) -> Report:
     """What is odd about a grammar: text, path or shipped name.
 
     compiled: what it compiled to over a vocabulary of bytes; None if it did not compile for want of a text.

@@ -18,6 +18,7 @@ from grammar_engine.compiler.lint.lark_source import plain_lark
 from grammar_engine.compiler.lint.plain import PlainGrammar
 from grammar_engine.compiler.lint.structure import trimmed
 from grammar_engine.compiler.rule_stack import kernels_along, offer, rules_around, stack_of_rules, stack_of_symbols
+from grammar_engine.inspection.json_pointer import pointer_at
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar
@@ -35,7 +36,6 @@ class Outlook:
         self._rules: Sequence[Sequence[Production]] = ()
         self._by_name: dict[str, int] = {}
         self._labels: dict[int, str] = {}
-        self._owners: dict[str, str] = {}
         self.start = self.grammar.start
         if isinstance(self.grammar, LarkGrammar) and source is not None:
             self._read_lark(self.grammar, source, start)
@@ -55,12 +55,9 @@ class Outlook:
                 if all(symbol < 0 or numbers[symbol] in self._by_name for symbol in rhs):
                     kept[-1].append(tuple(self._by_name[numbers[s]] if s >= 0 else s for s in rhs))
         self._labels = {
-            self._by_name[name]: plain.terminals[number]
-            for number, name in enumerate(numbers)
-            if name in self._by_name
+            self._by_name[name]: plain.terminals[number] for number, name in enumerate(numbers) if name in self._by_name
         }
         self._plain = plain
-        self._owners = dict(zip(plain.names, plain.owners, strict=True))
         self._rules = trimmed(kept, plain.start) or []
         self.start = plain.start
 
@@ -73,10 +70,11 @@ class Outlook:
         """The empty text is in the language, and no production says so."""
         return self._plain is None and self.grammar.accepts_empty
 
-    @property
-    def is_json(self) -> bool:
-        """Do texts belong to a JSON Schema?"""
-        return isinstance(self.grammar, JsonSchemaGrammar)
+    def place(self, position: int, data: bytes) -> tuple[str, ...]:
+        """What a text so far, which led to a position, is inside of: rules; of a schema's text the JSON pointer."""
+        if isinstance(self.grammar, JsonSchemaGrammar):
+            return (pointer_at(data.decode("utf-8", "replace")),)
+        return self.rules_at(position)
 
     def rule_name(self, nonterminal: int) -> str:
         """The rule that a nonterminal comes from; "" if it has no name."""
@@ -119,13 +117,12 @@ class Outlook:
                 for symbol in stack_of_symbols(engine, position, grammar.table)
             ]
             kernels = kernels_along(self.productions, self.start, symbols)
-            names = [self._plain.owners[number] for number in rules_around(kernels, self.productions)]
+            names = [self._plain.names[number] for number in rules_around(kernels, self.productions)]
         else:
             names = []
-        return tuple(name for place, name in enumerate(names) if name and (place == 0 or names[place - 1] != name))
+        return tuple(name.split("{", maxsplit=1)[0] for name in names if name and not name.startswith("__"))
 
     def _compiled_name(self, nonterminal: int) -> str:
         if isinstance(self.grammar, LarkGrammar):
-            name = self.grammar.rule_names[nonterminal]
-            return self._owners.get(name, "")
+            return self.grammar.rule_names[nonterminal]
         return self.rule_name(nonterminal)

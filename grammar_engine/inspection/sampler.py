@@ -5,7 +5,7 @@
             an alternative that no sample has yet, if there is one that still fits
             else the way to the nearest nonterminal that has one
             else, everything being covered, a random one
-        fits: what is left to derive, at its shortest, stays within the budget
+    fits: at its shortest it stays within the nonterminal's share of the budget; the way gets the larger share
 
 Least costs are Knuth's shortest derivations, worked out for what the start reaches within a few thousand nonterminals
 (schemas make theirs on demand, without end). A derivation counts as covered when its text is accepted: words can run
@@ -100,10 +100,8 @@ class Sampler:
         for nonterminal in order:  # grows while it is read
             if len(self._rules) >= _MAX_NONTERMINALS:
                 break
-            alternatives: list[Production] = []
-            for rhs in self._outlook.productions(nonterminal):
-                alternatives.append(tuple(self._renumbered(symbol, order) for symbol in rhs))
-            self._rules.append(alternatives)
+            found = self._outlook.productions(nonterminal)
+            self._rules.append([tuple(self._renumbered(symbol, order) for symbol in rhs) for rhs in found])
         self._rules += [()] * (len(order) - len(self._rules))
 
     def _renumbered(self, symbol: Symbol, order: list[int]) -> Symbol:
@@ -121,46 +119,61 @@ class Sampler:
 
     def _derive(self, budget: int, *, guided: bool) -> tuple[set[tuple[int, int]], list[int]]:
         """A random sentence that costs at most about ``budget``, and the alternatives in it."""
-        yields = self._yields
+        yields, rng = self._yields, self._rng
         far = self._distances(self._open) if guided else []
         used: set[tuple[int, int]] = set()
         sentence: list[int] = []
-        todo: list[Symbol] = [~0]
-        left_over = budget - yields.least[0]
+        todo: list[tuple[Symbol, int, bool]] = [(~0, budget - yields.least[0], guided)]  # symbol, what is left, guided
         while todo:
-            symbol = todo.pop()
+            symbol, left_over, leads = todo.pop()
             if symbol >= 0:
                 sentence.append(symbol)
                 continue
             here = ~symbol
             extra = {index: yields.of(rhs) - yields.least[here] for index, rhs in enumerate(self._rules[here])}
             fitting = [index for index, more in extra.items() if more <= left_over]
-            choice = self._choose(here, fitting, used, far, roomy=2 * left_over > budget)
-            left_over -= extra[choice]
+            choice = self._choose(here, fitting, used, far if leads else [], roomy=2 * left_over > budget)
             if far and (here, choice) in self._open and (here, choice) not in used:
                 used.add((here, choice))
                 far = self._distances(self._open - used)
             used.add((here, choice))
-            todo += reversed(self._rules[here][choice])
+            right = self._rules[here][choice]
+            leading = self._leading(right, far) if leads else frozenset()
+            shares = [
+                0 if child >= 0 else 8 if place in leading else rng.randint(1, 3) for place, child in enumerate(right)
+            ]
+            left_over -= extra[choice]
+            whole = sum(shares) or 1
+            children = [
+                (child, left_over * share // whole, place in leading)
+                for place, (child, share) in enumerate(zip(right, shares, strict=True))
+            ]
+            todo += reversed(children)
         return used, sentence
+
+    def _leading(self, right: Production, far: Sequence[int]) -> frozenset[int]:
+        """Where in an alternative the nearest that is wanted is, and whatever else is wanted right there."""
+        ways = {place: far[~symbol] for place, symbol in enumerate(right) if symbol < 0}
+        nearest = min(ways.values(), default=INFINITE)
+        return frozenset(place for place, way in ways.items() if way < INFINITE and way <= max(nearest, 1))
 
     def _choose(
         self, here: int, fitting: Sequence[int], used: set[tuple[int, int]], far: Sequence[int], *, roomy: bool
     ) -> int:
-        """An alternative of a nonterminal; far: see ``_distances``, empty for a random walk."""
+        """An alternative of a nonterminal; far: see ``_distances``, empty for what nothing wanted is looked for in."""
         rng = self._rng
+        fresh = [index for index in fitting if (here, index) in self._open and (here, index) not in used]
         if not far:
-            return rng.choice(fitting)
+            return rng.choice(fresh or fitting)
         ways = {
             index: min((far[~symbol] for symbol in self._rules[here][index] if symbol < 0), default=INFINITE)
             for index in fitting
         }
-        fresh = [index for index in fitting if (here, index) in self._open and (here, index) not in used]
         leading = [index for index in fresh if ways[index] < INFINITE]
         if leading:  # covers something, and more to come
             return rng.choice(leading)
         nearest = min(ways.values())
-        if nearest < INFINITE and rng.random() < (0.8 if not fresh else 0.5 if roomy else 0.0):
+        if nearest < INFINITE and rng.random() < (0.9 if not fresh else 0.5 if roomy else 0.0):
             return rng.choice([index for index, way in ways.items() if way == nearest])
         return rng.choice(fresh or fitting)
 

@@ -44,7 +44,7 @@ class Words:
         text, thread = bytearray(), (0, 0)
         for step in range(length + len(self.shortest) + 8):
             ending = step >= length
-            if text and self._may_end(thread) and (ending or rng.random() < 0.3):
+            if text and self._may_end(thread) and rng.random() < (0.7 if ending else 0.3):
                 break
             choices = self._choices(thread, ending=ending)
             if not choices:

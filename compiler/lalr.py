@@ -1,20 +1,22 @@
 """The LR(0) automaton of a plain grammar, with LALR(1) look-aheads; conflicts stay as they are.
 
 Look-aheads by DeRemer and Pennello (Efficient Computation of LALR(1) Look-Ahead Sets, 1982), their relations solved by
-a worklist over sets of bits. Items are numbers: ``first[production] + dot``. Unlike Lark's analysis it takes every
-grammar, recurses nowhere and stops at a limit.
+a worklist over sets of bits. Items are numbers: ``first[production] + dot``.
+
+Lark's own analysis gives the same automaton, in a time that is quadratic in chains of rules (10,000 rules: minutes) and
+by recursion; this one is linear in what it builds, recurses nowhere and stops at a limit.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from grammar_engine.compiler.ir import Production, Symbol
-from grammar_engine.compiler.lint.structure import Rules, derivable
+from grammar_engine.compiler.normalize import Rules, derives
 
-MAX_STATES = 20_000
+MAX_STATES = 60_000
 MAX_ITEMS = 3_000_000
 """States, and items of all closures together, beyond which there is no automaton."""
 
@@ -66,7 +68,7 @@ def automaton_of(rules: Rules, start: int, num_terminals: int) -> Automaton | No
 class _Builder:
     def __init__(self, rules: Rules, automaton: Automaton) -> None:
         self._automaton = automaton
-        self._nullable = derivable(rules, terminals=False)
+        self._nullable = derives(rules, blocks=True)
         self._of: list[list[int]] = [[] for _ in range(len(rules) + 1)]  # productions of a nonterminal
         self._symbols: list[Symbol | None] = []  # behind the dot of each item; None at the end
         self._production: list[int] = []
@@ -81,7 +83,7 @@ class _Builder:
 
     def build_states(self) -> bool:
         automaton = self._automaton
-        kernel = (self._first[-1],)
+        kernel: tuple[int, ...] = (self._first[-1],)
         number = {kernel: 0}
         automaton.kernels.append(kernel)
         automaton.access.append(0)
@@ -144,8 +146,19 @@ class _Builder:
             known = self._predicted[nonterminal] = tuple(found)
         return known
 
+    def _left_of(self, item: int) -> int:
+        """The nonterminal of an item that has begun; -1 where it has not, or has been read to its end."""
+        production = self._production[item]
+        if item == self._first[production] or self._symbols[item] is None:
+            return -1
+        return self._automaton.productions[production][0]
+
     def look_ahead(self) -> None:
-        """Fill in the look-aheads of all reductions."""
+        """Fill in the look-aheads of all reductions.
+
+        As in Lark, "includes" begins in items that have begun too, where their nonterminal may begin anew; so some sets
+        hold a little more than they should. Lark's lexer offers what is in them.
+        """
         automaton = self._automaton
         transitions = automaton.transitions
         sets: dict[tuple[int, int], int] = {}
@@ -166,17 +179,21 @@ class _Builder:
         for state, closure in enumerate(self._closures):
             for nonterminal in closure:
                 here = (state, nonterminal)
-                for production in self._of[nonterminal]:
+                items = [(self._first[production], True) for production in self._of[nonterminal]]
+                items += ((item, False) for item in automaton.kernels[state] if self._left_of(item) == nonterminal)
+                for item, begins in items:
+                    production = self._production[item]
                     rhs = automaton.productions[production][1]
                     silent = len(rhs)  # from here on everything may be empty
                     while silent and rhs[silent - 1] < 0 and self._nullable[~rhs[silent - 1]]:
                         silent -= 1
                     at = state
-                    for place, symbol in enumerate(rhs):
-                        if symbol < 0 and place + 1 >= silent:
-                            includes[here].append((at, ~symbol))
-                        at = transitions[at][symbol]
-                    lookback.append((at, production, here))
+                    for place in range(item - self._first[production], len(rhs)):
+                        if rhs[place] < 0 and place + 1 >= silent:
+                            includes[here].append((at, ~rhs[place]))
+                        at = transitions[at][rhs[place]]
+                    if begins:
+                        lookback.append((at, production, here))
         _spread(sets, includes)
         for state, production, source in lookback:
             automaton.complete[state][production] |= sets[source]
@@ -198,3 +215,11 @@ def _spread(sets: dict[tuple[int, int], int], edges: dict[tuple[int, int], list[
                 if target not in waiting and target in edges:
                     waiting.add(target)
                     todo.append(target)
+
+
+def members(bits: int) -> Iterator[int]:
+    """The numbers of the bits of a set."""
+    while bits:
+        low = bits & -bits
+        bits ^= low
+        yield low.bit_length() - 1
