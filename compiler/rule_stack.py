@@ -51,13 +51,18 @@ def offer(engine: Engine, position: int) -> Offer:
         state = int(mem[pair + masks.Q_FIELDS])
         first = state + lexer.L_LIST
         threads = mem[first : first + 2 * int(mem[state + lexer.L_THREADS]) : 2].tolist()
-        found = begins if mem[state + lexer.L_IS_START] else goes_on
+        found = begins if _is_start(engine, state) else goes_on
         for thread in threads:
             terminal = _terminal_of(engine, thread)
             if terminal is not None:
                 found.add(terminal)
     hidden = set(engine.grammar.ignored)
     return Offer(begins=tuple(sorted(begins - hidden)), goes_on=tuple(sorted(goes_on - begins - hidden)))
+
+
+def _is_start(engine: Engine, state: int) -> bool:
+    """Does a lexeme begin in this lexer state?"""
+    return int(engine.mem[state + lexer.L_KIND]) in (lexer.AT_START, lexer.NOT_AT_END)
 
 
 def _terminal_of(engine: Engine, thread: int) -> int | None:
@@ -166,7 +171,7 @@ def _deepest(engine: Engine, position: int) -> int:
     """The top of a stack of a position, of the parse whose lexeme has been going on if any; 0 if none can go on."""
     mem = engine.mem
     pairs = _payload(engine, position, positions.O_FIELDS)
-    pair = min(pairs, key=lambda pair: bool(mem[int(mem[pair + masks.Q_FIELDS]) + lexer.L_IS_START]))
+    pair = min(pairs, key=lambda pair: _is_start(engine, int(mem[pair + masks.Q_FIELDS])))
     tops = _payload(engine, int(mem[pair + masks.Q_FIELDS + 1]), parser.C_FIELDS)[1:]
     return tops[0] if tops else 0
 

@@ -55,7 +55,9 @@ def lint_lark(
     names = _names(loaded, plain)
     overlaps: Sequence[int] = ()
     if compiled.lexing is Lexing.LEFTMOST:
-        pairs = rivals(automaton, names, loaded.ignore)
+        tried = compiled.tried if compiled.table is None else compiled.table.everywhere
+        everywhere = {*loaded.ignore, *(compiled.terminals[terminal].name for terminal in tried)}
+        pairs = rivals(automaton, names, everywhere)
         findings += terminal_findings(loaded, compiled.terminals, pairs)
     else:
         overlaps = _overlaps(loaded, names)
@@ -70,7 +72,7 @@ def lint_lark(
     for ambiguity in verdict.found:
         findings.append(_ambiguity_finding(plain, ambiguity, spelled(ambiguity.sentence), resolved))
     notes.append(_note(verdict, "terminals"))
-    if compiled.lexing is Lexing.UNORDERED:
+    if compiled.lexing is not Lexing.LEFTMOST:
         notes.append("texts that can be cut into terminals in two ways were not looked for")
     return _report(findings, notes)
 

@@ -12,7 +12,7 @@ takes ``\\w`` and the like for ASCII and knows no look-behind; the tests compare
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from grammar_engine.compiler.automaton_algebra import combine, is_possible, shortest
@@ -46,7 +46,7 @@ class Clash:
     always: bool
 
 
-def rivals(automaton: Automaton, names: Sequence[str], everywhere: Sequence[str]) -> frozenset[tuple[str, str]]:
+def rivals(automaton: Automaton, names: Sequence[str], everywhere: Collection[str]) -> frozenset[tuple[str, str]]:
     """Pairs of terminals that may stand at one place; everywhere: those that may stand at all of them."""
     found: set[tuple[str, str]] = set()
     for bits in {automaton.offered(state) for state in range(len(automaton.kernels))}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 
-from grammar_engine.compiler.automaton import MATCH, ByteAutomaton
+from grammar_engine.compiler.automaton import CONDITION, MATCH, ByteAutomaton
 from grammar_engine.compiler.char_states import apply_counter
 from grammar_engine.compiler.given_strings import given_json_strings
 from grammar_engine.compiler.ir import JsonStrings, Terminal
@@ -62,9 +62,9 @@ class Words:
         for state in range(automaton.num_states):
             moves, ends = [], []
             for index, op, bound in entries[offsets[state] : offsets[state + 1]]:
-                if index == MATCH:
+                if index == MATCH or index <= CONDITION:  # whether a condition holds is for the matcher to say
                     ends.append((op, bound))
-                else:
+                elif index >= 0:
                     low, high, target = positions[index]
                     moves.append((low, high, target, op, bound))
                     before[target].append(state)
