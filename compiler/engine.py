@@ -17,7 +17,8 @@ import numpy.typing as npt
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.ir import Grammar, ParseTable
 from grammar_engine.compiler.limits import Limits
-from grammar_engine.compiler.mask_store import MaskStore, RowPool, reserve
+from grammar_engine.compiler.mask_store import MaskStore, RowPool
+from grammar_engine.compiler.memory import Template, reserve
 from grammar_engine.compiler.prelude import Prelude, Snapshot, take_snapshot
 from grammar_engine.compiler.production_writer import ProductionWriter
 from grammar_engine.compiler.row_loader import RowLoader
@@ -53,10 +54,10 @@ class EngineContext:
         self.store = store
         self.pool = RowPool(self.words)
         self._local = threading.local()
-        self.empty_arena = _empty_arena()
+        self.empty_arena = Template(_empty_arena())
         self._snapshots: dict[Hashable, Snapshot] = {}
         self._snapshot_lock = threading.Lock()
-        self._spare: list[tuple[Int32Array, Uint32Array]] = []
+        self._spare: list[tuple[Int32Array | None, Uint32Array]] = []
 
     @property
     def scratch(self) -> Int32Array:
@@ -76,28 +77,32 @@ class EngineContext:
                 found = self._snapshots[prelude.key] = take_snapshot(prelude, self)
             return found
 
-    def take_memory(self, beginning: Int32Array, limits: Limits) -> tuple[Int32Array, Uint32Array]:
+    def take_memory(self, beginning: Template, limits: Limits) -> tuple[Int32Array, Uint32Array]:
         """An arena that begins with what is given, and a pool of rows: those of a grammar that is gone if any.
 
-        The system maps a page of fresh memory when it is first touched, which costs more than what is written to it.
+        (A page of fresh memory costs more than what is written to it, see ``memory.py``.)
         """
-        generous = limits.arena_bytes >= 4 * RESERVED_ARENA and limits.mask_bytes >= RESERVED_ROWS_BYTES
-        if generous and self._spare:
-            mem, rows = self._spare.pop()
-        elif generous:
-            mem = reserve(RESERVED_ARENA).view(np.int32)
-            num_rows = RESERVED_ROWS_BYTES // (4 * self.words)
-            rows = reserve(num_rows * self.words).reshape(num_rows, self.words)
-        else:
-            mem = np.empty(max(INITIAL_ARENA, 2 * len(beginning)), np.int32)
+        content = beginning.content
+        if limits.arena_bytes < 4 * RESERVED_ARENA or limits.mask_bytes < RESERVED_ROWS_BYTES:
+            mem = np.empty(max(INITIAL_ARENA, 2 * len(content)), np.int32)
             rows = np.empty((INITIAL_ROWS, self.words), np.uint32)
-        mem[: len(beginning)] = beginning
+        else:
+            spare, rows = self._spare.pop() if self._spare else (None, self._new_rows())
+            if spare is None:
+                return reserve(RESERVED_ARENA, beginning), rows
+            mem = spare
+        mem[: len(content)] = content
         return mem, rows
+
+    def _new_rows(self) -> Uint32Array:
+        num_rows = RESERVED_ROWS_BYTES // (4 * self.words)
+        return reserve(num_rows * self.words).view(np.uint32).reshape(num_rows, self.words)
 
     def give_memory(self, mem: Int32Array, rows: Uint32Array) -> None:
         """Keep what a grammar leaves for the next one, unless there is enough or it is large."""
         if len(self._spare) < SPARE_ARENAS and mem.nbytes + rows.nbytes <= SPARE_BYTES:
-            self._spare.append((mem, rows))
+            # Where templates are mapped, a fresh arena costs less than to copy one into an old arena.
+            self._spare.append((None if self.empty_arena.is_mapped else mem, rows))
 
 
 def _empty_arena() -> Int32Array:
@@ -291,7 +296,7 @@ class Engine:
             if 4 * size > self.limits.arena_bytes:
                 limit = f"arena of {self.limits.arena_bytes} bytes"
                 raise LimitExceededError("the automata of this grammar grew too large", limit=limit, given=4 * size)
-            grown = reserve(size).view(np.int32)
+            grown = reserve(size)
             grown[: len(self.mem)] = self.mem
             self.mem = grown
         return self.mem
@@ -300,7 +305,7 @@ class Engine:
         """Double the pool of rows, or empty it (and forget the masks built on it) when it is at its budget."""
         rows = self.rows
         if 2 * rows.nbytes <= max(self.limits.mask_bytes, 4 * INITIAL_ROWS * 4 * self.context.words):
-            grown = reserve(2 * rows.size).reshape(2 * len(rows), self.context.words)
+            grown = reserve(2 * rows.size).view(np.uint32).reshape(2 * len(rows), self.context.words)
             grown[: len(rows)] = rows
             self.rows = grown
             return

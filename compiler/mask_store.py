@@ -10,13 +10,13 @@ that another grammar finds its own states by stepping through them.
 
 from __future__ import annotations
 
-import mmap
 import threading
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from grammar_engine.compiler.memory import reserve
 from grammar_engine.kernels.trie import set_bits
 
 
@@ -85,14 +85,6 @@ def bitmask_of(tokens: npt.NDArray[np.int32], words: int) -> npt.NDArray[np.uint
     return row
 
 
-def reserve(words: int) -> npt.NDArray[np.uint32]:
-    """A uint32 array of so many words whose memory is mapped when it is touched, in pages of the usual size.
-
-    (numpy asks the system for huge pages, each of which is cleared as a whole when its first byte is touched.)
-    """
-    return np.frombuffer(mmap.mmap(-1, 4 * words), np.uint32)
-
-
 class RowPool:
     """Rows that all grammars of a vocabulary read in place, named by numbers; never changed, never removed.
 
@@ -101,7 +93,7 @@ class RowPool:
 
     def __init__(self, words: int, *, budget_bytes: int = 64 << 20) -> None:
         num_rows = max(1, budget_bytes // (4 * words))
-        self.rows = reserve(num_rows * words).reshape(num_rows, words)
+        self.rows = reserve(num_rows * words).view(np.uint32).reshape(num_rows, words)
         self._numbers: dict[object, int] = {}
         self._used = 0
         self._lock = threading.Lock()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.ir import Grammar
+from grammar_engine.compiler.memory import Template
 from grammar_engine.kernels import arena, lexer, walks
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Prelude:
 class Snapshot:
     """An arena's used part, where the numbered symbols lie in it, and its shared automata."""
 
-    mem: Int32Array
+    mem: Template
     terminals: dict[int, int]
     nonterminals: dict[int, int]
     keyed: list[KeyedAutomaton]
@@ -84,7 +85,7 @@ def take_snapshot(prelude: Prelude, context: EngineContext) -> Snapshot:
     engine.mem[arena.H_ROWS_USED] = 0
     engine.mem[arena.H_VISITS] = 0
     return Snapshot(
-        mem=engine.mem[: int(engine.mem[arena.H_TOP])].copy(),
+        mem=Template(engine.mem[: int(engine.mem[arena.H_TOP])].copy()),
         terminals={number: at for number, at in terminals.items() if number < prelude.terminals},
         nonterminals={number: at for number, at in nonterminals.items() if number < prelude.nonterminals},
         keyed=list(engine.keyed_automata),
