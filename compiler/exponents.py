@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from decimal import Decimal
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from grammar_engine.compiler.machine import Moves
@@ -207,10 +208,14 @@ class Limit:
         """How the digits so far compare: -2 less, -1 greater, else so many of them are equal."""
         if order < 0:
             return order
-        expected = self.digits[order] if order < len(self.digits) else 0
+        expected = self.expected(order)
         if digit == expected:
             return min(order + 1, len(self.digits))
         return -2 if digit < expected else -1
+
+    def expected(self, order: int) -> int:
+        """The digit of the bound behind ``order`` equal ones."""
+        return self.digits[order] if order < len(self.digits) else 0
 
     def side(self, order: int) -> int:
         """Of a finished mantissa against the bound's: -1, 0 or 1."""
@@ -278,24 +283,37 @@ class Scientific:
         phase = state.phase
         if phase == "-":
             after: dict[Hashable, str] = {}
-            for digit in range(1, 10):
-                target = self._read(state, digit, "1" if digit == 1 else "9")
-                after[target] = after.get(target, "") + DIGITS[digit]
+            for digits in self._alike(state, "1"):
+                target = self._read(state, int(digits[0]), "1" if digits == "1" else "9")
+                after[target] = after.get(target, "") + digits
             return [(characters, target) for target, characters in after.items()]
         if phase in ("1", "9"):
             if not self._step or self._places:
                 found.append((".", state._replace(phase=".")))
         elif not self._step or state.places < self._places:
             after = {}
-            for digit in range(10):
-                target = self._read(state, digit, "f")
-                after[target] = after.get(target, "") + DIGITS[digit]
+            for digits in self._alike(state, "0"):
+                target = self._read(state, int(digits[0]), "f")
+                after[target] = after.get(target, "") + digits
             found.extend((characters, target) for target, characters in after.items())
         if phase != ".":
             tail = self._tail(state)
             if tail is not None:
                 found.append(("eE", tail))
         return found
+
+    def _alike(self, state: _Scientific, apart: str) -> list[str]:
+        """The digits up to 9, those together that nothing tells apart; ``apart``: the first one, which is alone."""
+        first = int(apart)
+        if self._step > 1:
+            return list(DIGITS[first:])
+        cuts = {first, first + 1, 10}
+        for limit, order in ((self._low, state.low), (self._high, state.high)):
+            if limit is not None and order >= 0:
+                expected = limit.expected(order)
+                cuts.update((expected, expected + 1))
+        ends = sorted(cut for cut in cuts if first <= cut <= 10)
+        return [DIGITS[begin:end] for begin, end in pairwise(ends)]
 
     def _read(self, state: _Scientific, digit: int, phase: str) -> _Scientific:
         low = 0 if self._low is None else self._low.read(state.low, digit)

@@ -49,11 +49,12 @@ class Arrays:
         dialect: Dialect,
         possible: Callable[[Formula | None], bool],
         satisfies: Callable[[Formula | None, object], bool],
+        held: Callable[[Conjunct], list[object]],
         deciding: Callable[[], bool],
         sizes: Sizes,
         place: Callable[[set[int]], str],
     ) -> None:
-        """possible, satisfies, deciding: of ``Productivity``; deciding: is some answer still a guess?
+        """possible, satisfies, held, deciding: of ``Productivity``; deciding: is some answer still a guess?
 
         place: the pointer of ``uniqueItems`` in one of the schemas, which are given by identity.
         """
@@ -63,6 +64,7 @@ class Arrays:
         self._place = place
         self.possible = possible
         self._satisfies = satisfies
+        self._held = held
         self._deciding = deciding
         self._plans: dict[Conjunct, ArrayPlan] = {}
         self._values: dict[Formula, list[tuple[object, object]]] = {}
@@ -205,6 +207,8 @@ class Arrays:
 
     def values(self, plan: ArrayPlan, state: State) -> list[tuple[object, State]]:
         """With uniqueItems: the values that may stand next, and the state behind each."""
+        if not plan.obligations and self.next_index(plan, state[0]) >= plan.minimum:
+            return self._unused(plan, state)  # the array may end behind each
         return [
             (value, following) for value, following in self._unused(plan, state) if self.can_finish(plan, following)
         ]
@@ -215,14 +219,16 @@ class Arrays:
         item = plan.item(index)
         if item is None or (plan.maximum is not None and index >= plan.maximum):
             return []
-        out: dict[object, tuple[object, State]] = {}
-        for name, value in self._finite(item):
-            if name in used or name in out:
-                continue
+        left = {name: value for name, value in self._finite(item) if name not in used}
+        behind = self.next_index(plan, index)
+        if not plan.obligations:
+            return [(value, (behind, counts, used | {name})) for name, value in left.items()]
+        out: list[tuple[object, State]] = []
+        for name, value in left.items():
             after = self._counts_with(plan, index, counts, value)
             if after is not None:
-                out[name] = value, (self.next_index(plan, index), after, used | {name})
-        return list(out.values())
+                out.append((value, (behind, after, used | {name})))
+        return out
 
     def have_one_spelling(self, plan: ArrayPlan) -> bool:
         """Are the items' strings so long together that, as in any ``enum``, only their plain spelling is offered?"""
@@ -326,10 +332,13 @@ class Arrays:
             return known
         out: list[tuple[object, object]] = []
         for conjunct in self._formulas.normal(formula):
-            values = conjunct.values
-            if values is None:
-                values = [value for bit, value in ((NULL, None), (TRUE, True), (FALSE, False)) if conjunct.types & bit]
-            out += [(identity(value), value) for value in values if self._satisfies(formula, value)]
+            if conjunct.values is not None:
+                values = self._held(conjunct)
+            else:
+                constants = ((NULL, None), (TRUE, True), (FALSE, False))
+                given = [value for bit, value in constants if conjunct.types & bit]
+                values = [value for value in given if self._satisfies(formula, value)]
+            out += [(identity(value), value) for value in values]
         if not self._deciding():
             self._values[formula] = out
         return out

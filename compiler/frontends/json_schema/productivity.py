@@ -120,7 +120,14 @@ class Productivity:
             deadline=deadline,
         )
         self.arrays = Arrays(
-            formulas, dialect, self.possible, self.satisfies, self._deciding, Sizes(self, formulas, lexical), place
+            formulas,
+            dialect,
+            self.possible,
+            self.satisfies,
+            self.held,
+            self._deciding,
+            Sizes(self, formulas, lexical),
+            place,
         )
 
     def _deciding(self) -> bool:
