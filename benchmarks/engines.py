@@ -92,6 +92,10 @@ class GrammarEngine(Engine):
     def compile_lark(self, grammar: str, **options: Any) -> Any:
         return self._compiler.compile_lark(grammar, **options)
 
+    def save_cache(self) -> None:
+        """Write the disk cache."""
+        self._compiler.save_cache()
+
     def start(self, compiled: Any) -> Any:
         return self._matcher_type(compiled)
 

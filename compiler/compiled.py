@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.errors import NotEnforced, SchemaNotEnforcedWarning
+from grammar_engine.compiler.grammar_cache import GrammarCache
 from grammar_engine.compiler.ir import Grammar
 from grammar_engine.compiler.limits import DEADLINE, Limits
 from grammar_engine.compiler.mask_cache import MaskCache
@@ -67,8 +68,9 @@ class CompiledGrammar:
 class GrammarCompiler:
     """Compiles grammars for one vocabulary and remembers the last ``cache_size`` of them.
 
-    limits: arena and mask budgets of each compiled grammar. cache_dir: where mask rows that many grammars share are
-    kept between processes (None: $GRAMMAR_ENGINE_MASK_CACHE, else the user's cache folder; "" turns it off).
+    limits: arena and mask budgets of each compiled grammar. cache_dir: where mask rows that many grammars share, and
+    compiled Lark grammars, are kept between processes (None: $GRAMMAR_ENGINE_MASK_CACHE, else the user's cache folder;
+    "" turns it off).
     prepare: load now what the first JSON Schema would have to wait for (a tenth of a second); worth turning off where
     there will be none.
     """
@@ -91,6 +93,7 @@ class GrammarCompiler:
         self.store = MaskStore()
         self._disk = MaskCache(vocabulary, self.store, cache_dir)
         self._disk.load()
+        self._grammars = GrammarCache(self._disk.folder)
         self._context = EngineContext(make_token_trie(vocabulary.tokens), vocabulary.size, self.store)
         self._stop_ids = np.array(vocabulary.stop_token_ids, np.int32)
         self._cache: OrderedDict[tuple[object, ...], CompiledGrammar] = OrderedDict()
@@ -180,13 +183,23 @@ class GrammarCompiler:
 
         Raises GrammarSyntaxError, UnsupportedGrammarError or UnsatisfiableGrammarError.
         """
-        from grammar_engine.compiler.frontends.lark import load_lark_grammar
+        from grammar_engine.compiler.frontends.lark_source import is_lark_path, read_lark_source
 
         options: dict[str, Any] = {"start": start, "parser": parser, "lexer": lexer, "postlex": postlex}
-        if not isinstance(source, str) or (source.endswith(".lark") and "\n" not in source):
-            # A file may change, and so may what it imports.
-            return self._bind(load_lark_grammar(source, **options))
-        return self._compile(("lark", source, *options.values()), lambda: load_lark_grammar(source, **options))
+
+        def load() -> Grammar:
+            read = read_lark_source(source, **options)
+            found = self._grammars.get(read)
+            if found is None:
+                from grammar_engine.compiler.frontends.lark import load_lark_grammar
+
+                found = load_lark_grammar(read)
+                self._grammars.put(read, found)
+            return found
+
+        if is_lark_path(source):  # a file may change, and so may what it imports
+            return self._bind(load())
+        return self._compile(("lark", source, *options.values()), load)
 
     def compile_gbnf(self, source: str | os.PathLike[str], *, root: str = "root") -> CompiledGrammar:
         """A grammar in llama.cpp's GBNF or XGrammar's EBNF: its text, the path of a .gbnf or .ebnf file, or the name of
@@ -207,7 +220,8 @@ class GrammarCompiler:
     # -- shared ---------------------------------------------------------------------------------------------------
 
     def save_cache(self) -> int:
-        """Write the mask rows found so far to the disk cache; the number of rows kept there."""
+        """Write the mask rows and Lark grammars found so far to the disk cache; the number of rows kept there."""
+        self._grammars.save()
         return self._disk.save()
 
     def _compile(self, key: tuple[object, ...], build: Callable[[], Grammar]) -> CompiledGrammar:

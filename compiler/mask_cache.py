@@ -41,6 +41,11 @@ class MaskCache:
         self._kept = 0
 
     @property
+    def folder(self) -> Path | None:
+        """Where caches are; None if they are off."""
+        return self._folder
+
+    @property
     def path(self) -> Path | None:
         """The vocabulary's file, whether or not it exists; None if the cache is off."""
         if self._folder is None:

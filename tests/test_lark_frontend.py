@@ -20,6 +20,7 @@ from grammar_engine.compiler.frontends.lark import lark_grammar, load_lark_gramm
 from grammar_engine.compiler.frontends.lark_lexing import TerminalView
 from grammar_engine.compiler.frontends.lark_loading import load
 from grammar_engine.compiler.frontends.lark_patterns import Patterns
+from grammar_engine.compiler.frontends.lark_source import read_lark_source
 from grammar_engine.compiler.frontends.lark_terminals import sorted_terminals
 from grammar_engine.compiler.ir import EagerGrammar, Lexing
 from grammar_engine.compiler.reference import recognizer_of
@@ -283,14 +284,14 @@ def test_texts_paths_and_names(tmp_path: Path) -> None:
     path = tmp_path / "main.lark"
     path.write_text("start: NAME\n%import .base.NAME\n")
     (tmp_path / "base.lark").write_text("NAME: /[a-z]+/\n")
-    assert accepts(load_lark_grammar(path), "abc")
-    assert accepts(load_lark_grammar(str(path)), "abc")
-    assert accepts(load_lark_grammar("calc"), "1 + x")
-    assert accepts(load_lark_grammar('start: "x"'), "x")
+    assert accepts(load_lark_grammar(read_lark_source(path)), "abc")
+    assert accepts(load_lark_grammar(read_lark_source(str(path))), "abc")
+    assert accepts(load_lark_grammar(read_lark_source("calc")), "1 + x")
+    assert accepts(load_lark_grammar(read_lark_source('start: "x"')), "x")
     with pytest.raises(GrammarSyntaxError, match=r"calc, .*json"):
-        load_lark_grammar("cobol")
+        read_lark_source("cobol")
     with pytest.raises(UnsupportedGrammarError, match="postlex"):
-        load_lark_grammar("calc", postlex=object())
+        load_lark_grammar(read_lark_source("calc", postlex=object()))
 
 
 def test_rules_keep_their_names() -> None:

@@ -13,7 +13,8 @@ import lark
 import pytest
 from grammar_engine.compiler.compiled import GrammarCompiler
 from grammar_engine.compiler.errors import GrammarEngineError, GrammarSyntaxError, UnsatisfiableGrammarError
-from grammar_engine.compiler.frontends.lark import LarkGrammar, lark_grammar
+from grammar_engine.compiler.frontends.lark import lark_grammar
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar
 from grammar_engine.compiler.reference import recognizer_of
 from grammar_engine.compiler.vocabulary import Vocabulary
 from lark_grammars import lark_verdict, random_grammar, rules_that_never_complete

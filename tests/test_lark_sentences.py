@@ -10,7 +10,8 @@ import lark
 import pytest
 from grammar_engine.compiler.automaton import MATCH, literal
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
-from grammar_engine.compiler.frontends.lark import LarkGrammar, lark_grammar
+from grammar_engine.compiler.frontends.lark import lark_grammar
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar
 from grammar_engine.compiler.reference import recognizer_of
 from grammar_engine.compiler.vocabulary import Vocabulary
 

@@ -19,10 +19,8 @@ What carries over from Lark, and what does not:
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsupportedGrammarError
@@ -34,13 +32,12 @@ from grammar_engine.compiler.frontends.lark_lexing import (
 )
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar, load
 from grammar_engine.compiler.frontends.lark_patterns import Patterns
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar, LarkSource
 from grammar_engine.compiler.frontends.lark_table import NotLalrError, derives_empty, lalr_table
 from grammar_engine.compiler.frontends.lark_terminals import TerminalTable, ordered_table, plain_table, unordered_table
-from grammar_engine.compiler.ir import EagerGrammar, Lexing, Production, Terminal
+from grammar_engine.compiler.ir import Lexing, Production, Terminal
 from grammar_engine.compiler.normalize import normalize
 from lark.grammar import NonTerminal
-
-from grammar_engine import grammars
 
 _LEXERS = {
     "lalr": ("contextual", "basic"),
@@ -48,20 +45,6 @@ _LEXERS = {
     "cyk": ("basic",),
     "glr": ("contextual",),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class LarkGrammar(EagerGrammar):
-    """A Lark grammar, compiled.
-
-    rule_names: per nonterminal (of the table, if there is one) the rule that it comes from; "" for one that
-        normalization added.
-    parser, lexer: the Lark modes that it follows.
-    """
-
-    rule_names: tuple[str, ...]
-    parser: str
-    lexer: str
 
 
 def lark_grammar(
@@ -124,6 +107,7 @@ def _lalr_grammar(
         ignored=table.ignored,
         table=parse_table,
         rule_names=names,
+        imported=loaded.imported,
         parser="lalr",
         lexer="contextual" if lexer == "auto" else lexer,
     )
@@ -147,51 +131,27 @@ def _general_grammar(loaded: LoadedGrammar, parser: str, lexer: str, patterns: P
         ignored=table.ignored,
         tried=tuple(range(len(table.terminals))) if everywhere else (),
         rule_names=tuple("" if origin is None else names[origin] for origin in normalized.origins),
+        imported=loaded.imported,
         parser=parser,
         lexer=lexer,
     )
 
 
-def load_lark_grammar(
-    source: str | os.PathLike[str],
-    *,
-    start: str = "start",
-    parser: str = "auto",
-    lexer: str = "auto",
-    postlex: object | None = None,
-) -> LarkGrammar:
-    """Compile a grammar given as Lark text, as the path of a .lark file, or by the name of a shipped grammar.
-
-    A string is a path if it ends in ".lark" and has one line. Options and errors as for ``lark_grammar``; OSError if
-    the file cannot be read.
-    """
-    text, path, shipped = read_source(source)
-    if parser == "auto":
-        parser = shipped.get("parser", "auto")
-    if postlex is None:
-        postlex = shipped.get("postlex")
+def load_lark_grammar(source: LarkSource) -> LarkGrammar:
+    """Compile a grammar that has been read. Options and errors as for ``lark_grammar``."""
     try:
-        return lark_grammar(text, start=start, parser=parser, lexer=lexer, postlex=postlex, source_path=path)
+        return lark_grammar(
+            source.text,
+            start=source.start,
+            parser=source.parser,
+            lexer=source.lexer,
+            postlex=source.postlex,
+            source_path=source.path,
+        )
     except RecursionError as error:
         raise LimitExceededError(
             "the grammar is nested too deeply", limit="Python's recursion limit", given="more"
         ) from error
-
-
-def read_source(source: str | os.PathLike[str]) -> tuple[str, str | None, Mapping[str, str]]:
-    """The grammar's text, its path if it is a file, and the options that come with a shipped one."""
-    if isinstance(source, str) and (":" in source or "\n" in source) and not _is_path(source):
-        return source, None, {}
-    if isinstance(source, str) and not _is_path(source):
-        if source in grammars.shipped_names():
-            return grammars.source(source), None, grammars.options(source)
-        known = ", ".join(grammars.shipped_names())
-        raise GrammarSyntaxError(f"neither a Lark grammar nor a shipped one ({known})", source=source)
-    return Path(source).read_text(encoding="utf-8"), os.fspath(source), {}
-
-
-def _is_path(source: str) -> bool:
-    return source.endswith(".lark") and "\n" not in source
 
 
 def _check_options(parser: str, lexer: str) -> None:

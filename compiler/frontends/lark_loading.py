@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsupportedGrammarError
 from lark import Token, Tree
@@ -29,13 +30,17 @@ _PLACE = re.compile(r"line (\d+),? column (\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedGrammar:
-    """A Lark grammar after loading: rules are plain (no EBNF, no templates), terminals are regexes and strings."""
+    """A Lark grammar after loading: rules are plain (no EBNF, no templates), terminals are regexes and strings.
+
+    imported: path and SHA-256 of each imported file that is not one of Lark's own.
+    """
 
     source: str
     start: str
     terminals: Sequence[TerminalDef]
     rules: Sequence[Rule]
     ignore: Sequence[str]
+    imported: tuple[tuple[str, str], ...] = ()
 
     def line_of(self, terminal: TerminalDef) -> int | None:
         """The line of ``source`` that defines a terminal, if it is defined there (imported ones are not)."""
@@ -85,7 +90,10 @@ def load(
         grammar = builder.build()
         _refuse_explosions(grammar)
         terminals, rules, ignore = grammar.compile([start], set(kept))
-        loaded = LoadedGrammar(source=source, start=start, terminals=terminals, rules=rules, ignore=tuple(ignore))
+        imported = tuple((str(Path(at).absolute()), of) for at, of in builder.used_files.items() if isinstance(at, str))
+        loaded = LoadedGrammar(
+            source=source, start=start, terminals=terminals, rules=rules, ignore=tuple(ignore), imported=imported
+        )
         if not any(rule.origin.name == start for rule in rules):
             raise GrammarSyntaxError(f"no rule is named {start!r}, the start", source=source)
         _check_rules(rules)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.frontends.gbnf.grammar import read_gbnf
 from grammar_engine.compiler.frontends.gbnf.parser import parse_gbnf
-from grammar_engine.compiler.frontends.lark import LarkGrammar, read_source
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar, load_unused
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar, read_source
 from grammar_engine.compiler.ir import Lexing
 from grammar_engine.compiler.lalr import automaton_of
 from grammar_engine.compiler.lint.ambiguity import Ambiguity, Verdict, find_ambiguities

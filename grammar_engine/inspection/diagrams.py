@@ -20,7 +20,7 @@ from grammar_engine.compiler.charset import ANY, CharSet
 from grammar_engine.compiler.frontends.gbnf import tree as gbnf
 from grammar_engine.compiler.frontends.gbnf.grammar import read_gbnf
 from grammar_engine.compiler.frontends.gbnf.parser import parse_gbnf
-from grammar_engine.compiler.frontends.lark import read_source
+from grammar_engine.compiler.frontends.lark_source import read_source
 from grammar_engine.errors import MissingDependencyError
 
 if TYPE_CHECKING:

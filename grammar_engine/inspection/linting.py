@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from grammar_engine.compiler.frontends.lark import LarkGrammar
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar
 from grammar_engine.compiler.lint.findings import Report
 from grammar_engine.compiler.lint.lint import lint_gbnf, lint_lark
 from grammar_engine.inspection.spelling import Speller

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from grammar_engine.compiler.frontends.gbnf.grammar import GbnfGrammar
 from grammar_engine.compiler.frontends.json_schema.grammar import JsonSchemaGrammar
-from grammar_engine.compiler.frontends.lark import LarkGrammar, read_source
 from grammar_engine.compiler.frontends.lark_loading import load_unused
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar, read_source
 from grammar_engine.compiler.ir import Grammar, Production
 from grammar_engine.compiler.lint.lark_source import plain_lark
 from grammar_engine.compiler.lint.plain import PlainGrammar

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
 from grammar_engine.compiler.errors import GrammarEngineError, GrammarSyntaxError, UnsupportedGrammarError
-from grammar_engine.compiler.frontends.lark import LarkGrammar, lark_grammar
+from grammar_engine.compiler.frontends.lark import lark_grammar
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar
 from grammar_engine.compiler.vocabulary import Vocabulary
 from lark.indenter import Indenter
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 import lark
-from grammar_engine.compiler.frontends.lark import LarkGrammar
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar
 
 
 def random_grammar(rng: random.Random, patterns: Sequence[str]) -> str:
