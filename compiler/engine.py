@@ -314,7 +314,7 @@ class Engine:
         slots = int(mem[arena.T_PAIR])
         pairs = mem[slots : slots + int(mem[arena.T_PAIR + 1]) + 1]
         mem[pairs[pairs > 0] + masks.Q_MASK] = 0
-        for table in (arena.M_WALK, arena.M_BEHIND):
+        for table in (arena.M_WALK, arena.M_BEHIND, arena.M_EXPANSION):
             memo, size = int(mem[table]), int(mem[table + 1]) + 1
             mem[memo : memo + 3 * size] = 0
             mem[table + 2] = 0

@@ -32,6 +32,7 @@ _STACKS = (
     arena.M_SHIFT,
     arena.M_START,
     arena.M_TAKES,
+    arena.M_EXPANSION,
 )
 
 

@@ -100,6 +100,7 @@ MISS_ROW = -4  # mem[H_MISS] is a lexer state whose row may be known to the voca
 FULL_ROWS = -5  # the pool of mask rows must grow or be emptied
 LIMIT = -6  # scratch space exhausted: the grammar is too ambiguous at this place
 MISS_BLOCKER = -7  # mem[H_MISS] is a terminal whose blocker is needed
+DEEP = -8  # between kernels: what was asked looks below where stacks are cut (kernels.stack_tops)
 
 # Header.
 H_TOP = 0  # first free address
@@ -120,11 +121,11 @@ ONE_BY_ONE = 2
 
 # Tables: [address of slots, capacity - 1, number of entries]; interned tables hold addresses, memos (a, b, value).
 T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION = 16, 20, 24, 28, 32, 36
-M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND, M_TAKES = 40, 44, 48, 52, 56, 60
+M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND, M_TAKES, M_EXPANSION = 40, 44, 48, 52, 56, 60, 64
 INTERN_TABLES = (T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION)
-MEMO_TABLES = (M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND, M_TAKES)
-H_ROOT_GROUP, H_ROOT_NODE = 64, 67  # a group of exits whose one node is the root of the trie
-HEADER_SIZE = 68
+MEMO_TABLES = (M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND, M_TAKES, M_EXPANSION)
+H_ROOT_GROUP, H_ROOT_NODE = 68, 71  # a group of exits whose one node is the root of the trie
+HEADER_SIZE = 72
 
 # Interned records: every one starts with hash and payload length.
 R_HASH, R_LENGTH = 0, 1

@@ -29,40 +29,36 @@ from grammar_engine.kernels.arena import (
     mix,
     must_grow,
 )
-from grammar_engine.kernels.lexer import (
-    AT_START,
-    ENDED_OR_LIVES,
-    L_KIND,
-    L_LIST,
-    L_MATCHES,
-    L_MONITORS,
-    L_THREADS,
-    NOT_AT_END,
-)
-from grammar_engine.kernels.parser import after_match
+from grammar_engine.kernels.expansions import X_CHILDREN, X_LIST, X_OPEN, X_WALKS, expansion_of
+from grammar_engine.kernels.lexer import AT_START, ENDED_OR_LIVES, L_KIND, L_MONITORS, NOT_AT_END
 from grammar_engine.kernels.root_walks import walk
 from grammar_engine.kernels.rows import add_row, new_row
 from grammar_engine.kernels.scratch import (
+    MOST_PATHS,
+    PATH_LEVEL,
+    PATH_SIZE,
     SCRATCH_IDS,
     SCRATCH_IDS_SIZE,
+    SCRATCH_MASK,
+    SCRATCH_PATHS,
     SCRATCH_ROUND,
     SCRATCH_ROWS,
-    SCRATCH_TARGETS,
-    SCRATCH_TARGETS_SIZE,
     SCRATCH_VISITED,
     SCRATCH_WORK,
-    SCRATCH_WORK_SIZE,
     VISITED_SLOTS,
 )
+from grammar_engine.kernels.stack_tops import add_path, behind_path, first_path
 from grammar_engine.kernels.start_walks import B_COUNT, B_LIST, B_TOKENS, start_walks
 from grammar_engine.kernels.starts import starts_of
-from grammar_engine.kernels.walks import E_COUNT, E_NODES, W_GROUPS, W_LIST, W_ROW, W_TOKENS, walk_behind
+from grammar_engine.kernels.walks import W_GROUPS, W_LIST, W_ROW, W_TOKENS, walk_behind
 
 # Mask: [number of rows, number of walks, rows..., walks whose listed tokens are in it...].
 K_ROWS, K_WALKS, K_LIST = 0, 1, 2
 MOST_ROWS = 4  # more rows, or
 MOST_LISTED = 1024  # more tokens in lists than this become a row: a mask is used more often than it is made
 FEW_VISITS = 16
+# The mask being built, in scratch: numbers of its rows and walks, of tokens in those, and its own row or -1.
+A_ROWS, A_WALKS, A_LISTED, A_OWN = 0, 1, 2, 3
 # Pair: payload [lexer state, configuration].
 Q_MASK, Q_FIELDS = 2, 3
 
@@ -93,31 +89,20 @@ def first_visit(scratch, todo, epoch, a, b):
     return LIMIT
 
 
-@kernel("int64(int32[::1], int32[::1], int64, int64)", inline=True)
-def targets_of(mem, scratch, configuration, exit_state):
-    """Where a lexeme that ends in ``exit_state`` leads: (lexer start, configuration) pairs in scratch.
-
-    Returns their number, or a code.
-    """
-    before = exit_state if mem[exit_state + L_MONITORS] != 0 else 0
-    matches = exit_state + L_LIST + 2 * (mem[exit_state + L_THREADS] + mem[exit_state + L_MONITORS])
-    count = 0
-    for v in range(2 * mem[exit_state + L_MATCHES]):  # each match, as a terminal and as an ignored one
-        after = after_match(mem, scratch, configuration, mem[matches + (v & ~1)], v & 1)
-        if after < 0:
-            return after
-        if after == 0:
-            continue
-        starts = starts_of(mem, scratch, after, before)
-        if starts < 0:
-            return starts
-        for s in range(starts + 1, starts + 1 + mem[starts]):
-            if 2 * count + 2 > SCRATCH_TARGETS_SIZE:
-                return LIMIT
-            scratch[SCRATCH_TARGETS + 2 * count] = mem[s]
-            scratch[SCRATCH_TARGETS + 2 * count + 1] = after
-            count += 1
-    return count
+@kernel(f"int64({MEMORY}, int64, int64, int64, int64, int64, int64, int64)")
+def visit(mem, scratch, todo, epoch, found, configuration, path, level, terminal):
+    """Put (walk, configuration) behind a path on the list in scratch, if new; that list's length, or LIMIT."""
+    if mem[found + W_GROUPS] == 0:
+        return todo
+    new = first_visit(scratch, todo, epoch, found, configuration)
+    if new < 0 or todo + 1 >= MOST_PATHS:
+        return LIMIT
+    if new:
+        scratch[SCRATCH_WORK + 2 * todo] = found
+        scratch[SCRATCH_WORK + 2 * todo + 1] = configuration
+        add_path(scratch, todo, path, terminal, level, configuration)
+        todo += 1
+    return todo
 
 
 @kernel(f"int64({MEMORY}, {ROWS}, {ROWS}, int64, int64, int64)")
@@ -141,6 +126,109 @@ def spill(mem, scratch, shared, rows, own, num_rows, num_walks):
     return own
 
 
+@kernel(f"int64({MEMORY}, {ROWS}, {ROWS}, int64)")
+def allow(mem, scratch, shared, rows, found):
+    """Add the tokens of a walk to the mask being built; 0, or a code."""
+    row = mem[found + W_ROW]
+    num_rows = scratch[SCRATCH_MASK + A_ROWS]
+    num_walks = scratch[SCRATCH_MASK + A_WALKS]
+    if row >= 0:
+        k = SCRATCH_ROWS
+        while k < SCRATCH_ROWS + num_rows and scratch[k] != row:
+            k += 1
+        if k == SCRATCH_ROWS + num_rows:
+            scratch[k] = row
+            num_rows += 1
+    if mem[found + W_TOKENS] > 0:
+        scratch[SCRATCH_IDS + num_walks] = found
+        num_walks += 1
+        scratch[SCRATCH_MASK + A_LISTED] += mem[found + W_TOKENS]
+    if num_rows > MOST_ROWS or scratch[SCRATCH_MASK + A_LISTED] > MOST_LISTED or num_walks == SCRATCH_IDS_SIZE:
+        own = spill(mem, scratch, shared, rows, scratch[SCRATCH_MASK + A_OWN], num_rows, num_walks)
+        if own < 0:
+            return own
+        scratch[SCRATCH_MASK + A_OWN] = own
+        scratch[SCRATCH_MASK + A_LISTED] = 0
+        num_rows = 1
+        num_walks = 0
+    scratch[SCRATCH_MASK + A_ROWS] = num_rows
+    scratch[SCRATCH_MASK + A_WALKS] = num_walks
+    return 0
+
+
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64, int64, int64, int64, int64, int64, int64, int64)")
+def follow(mem, scratch, trie, shared, rows, group, start, todo, epoch, after, path, level, terminal):
+    """Allow and visit the walks of lexemes that begin in ``start`` at the exits of a group; the new length, or a code.
+
+    The root is a group of one.
+    """
+    if start != 0 and mem[H_ORDERED] != 0:
+        parts = np.int64(start_walks(mem, scratch, trie, shared, rows, group, start))
+        code = parts if parts < 0 else allow(mem, scratch, shared, rows, mem[parts + B_TOKENS])
+        if code < 0:
+            return code
+        for k in range(parts + B_LIST, parts + B_LIST + mem[parts + B_COUNT]):
+            todo = np.int64(visit(mem, scratch, todo, epoch, mem[k], after, path, level, terminal))
+            if todo < 0:
+                return todo
+        return todo
+    found = np.int64(walk_behind(mem, scratch, trie, rows, group, start))
+    code = found if found < 0 else allow(mem, scratch, shared, rows, found)
+    if code < 0:
+        return code
+    return visit(mem, scratch, todo, epoch, found, after, path, level, terminal)
+
+
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64, int64, int64, int64, int64)")
+def follow_deeper(mem, scratch, trie, shared, rows, todo, epoch, path, group, terminal):
+    """The same for what follows a group by a terminal for which the path's stacks must be cut deeper."""
+    after = np.int64(behind_path(mem, scratch, path, terminal))
+    if after <= 0:
+        return after if after < 0 else todo
+    level = np.int64(scratch[0])
+    exit_state = mem[group]
+    starts = starts_of(mem, scratch, after, exit_state if mem[exit_state + L_MONITORS] != 0 else 0)
+    if starts < 0:
+        return starts
+    first = starts if mem[starts] != 0 and mem[exit_state + L_KIND] != ENDED_OR_LIVES else starts + 1
+    for s in range(first, starts + 1 + mem[starts]):
+        start = 0 if s == starts else mem[s]
+        todo = np.int64(
+            follow(mem, scratch, trie, shared, rows, group, start, todo, epoch, after, path, level, terminal)
+        )
+        if todo < 0:
+            return todo
+    return todo
+
+
+@kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64, int64, int64)")
+def expand(mem, scratch, trie, shared, rows, todo, epoch, path):
+    """Allow and visit what follows the exits of the walk at a path's end; the list's length, or a code."""
+    found, configuration = scratch[SCRATCH_WORK + 2 * path], scratch[SCRATCH_WORK + 2 * path + 1]
+    expansion = np.int64(expansion_of(mem, scratch, trie, shared, rows, found, configuration))
+    if expansion < 0:
+        return expansion
+    level = scratch[SCRATCH_PATHS + PATH_SIZE * path + PATH_LEVEL]
+    walks = expansion + X_LIST
+    children = walks + mem[expansion + X_WALKS]
+    still_open = children + 3 * mem[expansion + X_CHILDREN]
+    last = still_open + 2 * mem[expansion + X_OPEN]
+    code = np.int64(0)
+    for k in range(walks, children):
+        code = np.int64(allow(mem, scratch, shared, rows, mem[k]))
+        if code < 0:
+            return code
+    for k in range(children, still_open, 3):
+        todo = np.int64(visit(mem, scratch, todo, epoch, mem[k], mem[k + 1], path, level, mem[k + 2]))
+        if todo < 0:
+            return todo
+    for k in range(still_open, last, 2):
+        todo = np.int64(follow_deeper(mem, scratch, trie, shared, rows, todo, epoch, path, mem[k], mem[k + 1]))
+        if todo < 0:
+            return todo
+    return todo
+
+
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64)", inline=True)
 def mask_of_pair(mem, scratch, trie, shared, rows, pair):
     """The mask of (lexer state, configuration): its address, or a code."""
@@ -151,102 +239,40 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
         return FULL
     scratch[SCRATCH_ROUND] += 1
     epoch = np.int64(scratch[SCRATCH_ROUND])
-    # The walk whose tokens are added next, and those whose exits are followed: the walk itself, or, leftmost-first,
-    # what that of a lexeme's start comes apart to.
-    ordered = mem[H_ORDERED] != 0
-    found, parts, count = np.int64(0), np.int64(0), np.int64(0)
-    if ordered and mem[mem[pair + Q_FIELDS] + L_KIND] in (AT_START, NOT_AT_END):
-        parts = np.int64(start_walks(mem, scratch, trie, shared, rows, H_ROOT_GROUP, mem[pair + Q_FIELDS]))
-        if parts < 0:
-            return parts
+    scratch[SCRATCH_MASK + A_ROWS] = 0
+    scratch[SCRATCH_MASK + A_WALKS] = 0
+    scratch[SCRATCH_MASK + A_LISTED] = 0
+    scratch[SCRATCH_MASK + A_OWN] = -1
+    state = np.int64(mem[pair + Q_FIELDS])
+    configuration = np.int64(first_path(mem, scratch, mem[pair + Q_FIELDS + 1]))
+    if configuration < 0:
+        return configuration
+    level = np.int64(scratch[SCRATCH_PATHS + PATH_LEVEL])
+    # On the list: nothing, then the walks of the lexer state, then those behind their exits. Path k is that of entry k.
+    scratch[SCRATCH_WORK] = 0
+    scratch[SCRATCH_WORK + 1] = 0
+    todo, done = np.int64(1), np.int64(1)
+    code = np.int64(0)
+    if mem[H_ORDERED] != 0 and mem[state + L_KIND] in (AT_START, NOT_AT_END):
+        code = np.int64(
+            follow(mem, scratch, trie, shared, rows, H_ROOT_GROUP, state, todo, epoch, configuration, 0, level, 0)
+        )
     else:
-        found = np.int64(walk(mem, scratch, trie, shared, rows, mem[pair + Q_FIELDS]))
-        if found < 0:
-            return found
-    after = np.int64(mem[pair + Q_FIELDS + 1])
-    todo, done = 0, 0
-    num_rows = 0
-    num_walks = 0
-    ids = 0
-    own = -1  # a row of this mask's own, once there are too many others
-    code = 0
-    # Each turn adds one walk's tokens and exits; groups and their targets are gone through as it goes.
-    group, groups, target, targets, configuration = np.int64(0), 0, 0, 0, np.int64(0)
-    while True:
-        if parts > 0:
-            found, count = np.int64(mem[parts + B_TOKENS]), np.int64(mem[parts + B_COUNT])
-        row = mem[found + W_ROW]
-        tokens = mem[found + W_TOKENS]
-        if row >= 0:
-            k = SCRATCH_ROWS
-            while k < SCRATCH_ROWS + num_rows and scratch[k] != row:
-                k += 1
-            if k == SCRATCH_ROWS + num_rows:
-                scratch[k] = row
-                num_rows += 1
-        if tokens > 0:
-            scratch[SCRATCH_IDS + num_walks] = found
-            num_walks += 1
-            ids += tokens
-        if num_rows > MOST_ROWS or ids > MOST_LISTED or num_walks == SCRATCH_IDS_SIZE:
-            own = spill(mem, scratch, shared, rows, own, num_rows, num_walks)
-            if own < 0:
-                code = own
-                break
-            num_rows = 1
-            num_walks = 0
-            ids = 0
-        for k in range(count if parts > 0 else 1):
-            followed = np.int64(mem[parts + B_LIST + k]) if parts > 0 else found
-            if mem[followed + W_GROUPS] == 0:
-                continue
-            new = first_visit(scratch, todo, epoch, followed, after)
-            if new < 0 or 2 * todo + 2 > SCRATCH_WORK_SIZE:
-                code = LIMIT
-                break
-            if new:
-                scratch[SCRATCH_WORK + 2 * todo] = followed
-                scratch[SCRATCH_WORK + 2 * todo + 1] = after
-                todo += 1
-        # The next target of the group, the next group of the walk, or the next walk.
-        target += 1
-        while code >= 0 and target >= targets:
-            if groups == 0:
-                if done == todo:
-                    break
-                at = np.int64(scratch[SCRATCH_WORK + 2 * done])
-                configuration = np.int64(scratch[SCRATCH_WORK + 2 * done + 1])
-                done += 1
-                groups = mem[at + W_GROUPS]
-                group = at + W_LIST + mem[at + W_TOKENS]
-            else:
-                group += E_NODES + mem[group + E_COUNT]
-            groups -= 1
-            targets = targets_of(mem, scratch, configuration, mem[group])
-            if targets < 0:
-                code = targets
-            target = -1 if targets > 0 and mem[mem[group] + L_KIND] != ENDED_OR_LIVES else 0
-        if code < 0 or target >= targets:
+        found = np.int64(walk(mem, scratch, trie, shared, rows, state))
+        code = found if found < 0 else np.int64(allow(mem, scratch, shared, rows, found))
+        if code >= 0:
+            code = np.int64(visit(mem, scratch, todo, epoch, found, configuration, 0, level, 0))
+    while code >= 0:
+        todo = code
+        if done == todo:
             break
-        parts = np.int64(0)
-        if target < 0:
-            after = configuration
-            found = np.int64(walk_behind(mem, scratch, trie, rows, group, 0))
-            code = min(found, 0)
-        else:
-            start = np.int64(scratch[SCRATCH_TARGETS + 2 * target])
-            after = np.int64(scratch[SCRATCH_TARGETS + 2 * target + 1])
-            if ordered:
-                parts = np.int64(start_walks(mem, scratch, trie, shared, rows, group, start))
-                code = min(parts, 0)
-            else:
-                found = np.int64(walk_behind(mem, scratch, trie, rows, group, start))
-                code = min(found, 0)
-        if code < 0:
-            break
+        code = np.int64(expand(mem, scratch, trie, shared, rows, todo, epoch, done))
+        done += 1
+    num_rows, num_walks = scratch[SCRATCH_MASK + A_ROWS], scratch[SCRATCH_MASK + A_WALKS]
     if code >= 0 and (must_grow(mem) or mem[H_TOP] + num_walks + SLACK > mem.size):
         code = FULL
     if code < 0:
+        own = scratch[SCRATCH_MASK + A_OWN]
         if own >= 0 and mem[H_ROWS_USED] == own + 1:
             mem[H_ROWS_USED] = own
         return code

@@ -22,6 +22,7 @@ by the left-hand side's address and the length. An item is the address of the sy
 from __future__ import annotations
 
 from grammar_engine.kernels.arena import (
+    DEEP,
     FULL,
     H_EPOCH,
     H_MISS,
@@ -185,7 +186,7 @@ def goto_state(mem, state, symbol):
 
 @kernel("int64(int32[::1], int32[::1], int64, int64)")
 def shift(mem, scratch, configuration, terminal):
-    """The configuration after ``terminal``; 0 if it cannot be shifted, or a code.
+    """The configuration after ``terminal``; 0 if it cannot be shifted, or a code: DEEP if an opaque node is popped.
 
     scratch[0:SCRATCH_SHIFT] holds the edges from below and the current frontier from the middle.
     """
@@ -230,6 +231,9 @@ def shift(mem, scratch, configuration, terminal):
                 for f in range(start, start + count):
                     above = scratch[f]
                     for g in range(above + G_FIELDS + 1, above + G_FIELDS + mem[above + 1]):
+                        if mem[g] < 0:
+                            memo_put(mem, M_SHIFT, configuration, terminal, DEEP)
+                            return DEEP
                         found = False
                         for h in range(next_start, next_start + next_count):
                             if scratch[h] == mem[g]:
