@@ -37,10 +37,13 @@ def begins_sentence(text: str) -> bool:
         if character in "([{x":
             if character in CLOSED_BY:
                 open_brackets.append(character)
-        elif before in ("", "+") or (character == "+" and before in CLOSED_BY):
-            return False
-        elif character != "+" and (
-            not open_brackets or CLOSED_BY[open_brackets.pop()] != character or before + character == "{}"
+        elif (
+            before in ("", "+")
+            or (character == "+" and before in CLOSED_BY)
+            or (
+                character != "+"
+                and (not open_brackets or CLOSED_BY[open_brackets.pop()] != character or before + character == "{}")
+            )
         ):
             return False
         before = character
