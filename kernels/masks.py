@@ -6,6 +6,7 @@
                               C' := shift(C, t); the tokens that end at G are allowed
                               todo += (behind(G, start(C')), C')
 
+The inner part is remembered as an expansion (kernels.expansions), for C cut to its top (kernels.stack_tops).
 Exact however many lexemes a token spans: the loop follows it through all of them, for all exits of a group at once.
 A mask is kept compact, as a few rows and the walks whose listed tokens it has: so a new mask costs no copies of either.
 Only where rows or tokens are too many are they put into a row of the mask's own.
