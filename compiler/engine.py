@@ -144,7 +144,7 @@ class Engine:
 
     def __del__(self) -> None:
         """Leave the memory to the next grammar."""
-        if hasattr(self, "rows"):
+        if hasattr(self, "rows") and SPARE_ARENAS:  # (None at the end of the process)
             self.context.give_memory(self.mem, self.rows)
 
     # -- operations -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from grammar_engine.compiler.compiled import GrammarCompiler
 from grammar_engine.compiler.errors import GrammarEngineError
 from grammar_engine.compiler.vocabulary import Vocabulary
 
+from grammar_engine.inspection.linting import lint
 from grammar_engine.matcher import Matcher
 
 SECONDS = 20  # of processor time, on a slow and busy machine; each takes a fraction of it on an idle one
@@ -128,4 +129,18 @@ def test_a_grammar_or_an_error_of_ours(compiler: GrammarCompiler, kind: str, nam
         except GrammarEngineError as error:
             named = str(error)
             assert named
+    assert time.process_time() - began < SECONDS
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("kind", "name"), [case for case in CASES if not case[1].startswith(("10,000", "4,000"))])
+def test_lint_ends(compiler: GrammarCompiler, kind: str, name: str) -> None:
+    source = (LARK if kind == "lark" else GBNF)[name] + "\n"
+    began = time.process_time()
+    try:
+        compiled = compiler.compile_lark(source) if kind == "lark" else compiler.compile_gbnf(source)
+    except GrammarEngineError:
+        return
+    report = lint(source, gbnf=kind == "gbnf", start="start" if kind == "lark" else "root", compiled=compiled)
+    assert report.findings or report.notes
     assert time.process_time() - began < SECONDS

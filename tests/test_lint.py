@@ -252,6 +252,26 @@ def test_a_terminal_that_never_matches() -> None:
         lark.Lark(source, parser="lalr").parse(finding.witness)
 
 
+def test_a_terminal_that_is_taken_by_a_priority_in_one_place_only() -> None:
+    source = 'start: "x" (P | Q) | "y" Q\nP.2: /[a-z]+/\nQ: /[a-c]/'
+    assert not lint_lark(source, "lalr").findings
+    (finding,) = lint_lark(source.replace(' | "y" Q', ""), "lalr").findings
+    assert (finding.kind, finding.subject) == (Kind.SHADOWED, "Q")
+    assert "priority" in finding.message
+
+
+def test_names_in_patterns_and_comments_are_no_uses() -> None:
+    source = 'start: A B\nA: /"_X/ _Y  // _X\nB: "_X"\n_Y: "y"\n_X: "x"\n'
+    assert [finding.subject for finding in lint_lark(source).findings] == ["_X"]
+
+
+def test_places_are_tried_out_where_look_aheads_say_too_much() -> None:
+    """In LALR(1) automata the contexts of e are one; the parser of parser="glr" knows better."""
+    source = 'start: "(" e ")" P | "[" e "]" Q | "{" e (P | R)\ne: "e"\nP: /[a-c]+/\nQ: /[b-d]+/\nR: /[c-e]+x/'
+    for parser in ("lalr", "glr"):
+        assert not [finding for finding in lint_lark(source, parser).findings if finding.subject == "Q"]
+
+
 def test_terminals_that_match_one_text() -> None:
     source = "start: HEX | WORD\nHEX: /0?[0-9a-f]+/\nWORD: /[a-z]+/"
     (finding,) = lint_lark(source, "lalr").findings

@@ -14,9 +14,9 @@ from grammar_engine.compiler.lint.plain import Place, PlainGrammar
 
 _HEAD = re.compile(r"^[ \t]*([A-Za-z0-9_.-]+)[ \t]*::=", re.MULTILINE)
 _MAX_ROUNDS = 16
-"""Rounds of a counted loop that are written out; longer loops are taken as endless, which changes no finding about
-rules and only adds sentences."""
-_MAX_SYMBOLS = 200_000
+"""Rounds of a counted loop that are written out; longer loops are taken as endless, which changes nothing about single
+rules, but adds sentences."""
+_MAX_SYMBOLS = 50_000
 
 
 def plain_gbnf(parsed: ParsedGrammar, source: str) -> PlainGrammar:
@@ -33,6 +33,7 @@ class _Writer:
         self._helpers: dict[Node, Symbol] = {}
         self._terminals: dict[CharSet, int] = {}
         self._written = 0
+        self._exact = True
 
     def write(self, source: str) -> PlainGrammar:
         parsed = self._parsed
@@ -53,6 +54,7 @@ class _Writer:
             written=frozenset(written),
             overlaps=overlaps_of(sets),
             charsets=sets,
+            exact=self._exact,
             places=places_of(source),
         )
 
@@ -91,6 +93,7 @@ class _Writer:
         least = min(node.low, _MAX_ROUNDS)
         if node.high is not None and node.high <= _MAX_ROUNDS:
             return [part * rounds for rounds in range(least, node.high + 1)]
+        self._exact = self._exact and node.high is None and node.low == least
         if least == 0:
             return [(), (here, *part)]
         return [part * least, (here, *part)]

@@ -17,7 +17,9 @@ _HEAD = re.compile(
     r"[ \t]*(?:\{[^}\n]*\})?[ \t]*(?:\.[ \t]*-?\d+)?[ \t]*:",
     re.MULTILINE,
 )
-_NO_CODE = re.compile(r'//[^\n]*|"(?:\\.|[^"\\\n])*"i?|(?m:^[ \t]*#[^\n]*)')
+_NO_CODE = re.compile(
+    r'//[^\n]*|(?m:^[ \t]*#[^\n]*)|"(?:\\.|[^"\\\n])*"i?|/(?![/*])(?:\\.|[^/\\\n])+/[a-z]*'
+)  # comments, strings, regular expressions
 _IMPORT = re.compile(r"^[ \t]*%import[ \t]+([^\n]*)", re.MULTILINE)
 _DECLARE = re.compile(r"^[ \t]*%declare[ \t]+([^\n]*)", re.MULTILINE)
 

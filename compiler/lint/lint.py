@@ -19,13 +19,19 @@ from grammar_engine.compiler.lint.gbnf_source import plain_gbnf
 from grammar_engine.compiler.lint.lark_source import plain_lark, unused_terminals
 from grammar_engine.compiler.lint.plain import PlainGrammar
 from grammar_engine.compiler.lint.structure import Rules, structure_findings, trimmed
-from grammar_engine.compiler.lint.terminals import Comparison, rivals, terminal_findings
-from grammar_engine.compiler.lint.yields import Yields, sentence_through
+from grammar_engine.compiler.lint.terminals import Comparison, Meetings, terminal_findings
+from grammar_engine.compiler.lint.yields import Contexts, Yields, sentence_through
 
 _CYCLIC_NOTE = "rules that derive themselves are ambiguous; no other ambiguity was looked for"
 
+_MAX_TERMINALS = 1_000
+
 Speller = Callable[[Sequence[str]], str | None]
 """A text that the terminals of these names make, in this order; None if none was found."""
+
+
+Reacher = Callable[[Sequence[str]], frozenset[str] | None]
+"""The terminals that may begin behind terminals of these names; None if those could not be spelled."""
 
 
 def lint_lark(
@@ -34,11 +40,12 @@ def lint_lark(
     start: str = "start",
     compiled: LarkGrammar | None = None,
     spell: Speller | None = None,
+    reach: Reacher | None = None,
 ) -> Report:
     """Lint a Lark grammar: text, path or shipped name.
 
     compiled: what the grammar compiled to; without it only rules are looked at. spell: writes out the witnesses of
-    ambiguities.
+    ambiguities. reach: tells which terminals really may follow, where LALR(1) look-aheads are only an upper bound.
     """
     text, path, _ = read_source(source)
     loaded = load_unused(text, start=start, source_path=path)
@@ -54,11 +61,16 @@ def lint_lark(
         return _report(findings, ["the grammar is too large to look for ambiguity and colliding terminals"])
     names = _names(loaded, plain)
     overlaps: Sequence[int] = ()
-    if compiled.lexing is Lexing.LEFTMOST:
+    if len(names) > _MAX_TERMINALS:
+        notes.append(f"terminals were not compared: there are more than {_MAX_TERMINALS}")
+    elif compiled.lexing is Lexing.LEFTMOST:
         tried = compiled.tried if compiled.table is None else compiled.table.everywhere
         everywhere = {*loaded.ignore, *(compiled.terminals[terminal].name for terminal in tried)}
-        pairs = rivals(automaton, names, everywhere)
-        findings += terminal_findings(loaded, compiled.terminals, pairs)
+        confirm = None
+        if reach is not None and compiled.table is None:
+            confirm = _confirming(Contexts(automaton, Yields(rules)), Yields(rules), names, reach)
+        meetings = Meetings(automaton, names, everywhere, confirm)
+        findings += terminal_findings(loaded, compiled.terminals, meetings)
     else:
         overlaps = _overlaps(loaded, names)
 
@@ -89,6 +101,8 @@ def lint_gbnf(source: str | os.PathLike[str], *, root: str = "root") -> Report:
     rules = trimmed(plain.rules, plain.start)
     if rules is None:
         return _report(findings, ["ambiguity was not looked for: the grammar has no text"])
+    if not plain.exact:
+        return _report(findings, ["ambiguity was not looked for: the grammar has long counted loops"])
     automaton = automaton_of(rules, plain.start, len(plain.terminals))
     if automaton is None:
         return _report(findings, ["the grammar is too large to look for ambiguity"])
@@ -118,6 +132,21 @@ def _with_witnesses(
             finding = replace(finding, witness=spell(sentence), sentence=labels)
         found.append(finding)
     return found
+
+
+def _confirming(
+    contexts: Contexts, yields: Yields, names: Sequence[str], reach: Reacher
+) -> Callable[[int], frozenset[str] | None]:
+    """Ask ``reach`` behind a shortest way to a state, once for each state."""
+    known: dict[int, frozenset[str] | None] = {}
+
+    def confirm(state: int) -> frozenset[str] | None:
+        if state not in known:
+            sentence = yields.sentence(contexts.symbols(contexts.path(state)))
+            known[state] = reach([names[terminal] for terminal in sentence])
+        return known[state]
+
+    return confirm
 
 
 def _names(loaded: LoadedGrammar, plain: PlainGrammar) -> list[str]:
@@ -163,6 +192,8 @@ def _note(verdict: Verdict, unit: str) -> str:
         return "the rules are unambiguous"
     if verdict.found:
         return "there may be more ambiguities than are shown"
+    if verdict.length < 2:
+        return "no ambiguity found, but the search ended early: too much can be read in several ways at first sight"
     return f"no ambiguity found: none in phrases of fewer than {verdict.length} {unit}, the search ended there"
 
 

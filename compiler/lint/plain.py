@@ -23,7 +23,7 @@ class PlainGrammar:
     written: the nonterminals that stand for a rule of the source as a whole. terminals: what each one is called.
     overlaps: for each terminal the others (as a set of bits, itself included) that some text matches too, where that
     is a matter of the parser; empty: each only itself. places: where rules are defined. charsets: of the terminals, if
-    those are single characters.
+    those are single characters. exact: the rules derive what the grammar does, not more.
     """
 
     names: Sequence[str]
@@ -34,6 +34,7 @@ class PlainGrammar:
     written: frozenset[int]
     overlaps: Sequence[int] = ()
     charsets: Sequence[CharSet] = ()
+    exact: bool = True
     places: Mapping[str, Place] = field(default_factory=dict)
 
     def place(self, nonterminal: int) -> Place:

@@ -3,7 +3,7 @@
 Where two terminals may stand at one place, Lark's lexer tries them in a fixed order, and what the first one matches the
 second never sees:
 
-    shadowed     every text of the second begins with a text of the first: it can never match there
+    shadowed     every text of the second begins with a text of such a first one, wherever it may stand
     collision    some text does, and nothing in the grammar says that this is meant (a priority, Lark's keyword rule)
 
 Languages are compared as automata over characters. (interegular, with which Lark compares terminals in strict mode,
@@ -12,7 +12,7 @@ takes ``\\w`` and the like for ASCII and knows no look-behind; the tests compare
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from grammar_engine.compiler.automaton_algebra import combine, is_possible, shortest
@@ -24,13 +24,15 @@ from grammar_engine.compiler.errors import GrammarEngineError, LimitExceededErro
 from grammar_engine.compiler.frontends.lark_lexing import TerminalView
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
 from grammar_engine.compiler.ir import Terminal
-from grammar_engine.compiler.lalr import Automaton
+from grammar_engine.compiler.lalr import Automaton, members
 from grammar_engine.compiler.lint.findings import Finding, Kind
 from grammar_engine.compiler.lint.lark_source import places_of, terminal_label
 from grammar_engine.compiler.regex_ast import chars, parse_regex, repeat, seq
 from lark.lexer import TerminalDef
 
 _MAX_STATES = 5_000
+_MAX_CONFIRMED = 12
+"""States of which it is asked whether two terminals really meet there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +48,44 @@ class Clash:
     always: bool
 
 
-def rivals(automaton: Automaton, names: Sequence[str], everywhere: Collection[str]) -> frozenset[tuple[str, str]]:
-    """Pairs of terminals that may stand at one place; everywhere: those that may stand at all of them."""
-    found: set[tuple[str, str]] = set()
-    for bits in {automaton.offered(state) for state in range(len(automaton.kernels))}:
-        here = {name for number, name in enumerate(names) if bits >> number & 1} | set(everywhere)
-        found.update((first, second) for first in here for second in here if first != second)
-    return frozenset(found)
+class Meetings:
+    """In which parser states terminals may stand.
+
+    everywhere: terminals that are tried in all of them. confirm: says of a state which terminals really may stand
+    behind some text that leads there (None: nobody can tell); without it the state's look-aheads are believed, which
+    is what Lark's contextual lexer does.
+    """
+
+    def __init__(
+        self,
+        automaton: Automaton,
+        names: Sequence[str],
+        everywhere: Collection[str],
+        confirm: Callable[[int], frozenset[str] | None] | None,
+    ) -> None:
+        self._everywhere = frozenset(everywhere)
+        self._confirm = confirm
+        self._states: dict[str, set[int]] = {name: set() for name in (*names, *everywhere)}
+        self._all = frozenset(range(len(automaton.kernels)))
+        for state in self._all:
+            for terminal in members(automaton.offered(state)):
+                if terminal < len(names):
+                    self._states[names[terminal]].add(state)
+
+    def of(self, name: str) -> frozenset[int]:
+        """The states in which a terminal may stand."""
+        return self._all if name in self._everywhere else frozenset(self._states.get(name, ()))
+
+    def between(self, first: str, second: str) -> frozenset[int]:
+        """The states in which both may stand; none if that could not be confirmed of any."""
+        both = self.of(first) & self.of(second)
+        if self._confirm is None or not both:
+            return both
+        for state in sorted(both)[:_MAX_CONFIRMED]:
+            seen = self._confirm(state)
+            if seen is not None and {first, second} - self._everywhere <= seen:
+                return both
+        return frozenset()
 
 
 class Comparison:
@@ -102,50 +135,65 @@ class Comparison:
         return known[name]
 
 
-def terminal_findings(
-    loaded: LoadedGrammar, terminals: Sequence[Terminal], pairs: frozenset[tuple[str, str]]
-) -> Iterator[Finding]:
-    """Clashes among terminals in the order in which the lexer tries them; pairs: those that may stand at one place."""
+def terminal_findings(loaded: LoadedGrammar, terminals: Sequence[Terminal], meetings: Meetings) -> Iterator[Finding]:
+    """Clashes among terminals in the order in which the lexer tries them.
+
+    What a terminal of higher priority takes is meant to be taken, unless it takes all of a terminal wherever that may
+    stand.
+    """
     definitions = {definition.name: definition for definition in loaded.terminals}
     views: dict[str, TerminalView] = {}
     keywords: set[tuple[str, str]] = set()
-    order: dict[str, int] = {}
     for terminal in terminals:
-        if terminal.name not in definitions:
-            continue
-        order.setdefault(terminal.name, len(order))
-        views.setdefault(terminal.name, TerminalView(terminal))
-        keywords.update((terminals[index].name, terminal.name) for index in terminal.unless)
+        if terminal.name in definitions:
+            views.setdefault(terminal.name, TerminalView(terminal))
+            keywords.update((terminals[index].name, terminal.name) for index in terminal.unless)
     comparison = Comparison(loaded)
-    places = places_of(loaded.source)
-    for second in order:
-        for first in list(order)[: order[second]]:
-            if (first, second) not in pairs or (first, second) in keywords or (second, first) in keywords:
+    order = list(views)
+    for place, second in enumerate(order):
+        left = set(meetings.of(second))  # where it may stand and still match
+        found: list[Clash] = []
+        for first in order[:place]:
+            if (first, second) in keywords or (second, first) in keywords:
                 continue
-            if not views[first].competes_with(views[second]):
+            if not views[first].competes_with(views[second]) or not meetings.of(first) & meetings.of(second):
                 continue
             clash = comparison.clash(first, second)
-            if clash is None:
-                continue
-            mine, yours = definitions[first], definitions[second]
-            if clash.always or mine.priority == yours.priority:
-                line, column = places.get(second) or (loaded.line_of(yours) or 0, 0)
-                yield Finding(
-                    kind=Kind.SHADOWED if clash.always else Kind.COLLISION,
-                    subject=terminal_label(loaded, yours),
-                    message=_message(clash, loaded, mine, yours),
-                    line=line,
-                    column=column or (1 if line else 0),
-                    witness=clash.text,
-                )
+            both = meetings.between(first, second) if clash else frozenset()
+            if clash and both:
+                found.append(clash)
+                if clash.always:
+                    left -= both
+        always = [clash for clash in found if clash.always]
+        if always and not left:
+            yield _finding(loaded, Kind.SHADOWED, always[0], definitions)
+        else:
+            for clash in found:
+                if definitions[clash.first].priority == definitions[second].priority:
+                    yield _finding(loaded, Kind.COLLISION, clash, definitions)
 
 
-def _message(clash: Clash, loaded: LoadedGrammar, first: TerminalDef, second: TerminalDef) -> str:
+def _finding(loaded: LoadedGrammar, kind: Kind, clash: Clash, definitions: Mapping[str, TerminalDef]) -> Finding:
+    mine, yours = definitions[clash.first], definitions[clash.second]
+    line, column = places_of(loaded.source).get(clash.second) or (loaded.line_of(yours) or 0, 0)
+    return Finding(
+        kind=kind,
+        subject=terminal_label(loaded, yours),
+        message=_message(kind, clash, loaded, mine, yours),
+        line=line,
+        column=column or (1 if line else 0),
+        witness=clash.text,
+    )
+
+
+def _message(kind: Kind, clash: Clash, loaded: LoadedGrammar, first: TerminalDef, second: TerminalDef) -> str:
     mine, yours = terminal_label(loaded, first), terminal_label(loaded, second)
     because = _reason(first, second)
+    what = "matches" if clash.same else "matches the beginning of"
+    if kind is Kind.SHADOWED:
+        return f"terminal {yours} never matches: wherever it may stand, {mine} {what} each of its texts and {because}"
     if clash.always:
-        what = "matches" if clash.same else "matches the beginning of"
-        return f"terminal {yours} never matches where {mine} may stand, which {what} each of its texts and {because}"
+        return f"where both may stand, terminal {mine} {what} each text of {yours}, and it {because}"
     if clash.same:
         return f"terminals {mine} and {yours} match the same text where both may stand; {mine} wins: it {because}"
     return f"where both may stand, terminal {mine} matches the beginning of a text of {yours}, and it {because}"

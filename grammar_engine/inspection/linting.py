@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from grammar_engine.compiler.frontends.lark_source import LarkGrammar
 from grammar_engine.compiler.lint.findings import Report
 from grammar_engine.compiler.lint.lint import lint_gbnf, lint_lark
+from grammar_engine.compiler.rule_stack import offer
 from grammar_engine.inspection.spelling import Speller
 
 if TYPE_CHECKING:
@@ -43,4 +44,13 @@ def lint(source: str | os.PathLike[str], *, gbnf: bool, start: str, compiled: Co
                 return text.decode("utf-8", "replace")
         return None
 
-    return lint_lark(source, start=start, compiled=grammar, spell=spell)
+    def reach(names: Sequence[str]) -> frozenset[str] | None:
+        if any(name not in number for name in names):
+            return None
+        matcher = speller.follow([number[name] for name in names], random.Random(0))  # noqa: S311 - no secrets
+        if matcher is None:
+            return None
+        found = offer(compiled.engine, matcher.engine_position)
+        return frozenset(grammar.terminals[terminal].name for terminal in found.begins)
+
+    return lint_lark(source, start=start, compiled=grammar, spell=spell, reach=reach)

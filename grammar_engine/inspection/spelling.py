@@ -46,39 +46,52 @@ class Speller:
         """A text for a sentence, accepted by the grammar; None if none was found. length: of random words, 0 for the
         shortest ones.
         """
-        matcher = Matcher(self._compiled)
-        text = bytearray()
-        columns = [0]
-        open_brackets = 0
-        place = 0
-        while place < len(sentence):
-            terminal = sentence[place]
-            place += 1
-            if self._layout is not None:
-                if terminal in (self._layout.indent, self._layout.dedent):
-                    continue  # said by the column of the newline before
-                open_brackets += (terminal in self._layout.opens) - (terminal in self._layout.closes)
-                if terminal == self._layout.newline:
-                    for behind in sentence[place:]:
-                        if behind == self._layout.indent:
-                            columns.append(columns[-1] + _INDENT)
-                        elif behind == self._layout.dedent and len(columns) > 1:
-                            columns.pop()
-                        else:
-                            break
-                    if not matcher.accept_bytes(b"\n" + b" " * columns[-1]):
-                        return None
-                    text += b"\n" + b" " * columns[-1]
-                    continue
-            piece = self._put(matcher, terminal, bytes(text[-1:]), rng, length)
-            if piece is None:
-                return None
-            text += piece
+        matcher, text = Matcher(self._compiled), bytearray()
+        if not self._write(sentence, matcher, text, rng, length):
+            return None
         if matcher.is_accepting():
             return bytes(text)
         if self._layout is not None and matcher.accept_bytes(b"\n") and matcher.is_accepting():
             return bytes(text) + b"\n"
         return None
+
+    def follow(self, sentence: Sequence[int], rng: random.Random) -> Matcher | None:
+        """A matcher behind a text for the beginning of a sentence; None if none was found."""
+        matcher = Matcher(self._compiled)
+        return matcher if self._write(sentence, matcher, bytearray(), rng, 0) else None
+
+    def _write(
+        self, sentence: Sequence[int], matcher: Matcher, text: bytearray, rng: random.Random, length: int
+    ) -> bool:
+        """Append words for all terminals, to the text and to the matcher."""
+        columns = [0]
+        for place, terminal in enumerate(sentence):
+            if self._layout is not None:
+                if terminal in (self._layout.indent, self._layout.dedent):
+                    continue  # said by the column of the newline before
+                if terminal == self._layout.newline:
+                    self._turn(columns, sentence[place + 1 :], self._layout)
+                    line = b"\n" + b" " * columns[-1]
+                    if not matcher.accept_bytes(line):
+                        return False
+                    text += line
+                    continue
+            piece = self._put(matcher, terminal, bytes(text[-1:]), rng, length)
+            if piece is None:
+                return False
+            text += piece
+        return True
+
+    @staticmethod
+    def _turn(columns: list[int], behind: Sequence[int], layout: Layout) -> None:
+        """Indent or dedent, as the terminals behind a newline say."""
+        for terminal in behind:
+            if terminal == layout.indent:
+                columns.append(columns[-1] + _INDENT)
+            elif terminal == layout.dedent and len(columns) > 1:
+                columns.pop()
+            else:
+                return
 
     def _put(self, matcher: Matcher, terminal: int, last: bytes, rng: random.Random, length: int) -> bytes | None:
         """Append a word of a terminal, perhaps behind a blank; what was appended, or None."""
