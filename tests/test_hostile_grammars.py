@@ -27,8 +27,7 @@ LARK = {
     + '\nt0: "a"\np{x, y}: x y',
     "templates in templates": "start: a{a{a{a{a{a{b}}}}}}\na{x}: x | a2{x, x}\na2{x, y}: x y | y x\n" + 'b: "b"',
     "10,000 rules in a chain": "start: r0\n" + chain(10_000, lambda n: f'r{n}: r{n + 1} "x"', 'r10000: "y"'),
-    "10,000 rules in a chain, to the right": "start: r0\n"
-    + chain(10_000, lambda n: f'r{n}: "x" r{n + 1}', 'r10000: "y"'),
+    "3,000 rules in a chain, to the right": "start: r0\n" + chain(3_000, lambda n: f'r{n}: "x" r{n + 1}', 'r3000: "y"'),
     "10,000 alternatives": "start: " + " | ".join(f'"w{n}"' for n in range(10_000)),
     "4,000 rules side by side": "start: "
     + " | ".join(f"r{n}" for n in range(4_000))
@@ -71,8 +70,8 @@ GBNF = {
     "10,000 rules in a chain": chain(
         10_000, lambda n: f'{"root" if n == 0 else f"r{n}"} ::= r{n + 1} "x"', 'r10000 ::= "y"'
     ),
-    "10,000 rules to the right": chain(
-        10_000, lambda n: f'{"root" if n == 0 else f"r{n}"} ::= "x" r{n + 1}', 'r10000 ::= "y"'
+    "3,000 rules to the right": chain(
+        3_000, lambda n: f'{"root" if n == 0 else f"r{n}"} ::= "x" r{n + 1}', 'r3000 ::= "y"'
     ),
     "10,000 alternatives": "root ::= " + " | ".join(f'"w{n}"' for n in range(10_000)),
     "shared twice, 40 levels": chain(
@@ -93,7 +92,7 @@ GBNF = {
 
 PARSERS = {  # Lark's loader takes its seconds each time
     "10,000 rules in a chain": ("auto",),
-    "10,000 rules in a chain, to the right": ("glr",),
+    "3,000 rules in a chain, to the right": ("glr",),
     "10,000 alternatives": ("glr",),
     "4,000 rules side by side": ("auto",),
     "2,000 terminals": ("auto",),
@@ -133,7 +132,9 @@ def test_a_grammar_or_an_error_of_ours(compiler: GrammarCompiler, kind: str, nam
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("kind", "name"), [case for case in CASES if not case[1].startswith(("10,000", "4,000"))])
+@pytest.mark.parametrize(
+    ("kind", "name"), [case for case in CASES if not case[1].startswith(("10,000", "4,000", "3,000", "2,000"))]
+)
 def test_lint_ends(compiler: GrammarCompiler, kind: str, name: str) -> None:
     source = (LARK if kind == "lark" else GBNF)[name] + "\n"
     began = time.process_time()
