@@ -96,4 +96,4 @@ def _map(size: int, beginning: Template | None) -> Int32Array | None:
     memory = (ctypes.c_int32 * (size // 4)).from_address(address)
     # Not at exit: other threads may still be at work, and the system takes everything back anyway.
     weakref.finalize(memory, unmap, address, size).atexit = False
-    return np.frombuffer(memory, np.int32)
+    return np.frombuffer(memoryview(memory), np.int32)
