@@ -26,6 +26,7 @@ some form. Two states of the same automaton, from which nothing leads back, read
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,10 @@ class ByteAutomaton:
     spelling:  how characters are spelled in them: from where any text may follow, equal spelling means equal language.
     conditions: per condition the states that read on: DECIDED in the first as soon as it holds, in the second as soon
                 as it fails.
+    starts:    the states to start from instead of 0, by the class of the character before (``ir.Grammar.behind``), -1
+               where nothing matches; () if it does not matter.
+
+    Where nothing is counted, the bound of a match may tell more of it: ``layout.py``, ``last_character.py``.
 
     Invariants (checked by ``validate``): state 0 has no MATCH entry (a terminal is never empty), every state is
     reachable and a MATCH is reachable from every state.
@@ -65,6 +70,7 @@ class ByteAutomaton:
     settled: int = -1
     spelling: str = ""
     conditions: tuple[tuple[int, int], ...] = ()
+    starts: tuple[int, ...] = ()
 
     @property
     def num_states(self) -> int:
@@ -94,7 +100,8 @@ class ByteAutomaton:
             successors.append(targets)
         if 0 in accepting:
             raise ValueError("the start state matches the empty string")
-        reached, todo = {0}, [0]
+        reached = {0, *(state for state in self.starts if state >= 0)}
+        todo = list(reached)
         while todo:
             for target in successors[todo.pop()]:
                 if target not in reached:
@@ -125,6 +132,50 @@ def preferring(first: ByteAutomaton, second: ByteAutomaton) -> ByteAutomaton:
         offsets=np.concatenate([[0], offsets + len(begin)]).astype(np.int32),
         entries=np.concatenate([begin, entries]).astype(np.int32),
     )
+
+
+def side_by_side(automata: Sequence[ByteAutomaton | None]) -> ByteAutomaton:
+    """One automaton with a start for each of some, of which there is at least one."""
+    states = positions = conditions = entries = 0
+    parts: list[ByteAutomaton] = []
+    starts: list[int] = []
+    for automaton in automata:
+        if automaton is None:
+            starts.append(-1)
+            continue
+        starts.append(states)
+        moved = automaton.entries.copy()
+        moved[:, 0] += np.where(moved[:, 0] >= 0, positions, np.where(moved[:, 0] <= CONDITION, -conditions, 0))
+        shift = np.array([0, 0, states], np.int32)
+        pairs = tuple((holds + states, fails + states) for holds, fails in automaton.conditions)
+        offsets = automaton.offsets + entries
+        parts.append(
+            ByteAutomaton(positions=automaton.positions + shift, offsets=offsets, entries=moved, conditions=pairs)
+        )
+        states += automaton.num_states
+        positions += len(automaton.positions)
+        conditions += len(pairs)
+        entries += len(moved)
+    return ByteAutomaton(
+        positions=np.concatenate([part.positions for part in parts]),
+        offsets=np.concatenate([[0], *(part.offsets[1:] for part in parts)]).astype(np.int32),
+        entries=np.concatenate([part.entries for part in parts]),
+        conditions=tuple(pair for part in parts for pair in part.conditions),
+        starts=tuple(starts),
+    )
+
+
+def deciding_states(automaton: ByteAutomaton) -> npt.NDArray[np.bool_]:
+    """Which states decide conditions."""
+    found = np.zeros(automaton.num_states, bool)
+    todo = [state for pair in automaton.conditions for state in pair]
+    while todo:
+        state = todo.pop()
+        if not found[state]:
+            found[state] = True
+            indices = automaton.entries[automaton.offsets[state] : automaton.offsets[state + 1], 0]
+            todo += automaton.positions[indices[indices >= 0], 2].tolist()
+    return found
 
 
 def _behind(entries: Int32Array, first: ByteAutomaton) -> Int32Array:

@@ -16,7 +16,7 @@ Decisions fall as early as bytes allow: in a text in UTF-8 a lead byte may leave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -28,7 +28,8 @@ from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.char_states import MAX_STATES, Edge, check_limit, trim
 from grammar_engine.compiler.charset import ANY, NOTHING, CharSet
 from grammar_engine.compiler.construct import Obligations, construct_open
-from grammar_engine.compiler.regex_ast import Node
+from grammar_engine.compiler.last_character import Classes, tell_classes
+from grammar_engine.compiler.regex_ast import Assertion, Node
 from grammar_engine.compiler.spelling import to_utf8
 from grammar_engine.compiler.utf8 import TrieNode, utf8_trie
 
@@ -164,12 +165,18 @@ class _Spelling:
         return row
 
 
-def open_automaton(node: Node, *, key: str = "") -> ByteAutomaton | None:
+def open_automaton(
+    node: Node, *, key: str = "", classes: Classes = (), past: Mapping[Assertion, int] | None = None
+) -> ByteAutomaton | None:
     """The UTF-8 automaton of a pattern inside a text: its match may depend on what follows. None if nothing matches.
 
-    ``key`` is used only where no match is conditional.
+    ``key`` is used only where no match is conditional. ``classes``: what a match tells of its last character (see
+    ``last_character``). ``past``: the states that the automata of look-behinds have reached where it begins.
     """
-    states, runners, conditions = construct_open(node)
+    states, runners, conditions = construct_open(node, counters=not classes, past=past)
+    if classes:
+        states = tell_classes(states, classes)
+        key = ""
     decider = _Decider(runners, conditions)
     numbers: dict[int, int] = {}  # of undecided states, as conditions
     result: list[tuple[Edge, ...]] = []

@@ -44,18 +44,21 @@ def construct(
         return _Construction(ProgramBuilder(counters=counters, peel=True).build(node), past, limit).run()
 
 
-def construct_open(node: Node, *, limit: int = MAX_STATES) -> tuple[States, list[Runner], list[Obligations]]:
-    """The automaton of a pattern that matches inside a text, whose end is not the text's.
+def construct_open(
+    node: Node, *, counters: bool = True, past: Mapping[Assertion, int] | None = None, limit: int = MAX_STATES
+) -> tuple[States, list[Runner], list[Obligations]]:
+    """The automaton of a pattern that matches inside a text, whose end is not the text's; ``past`` as above.
 
     Where look-aheads are not decided when the pattern has matched, an edge to ``CONDITION - c`` says so, and what is
     due there is number c of the obligations, in terms of the runners.
     """
-    counters = not has_assertion(node)
+    past = past or {}
+    counters = counters and not has_assertion(node)
     try:
-        found = _Construction(ProgramBuilder(counters=counters).build(node), {}, limit, is_open=True)
+        found = _Construction(ProgramBuilder(counters=counters).build(node), past, limit, is_open=True)
         states = found.run()
     except _OperationsMeetError:
-        found = _Construction(ProgramBuilder(counters=counters, peel=True).build(node), {}, limit, is_open=True)
+        found = _Construction(ProgramBuilder(counters=counters, peel=True).build(node), past, limit, is_open=True)
         states = found.run()
     return states, found.ahead, list(found.due)
 

@@ -351,6 +351,7 @@ class Engine:
     def _initialize(self) -> None:
         mem = self.mem
         mem[arena.H_ORDERED] = self.grammar.lexing.value
+        mem[arena.H_BEHIND] = bool(self.grammar.behind)
         if self.grammar.table is not None:
             self._initialize_table(self.grammar.table)
             return

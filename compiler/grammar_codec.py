@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.automaton import ByteAutomaton
+from grammar_engine.compiler.charset import CharSet
 from grammar_engine.compiler.frontends.lark_source import LarkGrammar
 from grammar_engine.compiler.ir import Layout, Lexing, ParseTable, Terminal
 
@@ -36,6 +37,8 @@ def encode(grammar: LarkGrammar) -> tuple[Any, Int32Array]:
             return [data_of(part) for part in value]
         if isinstance(value, bytes):
             return {"bytes": value.hex()}
+        if isinstance(value, CharSet):
+            return {"charset": [list(part) for part in value.ranges]}
         if isinstance(value, Lexing):
             return {"lexing": value.value}
         if isinstance(value, np.ndarray) and value.dtype == np.int32:
@@ -64,6 +67,8 @@ def decode(data: Any, ints: Int32Array) -> LarkGrammar:
             return ints[data["ints"] : data["ints"] + int(np.prod(shape))].reshape(shape)
         if "bytes" in data:
             return bytes.fromhex(data["bytes"])
+        if "charset" in data:
+            return CharSet.from_ranges([(low, high) for low, high in data["charset"]])
         if "lexing" in data:
             return Lexing(data["lexing"])
         kind = _CLASSES[data["class"]]

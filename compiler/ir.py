@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.automaton import ByteAutomaton
+from grammar_engine.compiler.last_character import Classes
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.errors import NotEnforced
@@ -182,6 +183,9 @@ class Grammar(ABC):
     ignored: ids of terminals that may stand anywhere between lexemes, leading and trailing (Lark's %ignore).
     tried: for LEFTMOST lexing, ids of terminals that take part in it wherever a lexeme begins, even if the parser does
     not expect them; then their match is none (Lark's basic lexer).
+    behind: all characters divided into classes, where terminals ask for the last character before a lexeme
+    (``ByteAutomaton.starts``): class 0 is the start of the text, class k a member of number k - 1. Then the bounds of
+    matches are minus the class of their last character. For lexing that is not UNORDERED.
     prelude: a smaller grammar whose symbols this one begins with (see ``compiler.prelude``).
     table: an LR table that decides instead of the productions, which nobody asks for then.
     guarding: what must hold of the texts beside the rules, if anything ever may.
@@ -193,6 +197,7 @@ class Grammar(ABC):
     accepts_empty: bool = False
     ignored: tuple[int, ...] = ()
     tried: tuple[int, ...] = ()
+    behind: Classes = ()
     prelude: Prelude | None = None
     table: ParseTable | None = None
     guarding: Guarding | None = None
@@ -232,6 +237,7 @@ class EagerGrammar(Grammar):
     accepts_empty: bool = False
     ignored: tuple[int, ...] = ()
     tried: tuple[int, ...] = ()
+    behind: Classes = ()
     table: ParseTable | None = None
 
     def productions(self, nonterminal: int) -> Sequence[Production]:

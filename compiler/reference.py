@@ -26,32 +26,17 @@ Threads follow ``automaton.py``: a thread stands on a position (about to read) w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from grammar_engine.compiler.automaton import (
-    AGAIN,
-    CONDITION,
-    DECIDED,
-    END,
-    ENTER,
-    EXIT,
-    KEEP,
-    MATCH,
-    ByteAutomaton,
-    literal,
-    preferring,
-)
-from grammar_engine.compiler.automaton_simulator import accepts
-from grammar_engine.compiler.given_strings import given_json_strings
-from grammar_engine.compiler.ir import Grammar, JsonStrings, Lexing, Production, Terminal
+from grammar_engine.compiler.automaton import DECIDED, END, MATCH
+from grammar_engine.compiler.ir import Grammar, Lexing, Production
+from grammar_engine.compiler.reference_threads import Thread, Threads
 
 _GOAL = -1  # the augmented start "nonterminal"; real ones are numbered from 0
 
 Item = tuple[int, Production, int, int]
 EarleySet = frozenset[Item]
 History = tuple[EarleySet, ...]
-Thread = tuple[int, int, int]
-"""terminal, position, counter"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,31 +50,20 @@ class UnorderedState:
 
 @dataclass(frozen=True, kw_only=True)
 class Hypothesis:
-    """One guess about where lexemes ended. ``text`` is the open lexeme so far; empty means at a boundary."""
+    """One guess about where lexemes ended. ``text`` is the open lexeme so far; empty means at a boundary.
+
+    ``behind``: the class of the character before it (see ``Grammar.behind``).
+    """
 
     history: History
     text: bytes
     threads: tuple[Thread, ...]
     monitors: frozenset[Thread]
+    behind: int = 0
 
 
 LeftmostState = frozenset[Hypothesis]
 State = UnorderedState | LeftmostState
-
-
-def _count(counter: int, op: int, bound: int) -> int | None:
-    """The counter after an entry's operation, or None if the entry is barred (see ``automaton.py``)."""
-    if op == KEEP:
-        return counter
-    if op == ENTER:
-        return 1
-    if op == AGAIN:
-        if bound < 0:
-            return min(counter + 1, -bound)
-        return counter + 1 if counter < bound else None
-    if op == EXIT:
-        return 0 if counter >= bound else None
-    raise ValueError(f"unknown counter operation {op}")
 
 
 def recognizer_of(grammar: Grammar) -> ReferenceRecognizer:
@@ -99,7 +73,7 @@ def recognizer_of(grammar: Grammar) -> ReferenceRecognizer:
     return ReferenceRecognizer(grammar) if grammar.table is None else TableRecognizer(grammar, grammar.table)
 
 
-class ReferenceRecognizer:
+class ReferenceRecognizer(Threads):
     """Decides membership, viability and masks for any ``ir.Grammar`` by the definition.
 
     States are values: ``step`` never changes its argument, so callers may keep, compare and resume them.
@@ -107,9 +81,7 @@ class ReferenceRecognizer:
     """
 
     def __init__(self, grammar: Grammar) -> None:
-        self.grammar = grammar
-        self._terminals: dict[int, Terminal] = {}
-        self._automata: dict[int, ByteAutomaton] = {}
+        super().__init__(grammar)
         self._productions: dict[int, Sequence[Production]] = {}
 
     # -- what callers ask -------------------------------------------------------------------------------------------
@@ -192,16 +164,6 @@ class ReferenceRecognizer:
             and not any(self._is_at(END, monitor) for monitor in hypothesis.monitors)
         )
 
-    def _is_at(self, bounds: tuple[int, int], thread: Thread) -> bool:
-        low, high, _ = self._automaton(thread[0]).positions[thread[1]].tolist()
-        return (low, high) == bounds
-
-    def _decides(self, thread: Thread) -> bool:
-        """Is it a thread that decides a condition, of a match that has been met?"""
-        automaton = self._automaton(thread[0])
-        first = min((state for states in automaton.conditions for state in states), default=automaton.num_states)
-        return int(automaton.positions[thread[1], 2]) >= first
-
     def _run(self, data: bytes, state: State | None = None) -> State:
         state = self.start() if state is None else state
         for byte in data:
@@ -260,47 +222,7 @@ class ReferenceRecognizer:
             self._productions[nonterminal] = self.grammar.productions(nonterminal)
         return self._productions[nonterminal]
 
-    # -- threads ----------------------------------------------------------------------------------------------------
-
-    def _terminal(self, terminal: int) -> Terminal:
-        if terminal not in self._terminals:
-            self._terminals[terminal] = self.grammar.terminal(terminal)
-        return self._terminals[terminal]
-
-    def _automaton(self, terminal: int) -> ByteAutomaton:
-        if terminal not in self._automata:
-            automaton, longer = self._terminal(terminal).automaton, self._terminal(terminal).longer
-            if isinstance(automaton, JsonStrings):
-                automaton = given_json_strings(list(automaton.texts))
-            automaton = literal(automaton) if isinstance(automaton, bytes) else automaton
-            self._automata[terminal] = preferring(longer, automaton) if longer else automaton
-        return self._automata[terminal]
-
-    def _expand(self, terminal: int, state: int, counter: int) -> list[Thread]:
-        """The entries of an automaton state, in order, as threads; positions below 0 are matches of some kind."""
-        automaton = self._automaton(terminal)
-        threads: list[Thread] = []
-        for position, op, bound in automaton.entries[automaton.offsets[state] : automaton.offsets[state + 1]].tolist():
-            count = _count(counter, op, bound)
-            if count is not None:
-                threads.append((terminal, position, count))
-        return threads
-
-    def _read(self, thread: Thread, byte: int) -> list[Thread]:
-        terminal, position, counter = thread
-        low, high, state = self._automaton(terminal).positions[position].tolist()
-        return self._expand(terminal, state, counter) if low <= byte <= high else []
-
-    def _matches(self, terminal: int, text: bytes) -> bool:
-        """Does the terminal, by itself, match exactly ``text``?"""
-        threads = set(self._expand(terminal, 0, 0))
-        for byte in text:
-            threads = {after for before in threads if before[1] >= 0 for after in self._read(before, byte)}
-        return any(position == MATCH for _, position, _ in threads)
-
-    def _is_reserved(self, terminal: int, text: bytes) -> bool:
-        barred = (self._terminal(terminal).reserved, self._terminal(terminal).longer)
-        return any(texts is not None and accepts(texts, text) for texts in barred)
+    # -- bytes worth trying -----------------------------------------------------------------------------------------
 
     def _useful_bytes(self, state: State) -> list[int]:
         """Bytes that some thread could read, one for each stretch between the bounds of ranges."""
@@ -344,14 +266,14 @@ class ReferenceRecognizer:
 
     # -- leftmost-first lexing --------------------------------------------------------------------------------------
 
-    def _at_boundary(self, history: History, monitors: frozenset[Thread]) -> list[Hypothesis]:
+    def _at_boundary(self, history: History, monitors: frozenset[Thread], behind: int = 0) -> list[Hypothesis]:
         """The hypotheses whose next lexeme is about to begin: the offered terminals in order, keywords set aside.
 
         ONE_BY_ONE: one hypothesis for each terminal, and one that nothing follows.
         """
         offered = self._offered(history[-1])
         begins = [
-            self._expand(terminal, 0, 0)
+            self._begin(terminal, behind)
             for terminal in sorted(offered)
             if offered.isdisjoint(self._terminal(terminal).unless)
         ]
@@ -359,7 +281,17 @@ class ReferenceRecognizer:
             begins = [[thread for threads in begins for thread in threads]]
         else:
             begins.append([])
-        return [Hypothesis(history=history, text=b"", threads=tuple(threads), monitors=monitors) for threads in begins]
+        return [
+            Hypothesis(history=history, text=b"", threads=tuple(threads), monitors=monitors, behind=behind)
+            for threads in begins
+        ]
+
+    def _class_of(self, text: bytes) -> int:
+        """The class of a text's last character; 0 if nobody asks."""
+        if not self.grammar.behind:
+            return 0
+        last = text.decode()[-1]
+        return next(number for number, members in enumerate(self.grammar.behind, 1) if last in members)
 
     def _live(self, state: Iterable[Hypothesis]) -> LeftmostState:
         """The hypotheses that a lexeme may still complete, or that may end here."""
@@ -379,12 +311,6 @@ class ReferenceRecognizer:
             and self._begins(keyword, hypothesis.text)
             for keyword in self._offered(items)
         )
-
-    def _begins(self, terminal: int, text: bytes) -> bool:
-        threads = set(self._expand(terminal, 0, 0))
-        for byte in text:
-            threads = {after for before in threads if before[1] >= 0 for after in self._read(before, byte)}
-        return any(position >= 0 for _, position, _ in threads)
 
     def _step_leftmost(self, hypothesis: Hypothesis, byte: int) -> list[Hypothesis]:
         monitors: set[Thread] = set()
@@ -408,21 +334,14 @@ class ReferenceRecognizer:
                 fails = [] if position == MATCH else self._deciding(thread, holds=False)
                 rivals = () if self._terminal(terminal).all_matches else alive
                 if history is not None:
-                    successors += self._at_boundary(history, frozenset(monitors.union(rivals, fails)))
+                    forbidden = frozenset(monitors.union(rivals, fails))
+                    successors += self._at_boundary(history, forbidden, self._class_of(text))
                 if position == MATCH:
                     break
                 alive.update(dict.fromkeys(after for after in self._deciding(thread, holds=True) if after not in alive))
         if alive:
-            successors.append(
-                Hypothesis(history=hypothesis.history, text=text, threads=tuple(alive), monitors=frozenset(monitors))
-            )
+            successors.append(replace(hypothesis, text=text, threads=tuple(alive), monitors=frozenset(monitors)))
         return successors
-
-    def _deciding(self, match: Thread, *, holds: bool) -> list[Thread]:
-        """The threads that match when the condition of a match holds, or when it fails."""
-        terminal, position, _ = match
-        when_it_holds, when_it_fails = self._automaton(terminal).conditions[CONDITION - position]
-        return self._expand(terminal, when_it_holds if holds else when_it_fails, 0)
 
     def _after_lexeme(self, history: History, terminal: int, text: bytes) -> History | None:
         """The history after a lexeme; None if it is a reserved word, or nothing that the parser expects.

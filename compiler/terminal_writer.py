@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from grammar_engine.compiler.automaton import AGAIN, CONDITION, DECIDED, EXIT, KEEP, MATCH, ByteAutomaton
+from grammar_engine.compiler.automaton import (
+    AGAIN,
+    CONDITION,
+    DECIDED,
+    EXIT,
+    KEEP,
+    MATCH,
+    ByteAutomaton,
+    deciding_states,
+)
 from grammar_engine.compiler.given_strings import given_json_strings
 from grammar_engine.compiler.ir import JsonStrings, Terminal
 from grammar_engine.kernels import lexer, terminals
@@ -47,7 +56,8 @@ class Block:
 
     decided: where a condition is; deciding: the positions that do. conditional: where a match is conditional, and which
     condition; conditions: per condition the closures that start to decide it.
-    start: where its start closure is. wide: see WIDE_BYTES. digest: of the automaton, if it has a key. loop: its
+    start: where its start closure is; starts: see ``ByteAutomaton``.
+    wide: see WIDE_BYTES. digest: of the automaton, if it has a key. loop: its
     counted loop, if rows can be shared over bounds. enough, tight: from the one count on no loop is left too early, up
     to the other none ends. settled: where the closures of settled states begin. anything: the positions read by each
     settled state between two characters. spelling: of the automaton.
@@ -61,6 +71,7 @@ class Block:
     conditional: Int32Array
     conditions: Int32Array
     start: int
+    starts: Int32Array
     wide: bool
     digest: str
     loop: Loop | None
@@ -109,16 +120,18 @@ def block_of(automaton: ByteAutomaton) -> Block:
     enough, tight = _counts_that_matter(automaton)
     next_at = np.arange(count) * size + lexer.P_NEXT
     asked = np.array(automaton.conditions, np.int32).reshape(-1, 2)
-    deciding = automaton.positions[:, 2] >= (asked.min() if len(asked) else states)
+    of_deciding = np.repeat(deciding_states(automaton), np.diff(automaton.offsets)) & (indices >= 0)
+    chosen = np.array(automaton.starts, np.int32)
     return Block(
         ints=ints,
         addresses=np.concatenate([next_at, targets_at[indices >= 0]]).astype(np.int32),
         matches=targets_at[indices == MATCH].astype(np.int32),
         decided=targets_at[indices == DECIDED].astype(np.int32),
-        deciding=(np.flatnonzero(deciding) * size).astype(np.int32),
+        deciding=(indices[of_deciding] * size).astype(np.int32),
         conditional=np.stack([targets_at, CONDITION - indices], 1)[indices <= CONDITION].astype(np.int32),
         conditions=closures[asked].astype(np.int32),
         start=int(closures[0]),
+        starts=np.where(chosen >= 0, closures[chosen], -1).astype(np.int32),
         wide=_is_wide(automaton),
         digest=_digest(automaton.positions, automaton.offsets, automaton.entries) if automaton.key else "",
         loop=_loop_of(automaton),
@@ -269,6 +282,9 @@ class TerminalWriter:
         )
         if len(block.conditions):
             self._write_conditions(block, base, terminal)
+        if len(block.starts):
+            starts = self._engine.append(np.where(block.starts >= 0, base + block.starts, 0))
+            self._engine.mem[terminal + lexer.X_STARTS] = starts
         if key:
             self._engine.mem[key + lexer.KEY_SETTLED] = base + block.settled
             self.keyed.append(KeyedAutomaton(block=block, address=base))
@@ -317,11 +333,11 @@ class TerminalWriter:
 
 
 def without_labels(automaton: bytes | ByteAutomaton | JsonStrings) -> bytes | ByteAutomaton | JsonStrings:
-    """An automaton whose matches are all of one terminal."""
+    """An automaton whose matches are all of one terminal. (What they tell of the last character stays.)"""
     if not isinstance(automaton, ByteAutomaton):
         return automaton
     entries = automaton.entries.copy()
-    entries[(entries[:, 0] == MATCH) & (entries[:, 1] == KEEP), 2] = 0
+    entries[(entries[:, 0] == MATCH) & (entries[:, 1] == KEEP) & (entries[:, 2] > 0), 2] = 0
     return replace(automaton, entries=entries)
 
 

@@ -115,6 +115,7 @@ H_VISITS = 8  # trie nodes visited, for benchmarks
 H_NO_ROW_MISS = 9  # 1: compute rows without asking the store
 H_TABLE = 10  # an LR table to follow (kernels.table_parser), or 0
 H_LAYOUT = 11  # what indentation is made of, or 0
+H_BEHIND = 13  # 1: terminals ask for the character before the lexeme
 H_TRIED = 12  # list of terminals that the lexer tries whether the parser expects them or not, or 0
 
 ONE_BY_ONE = 2

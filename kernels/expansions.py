@@ -29,6 +29,7 @@ from grammar_engine.kernels.arena import (
     must_grow,
 )
 from grammar_engine.kernels.lexer import ENDED_OR_LIVES, L_KIND, L_LIST, L_MATCHES, L_MONITORS, L_THREADS
+from grammar_engine.kernels.lexer_views import remembered
 from grammar_engine.kernels.parser import after_match
 from grammar_engine.kernels.scratch import (
     SCRATCH_CHILDREN,
@@ -127,7 +128,7 @@ def expansion_of(mem, scratch, trie, shared, rows, found, configuration):
         at += E_NODES + mem[group + E_COUNT]
         exit_state = mem[group]
         monitors = mem[exit_state + L_MONITORS]
-        before = exit_state if monitors != 0 else 0
+        before = remembered(mem, exit_state)
         matches = exit_state + L_LIST + 2 * (mem[exit_state + L_THREADS] + monitors)
         goes_on = False
         for v in range(2 * mem[exit_state + L_MATCHES]):  # each match, as a terminal and as an ignored one

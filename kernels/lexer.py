@@ -66,15 +66,17 @@ X_ORDER, X_CLOSURE, X_SHADOW, X_UNLESS, X_MARK, X_SHADOW_OF, X_IGNORED, X_WIDE =
 # X_BLOCKER: the twin that blocks, once made. X_FAMILY: what a twin or a newline of one column stands for, else 0.
 # X_LAYOUT: see kernels.table_parser.
 # X_CONDITION_OF: the terminal that matches under the condition whose record this is; X_HOLDS, X_FAILS: the closures
-# whose threads decide it.
-X_TEXTS, X_BLOCKER, X_FAMILY, X_LAYOUT, X_CONDITION_OF, TERMINAL_SIZE = 8, 9, 10, 11, 12, 13
+# whose threads decide it. X_STARTS: closures by the class of the character before (ir.Grammar.behind), or 0.
+X_TEXTS, X_BLOCKER, X_FAMILY, X_LAYOUT, X_CONDITION_OF, X_STARTS = 8, 9, 10, 11, 12, 13
+TERMINAL_SIZE = 14
 X_HOLDS, X_FAILS = X_CLOSURE, X_SHADOW
 # P_SHADOW. KEYWORD: the shadow of one that the parser takes. DECIDING: of a condition.
 SHADOW, BLOCKER, KEYWORD, DECIDING = 1, 2, 3, 4
 NO_BYTE = 256  # P_LOW where the end of the text is read
 BLOCKS, ALL_MATCHES = -3, -4  # X_LAYOUT of a blocker, and of a terminal whose first match is not its only one
 # Lexer state: fields, then payload: kind, numbers of threads, monitors and matches, then those: (position, counter) of
-# each thread and monitor, (terminal, counter) of each match; leftmost-first (terminal, ending), 0 for the state itself.
+# each thread and monitor, (terminal, counter) of each match; leftmost-first (terminal, ending), or, of
+# the state itself, minus the class of its last character.
 # L_BYTES, L_BYTES + 1: the bytes that a thread, or a shadow, can read: address of a list, 0 if not known, WIDE if many.
 # L_TABLE: address of the 256 states behind each byte (0: none, UNKNOWN), or 0 as long as few steps were asked for.
 L_SHARED, L_SHADOWED, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES = 2, 3, 4, 5, 6, 7, 8, 9

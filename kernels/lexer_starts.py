@@ -23,6 +23,7 @@ from grammar_engine.kernels.lexer import (
     X_MARK,
     X_ORDER,
     X_SHADOW,
+    X_STARTS,
     X_UNLESS,
     add_thread,
     counter_after,
@@ -49,11 +50,13 @@ def lexer_start(mem, scratch, first, count, before):
     """The lexer state at the start of a lexeme, for the (loaded) terminals scratch[first:first + count].
 
     ``before``: the ending of the previous lexeme, whose monitors must not match from now on, or 0.
+    It tells the class of the character before, too.
     """
     ordered = mem[H_ORDERED]
     top = mem[H_TOP]
     base = top + L_LIST
     threads = 0
+    last = -mem[before + L_LIST + 2 * mem[before + L_MONITORS] + 1] if before != 0 else 0
     if ordered:
         for i in range(first + 1, first + count):  # insertion sort by priority; lists are short and mostly sorted
             t = scratch[i]
@@ -81,7 +84,9 @@ def lexer_start(mem, scratch, first, count, before):
     for i in range(first, first + count):
         t = scratch[i]
         if t > 0:
-            threads = add_closure(mem, base, threads, mem[t + X_CLOSURE], ordered)
+            closure = mem[mem[t + X_STARTS] + last] if mem[t + X_STARTS] != 0 else mem[t + X_CLOSURE]
+            if closure != 0:
+                threads = add_closure(mem, base, threads, closure, ordered)
             if threads < 0:
                 return FULL
             if ordered == 0 and mem[t + X_SHADOW] != 0:

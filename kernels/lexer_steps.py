@@ -76,21 +76,23 @@ def what_matches(mem, terminal, shadows, end):
     return 0 if matched != 0 and mem[matched + X_LAYOUT] == BLOCKS else matched
 
 
-@kernel("int64(int32[::1], int64, int64, int64, int64, int64)")
-def note_ending(mem, notes, count, terminal, threads, fails):
-    """Note (terminal, threads of higher priority, what decides that it was no match) at ``notes``; how many there are.
+@kernel("int64(int32[::1], int64, int64, int64, int64, int64, int64)")
+def note_ending(mem, notes, count, terminal, threads, fails, last):
+    """Note (terminal, threads of higher priority, what decides that it was no match, minus the class of the last
+    character) at ``notes``; how many there are.
 
     Of equal ones the first is enough: what makes it fail makes the others fail. LIMIT if there are too many.
     """
-    for k in range(notes, notes + 3 * count, 3):
+    for k in range(notes, notes + 4 * count, 4):
         if mem[k] == terminal and mem[k + 2] == fails:
             return count
     if count == MOST_ENDINGS:
         return LIMIT
-    at = notes + 3 * count
+    at = notes + 4 * count
     mem[at] = terminal
     mem[at + 1] = threads
     mem[at + 2] = fails
+    mem[at + 3] = last
     return count + 1
 
 
@@ -115,7 +117,7 @@ def ending(mem, note, threads_at, monitors_at, monitors, kind):
     mem[top + L_FIELDS + 2] = count
     mem[top + L_FIELDS + 3] = 1
     mem[base + 2 * count] = mem[note]
-    mem[base + 2 * count + 1] = 0
+    mem[base + 2 * count + 1] = mem[note + 3]
     return intern_lexer_state(mem, 6 + 2 * count)
 
 
@@ -125,7 +127,7 @@ def ordered_state(mem, base, threads, monitors, notes, endings):
     lives = is_alive(mem, base, threads)
     size = 2 * (threads + monitors)
     high = mem[H_TOP] + L_LIST
-    for k in range(notes, notes + 3 * endings, 3):
+    for k in range(notes, notes + 4 * endings, 4):
         high += L_LIST + size + 8
         if mem[k + 2] != 0:
             high += 2 * mem[mem[k + 2]]
@@ -135,7 +137,7 @@ def ordered_state(mem, base, threads, monitors, notes, endings):
         for j in range(size - 1, -1, -1):
             mem[high + j] = mem[base + j]
         only = endings == 1 and lives == 0
-        for k in range(notes, notes + 3 * endings, 3):
+        for k in range(notes, notes + 4 * endings, 4):
             kind = ENDED_OR_LIVES if lives else ENDED
             mem[k + 1] = ending(mem, k, high, high + 2 * threads, monitors, kind)
             if only:
@@ -153,7 +155,7 @@ def ordered_state(mem, base, threads, monitors, notes, endings):
         for j in range(2 * monitors):
             mem[at + j] = mem[base + 2 * threads + j]
     at += 2 * monitors
-    for k in range(notes, notes + 3 * endings, 3):
+    for k in range(notes, notes + 4 * endings, 4):
         mem[at] = mem[k]
         mem[at + 1] = mem[k + 1]
         at += 2
@@ -215,7 +217,7 @@ def lexer_step(mem, state, byte):
         return FULL
     ordered = mem[H_ORDERED]
     top = mem[H_TOP]
-    notes = mem.size - 64 - 3 * MOST_ENDINGS
+    notes = mem.size - 64 - 4 * MOST_ENDINGS
     base = top + L_LIST
     threads = 0
     at_threads = state + L_LIST
@@ -248,7 +250,8 @@ def lexer_step(mem, state, byte):
                 threads = kept
         for _ in range(mem[closure]):
             target = mem[entry]
-            c2 = counter_after(c, mem[entry + 1], mem[entry + 2])
+            bound = mem[entry + 2]
+            c2 = counter_after(c, mem[entry + 1], bound)
             entry += 3
             if c2 == CLOSED:
                 continue
@@ -266,7 +269,8 @@ def lexer_step(mem, state, byte):
                 found = what_matches(mem, of if of != 0 else -target, shadows_at - shadows, shadows_at)
                 if found != 0:
                     rivals = threads if mem[found + X_LAYOUT] != ALL_MATCHES else 0
-                    matched = note_ending(mem, notes, matched, found, rivals, mem[-target + X_FAILS] if of != 0 else 0)
+                    fails = mem[-target + X_FAILS] if of != 0 else 0
+                    matched = note_ending(mem, notes, matched, found, rivals, fails, min(bound, 0))
                     if matched < 0:
                         return matched
                 if of == 0:

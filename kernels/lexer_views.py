@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from grammar_engine.kernels.arena import (
     FULL,
+    H_BEHIND,
     H_ORDERED,
     H_TOP,
     R_LENGTH,
@@ -86,7 +87,13 @@ def free_state(mem, state):
 def ending_of(mem, state, match):
     """The ending of one of a state's matches (leftmost-first)."""
     at = state + L_LIST + 2 * (mem[state + L_THREADS] + mem[state + L_MONITORS] + match)
-    return mem[at + 1] if mem[at + 1] != 0 else state
+    return mem[at + 1] if mem[at + 1] > 0 else state
+
+
+@kernel("int64(int32[::1], int64)")
+def remembered(mem, ended):
+    """What the next lexeme must know of an ending: the ending itself, or 0."""
+    return ended if mem[ended + L_MONITORS] != 0 or mem[H_BEHIND] != 0 else 0
 
 
 @kernel("int64(int32[::1], int64)")

@@ -31,7 +31,8 @@ from grammar_engine.kernels.arena import (
     must_grow,
 )
 from grammar_engine.kernels.expansions import X_CHILDREN, X_LIST, X_OPEN, X_WALKS, expansion_of
-from grammar_engine.kernels.lexer import AT_START, ENDED_OR_LIVES, L_KIND, L_MONITORS, NOT_AT_END
+from grammar_engine.kernels.lexer import AT_START, ENDED_OR_LIVES, L_KIND, NOT_AT_END
+from grammar_engine.kernels.lexer_views import remembered
 from grammar_engine.kernels.root_walks import walk
 from grammar_engine.kernels.rows import add_row, new_row
 from grammar_engine.kernels.scratch import (
@@ -188,7 +189,7 @@ def follow_deeper(mem, scratch, trie, shared, rows, todo, epoch, path, group, te
         return after if after < 0 else todo
     level = np.int64(scratch[0])
     exit_state = mem[group]
-    starts = starts_of(mem, scratch, after, exit_state if mem[exit_state + L_MONITORS] != 0 else 0)
+    starts = starts_of(mem, scratch, after, remembered(mem, exit_state))
     if starts < 0:
         return starts
     first = starts if mem[starts] != 0 and mem[exit_state + L_KIND] != ENDED_OR_LIVES else starts + 1

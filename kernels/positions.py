@@ -23,7 +23,7 @@ from grammar_engine.kernels.arena import (
 )
 from grammar_engine.kernels.lexer import AT_START, L_KIND, L_LIST, L_MATCHES, L_MONITORS, L_THREADS
 from grammar_engine.kernels.lexer_steps import lexer_step
-from grammar_engine.kernels.lexer_views import ending_of
+from grammar_engine.kernels.lexer_views import ending_of, remembered
 from grammar_engine.kernels.masks import Q_FIELDS, Q_MASK
 from grammar_engine.kernels.parser import C_FIELDS, after_match
 from grammar_engine.kernels.scratch import SCRATCH_WORK, SCRATCH_WORK_SIZE
@@ -107,8 +107,7 @@ def position_step(mem, scratch, position, byte):
                 return after
             if after == 0:
                 continue
-            before = ending_of(mem, state, v >> 1) if ordered else 0
-            starts = starts_of(mem, scratch, after, before if before != 0 and mem[before + L_MONITORS] != 0 else 0)
+            starts = starts_of(mem, scratch, after, remembered(mem, ending_of(mem, state, v >> 1)) if ordered else 0)
             if starts < 0:
                 return starts
             for s in range(starts + 1, starts + 1 + mem[starts]):

@@ -181,7 +181,7 @@ def starts_of(mem, scratch, configuration, before):
             if count >= half or wide >= half:
                 return LIMIT
     starts = 0
-    if count > 0 or (wide == 0 and (ordered != ONE_BY_ONE or accepting)):
+    if count > 0 or (accepting if ordered == ONE_BY_ONE else wide == 0):
         if must_grow(mem):
             return FULL
         state = lexer_start(mem, scratch, 0, count, before)
@@ -196,8 +196,9 @@ def starts_of(mem, scratch, configuration, before):
         state = lexer_start(mem, scratch, half + i, 1, before)
         if state < 0:
             return state
-        scratch[starts] = state
-        starts += 1
+        if mem[state + L_THREADS] != 0:
+            scratch[starts] = state
+            starts += 1
     if must_grow(mem) or mem[H_TOP] + starts + SLACK > mem.size:
         return FULL
     result = mem[H_TOP]

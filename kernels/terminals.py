@@ -18,7 +18,7 @@ def write_block(mem, ints, addresses, matches, terminal, positions, shadow, key)
     """Copy a block (``terminal_writer.Block``) whose first records are ``positions``; its address, or FULL.
 
     Where nothing is counted, the bound of a match tells which terminal of a family matches: they lie one after the
-    other from ``terminal`` on.
+    other from ``terminal`` on. (Below zero it is of the class of the last character.)
     """
     base = mem[H_TOP]
     if must_grow(mem) or base + ints.size + SLACK > mem.size:
@@ -30,7 +30,7 @@ def write_block(mem, ints, addresses, matches, terminal, positions, shadow, key)
     for i in range(matches.size):
         at = base + matches[i]
         mem[at] = -terminal
-        if mem[at + 1] == KEEP:
+        if mem[at + 1] == KEEP and mem[at + 2] > 0:
             mem[at] -= TERMINAL_SIZE * mem[at + 2]
             mem[at + 2] = 0
     for at in range(base, base + positions * POSITION_SIZE, POSITION_SIZE):

@@ -79,8 +79,7 @@ def test_an_error_in_an_imported_grammar_is_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "options", "construct", "place"),
     [
-        ("start: A\n\nA: /^a/", {}, "a look-behind that looks before", "terminal A, line 3"),
-        ("start: A\nA: /\\ba/", {}, "a look-behind that looks before", "terminal A, line 2"),
+        ("start: A\n\n A: /(?<=bc)a/", {}, "a look-behind that looks more than one", "terminal A, line 3, column 2"),
         ("start: A\nA: /(a)\\1/", {}, "back-reference", "terminal A, line 2"),
         ("%declare X\nstart: X", {}, "terminal X, declared", "rule start"),
         ('start: "\\ud800"', {}, "surrogate", "line 1"),
@@ -151,6 +150,7 @@ def test_glr_takes_everything_that_the_rules_derive() -> None:
         ('start: /a+?/ "b"', {"parser": "earley", "lexer": "dynamic_complete"}, ["ab", "aab", "b"]),
         ('start: /a|aab?/ "b"', {"parser": "earley", "lexer": "dynamic_complete"}, ["ab", "aab", "aabb"]),
         ('start: "a" WS WS\nWS: /[ ]+/\n%ignore WS', {"parser": "earley", "lexer": "dynamic"}, ["a  ", "a", "a   "]),
+        ('start: "a" B?\nB: /\\bb/', {"parser": "earley", "lexer": "dynamic"}, ["a", "ab", "b"]),
         ("start: A B\nA: /a(?=b)/\nB: /../", {"parser": "earley", "lexer": "dynamic"}, ["abc", "acb", "ab"]),
     ],
 )
@@ -159,6 +159,26 @@ def test_basic_and_dynamic_lexers(source: str, options: dict, texts: list[str]) 
     oracle = lark.Lark(source, **options)
     for text in texts:
         assert accepts(grammar, text) == accepted_by(oracle, text), text
+
+
+@pytest.mark.parametrize(
+    ("source", "texts"),
+    [
+        ('start: (IF | WORD | "+")+\nIF.1: /\\bif\\b/\nWORD: /[a-z0-9]/\n%ignore " "', ["if", "xif", "x if", "=if"]),
+        (
+            "start: (HEAD | TEXT | NL)+\nHEAD.1: /(?m:^##)/\nTEXT: /[a-z]|##b/\nNL: /\\n/",
+            ["##a", "a##", "a\n##"],
+        ),
+        ('start: "a" B "c"?\nB: /(?<!\\s)b/\n%ignore /\\s/', ["ab", "a b", "abc", "ab c"]),
+        ("start: A+\nA: /^a|(?<=a)é|(?<=é)b/", ["a", "aé", "aéb", "é", "aa", "aéé"]),
+    ],
+)
+def test_look_behind(source: str, texts: list[str]) -> None:
+    grammar = lark_grammar(source, parser="lalr")
+    oracle = lark.Lark(source, parser="lalr")
+    verdicts = {text: accepted_by(oracle, text) for text in texts}
+    assert {text: accepts(grammar, text) for text in texts} == verdicts
+    assert set(verdicts.values()) == {True, False}
 
 
 def test_cyk_allows_no_empty_rules() -> None:

@@ -1,4 +1,4 @@
-"""Look-ahead beyond a lexeme: Lark's verdicts, and masks by brute force, on random grammars whose terminals use it."""
+"""Look-around beyond a lexeme: Lark's verdicts, and masks by brute force, on random grammars whose terminals use it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ PATTERNS = [
     "/a(?=b)/", "/a+(?!b)/", "/ab?(?=c|$)/", "/(?!ab)[ab]c?/", r"/[abc]\b/", "/a(?=.*c)/", "/b(?![ac]b)/",
     "/(?:a|b(?=c))+/", r"/[abA]+\b/", "/.(?=[^a]|$)/", "/a$/", "/aa?(?!a)|b/", r"/(?!(?:ab|c)\b)[abc]+/",
     "/c(?!c(?!c))/", "/ab??(?=b|c)/", "/(?=ab)a/", "/[^c](?=.$)/", r"/\w\B/", "/a*?(?=b)b?c?(?!a)/", "/(?=a)./",
+    r"/\ba+/", "/(?<!a)b+/", "/^[ab]/", "/(?<=[bé])c|a/", "/(?m:^.)/", r"/(?<=a)[abc]\b/", r"/\B[ab]/", r"/\bé\b|b/",
     "/é?b(?!é|a)/", "/[aé](?=[é])/", "/a(?![^b])/",
     '"a"', '"ab"', '"c"', "/[a-c]+/", "/a+/", "/[bé]/", "/./",
 ]  # fmt: skip

@@ -105,6 +105,7 @@ def _lalr_grammar(
         lexing=Lexing.LEFTMOST,
         accepts_empty=derives_empty(loaded),
         ignored=table.ignored,
+        behind=table.behind,
         table=parse_table,
         rule_names=names,
         imported=loaded.imported,
@@ -129,6 +130,7 @@ def _general_grammar(loaded: LoadedGrammar, parser: str, lexer: str, patterns: P
         lexing=lexing,
         accepts_empty=normalized.accepts_empty,
         ignored=table.ignored,
+        behind=table.behind,
         tried=tuple(range(len(table.terminals))) if everywhere else (),
         rule_names=tuple("" if origin is None else names[origin] for origin in normalized.origins),
         imported=loaded.imported,
@@ -180,16 +182,16 @@ def _choose_lexing(
         return Lexing.LEFTMOST, ordered_table(loaded, patterns, split_words=split_words), False
     if lexer == "basic":
         table = plain_table(loaded, patterns)
-        if compete([TerminalView(terminal) for terminal in table.terminals]):
+        if table.behind or compete([TerminalView(terminal) for terminal in table.terminals]):
             return Lexing.LEFTMOST, ordered_table(loaded, patterns), True
         return Lexing.LEFTMOST, table, False
     table = unordered_table(loaded, patterns)
     views = [TerminalView(terminal) for terminal in table.terminals]
-    if all_tokenizations(views, table.ignored, complete=lexer == "dynamic_complete"):
+    if not table.behind and all_tokenizations(views, table.ignored, complete=lexer == "dynamic_complete"):
         return Lexing.UNORDERED, table, False
     if lexer == "dynamic_complete":
         return Lexing.ONE_BY_ONE, _with_all_matches(table), False
-    return Lexing.ONE_BY_ONE if compete(views) else Lexing.LEFTMOST, table, False
+    return Lexing.ONE_BY_ONE if table.behind or compete(views) else Lexing.LEFTMOST, table, False
 
 
 def _with_all_matches(table: TerminalTable) -> TerminalTable:
@@ -200,11 +202,11 @@ def _with_all_matches(table: TerminalTable) -> TerminalTable:
         if number in table.ignored or not isinstance(automaton, ByteAutomaton):
             terminals.append(terminal)
             continue
-        if automaton.conditions:
+        if automaton.conditions or automaton.starts:
             raise UnsupportedGrammarError(
-                "lexer='dynamic_complete' with a terminal that looks ahead beyond its text",
+                "lexer='dynamic_complete' with a terminal that looks beyond its text",
                 place=f"terminal {terminal.name}",
-                advice="Use lexer='dynamic', or leave the look-ahead out.",
+                advice="Use lexer='dynamic', or leave the assertion out.",
             )
         terminals.append(replace(terminal, automaton=replace(automaton, key=""), all_matches=True))
     return replace(table, terminals=tuple(terminals))

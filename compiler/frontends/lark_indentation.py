@@ -69,11 +69,13 @@ def with_layout(table: TerminalTable, indentation: Indentation) -> tuple[Termina
     automaton = terminal.automaton if isinstance(terminal.automaton, ByteAutomaton) else None
     if isinstance(terminal.automaton, bytes):
         automaton = literal(terminal.automaton)
-    if automaton is not None and automaton.conditions:
+    if automaton is not None and (automaton.conditions or table.behind):
         raise UnsupportedGrammarError(
-            "indentation after a newline terminal that looks ahead beyond its text",
+            "indentation in a grammar with look-behinds before a terminal's own text"
+            if table.behind
+            else "indentation after a newline terminal that looks ahead beyond its text",
             place=f"terminal {indentation.newline}",
-            advice="Leave the look-ahead out: the longest newline is taken anyway.",
+            advice="Leave the assertions out.",
         )
     columns = None if automaton is None else by_column(automaton, indentation.tab_len)
     if columns is None or newline in table.ignored:

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
+from grammar_engine.compiler.last_character import Classes
 from grammar_engine.compiler.python_regex import parse_python_regex
 from grammar_engine.compiler.regex_ast import Node
 
@@ -29,10 +30,14 @@ _UNICODE = 0x20  # of the package: its default
 
 @dataclass(frozen=True, kw_only=True)
 class Patterns:
-    """flags: of the module in use, for all patterns. regex: whether that is the package regex."""
+    """flags: of the module in use, for all patterns. regex: whether that is the package regex.
+
+    classes: what every match tells of its last character (see ``lark_behind``).
+    """
 
     flags: int = 0
     regex: bool = False
+    classes: Classes = ()
 
     def __post_init__(self) -> None:
         """Raise UnsupportedGrammarError for flags of the package that change more than ``re`` knows, or without it."""

@@ -24,12 +24,13 @@ from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.char_automaton import CharAutomaton
 from grammar_engine.compiler.conditions import open_automaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, UnsupportedGrammarError
-from grammar_engine.compiler.frontends.lark_assertions import looks_before
+from grammar_engine.compiler.frontends.lark_behind import automaton_behind, classes_of
 from grammar_engine.compiler.frontends.lark_loading import LoadedGrammar
 from grammar_engine.compiler.frontends.lark_patterns import Patterns
 from grammar_engine.compiler.frontends.lark_reserved import Reserving, reserving
 from grammar_engine.compiler.ir import Terminal
-from grammar_engine.compiler.regex_ast import Chars, alt, parse_regex, seq
+from grammar_engine.compiler.last_character import Classes
+from grammar_engine.compiler.regex_ast import Chars, Node, alt, parse_regex, seq
 from grammar_engine.compiler.spelling import to_utf8
 from lark.lexer import PatternStr, TerminalDef
 
@@ -46,6 +47,7 @@ class TerminalTable:
     ids: dict[str, tuple[int, ...]]
     ignored: tuple[int, ...]
     lost: frozenset[int] = frozenset()
+    behind: Classes = ()
 
 
 def unordered_table(loaded: LoadedGrammar, patterns: Patterns) -> TerminalTable:
@@ -68,10 +70,13 @@ def plain_table(loaded: LoadedGrammar, patterns: Patterns) -> TerminalTable:
     An ignored terminal never reaches the parser there.
     """
     ordered = sorted_terminals(loaded, patterns)
+    patterns = _with_classes(ordered, patterns, loaded)
     terminals = tuple(_terminal(definition, loaded, patterns) for definition in ordered)
     ids: dict[str, tuple[int, ...]] = {definition.name: (index,) for index, definition in enumerate(ordered)}
     ignored = _ignored(loaded, ids)
-    return TerminalTable(terminals=terminals, ids=ids, ignored=ignored, lost=frozenset(ignored))
+    return TerminalTable(
+        terminals=terminals, ids=ids, ignored=ignored, lost=frozenset(ignored), behind=patterns.classes
+    )
 
 
 def ordered_table(loaded: LoadedGrammar, patterns: Patterns, *, split_words: bool = True) -> TerminalTable:
@@ -82,6 +87,7 @@ def ordered_table(loaded: LoadedGrammar, patterns: Patterns, *, split_words: boo
     word, and a look-ahead at the end of a terminal speaks of its first match only.
     """
     ordered = sorted_terminals(loaded, patterns)
+    patterns = _with_classes(ordered, patterns, loaded)
     reservings = {} if split_words else _reservings(ordered, patterns)
     keywords = _keywords(ordered, patterns, reservings)
     split = {name for name, regexes in keywords.items() if any(not embedded for _, embedded in regexes)}
@@ -96,7 +102,7 @@ def ordered_table(loaded: LoadedGrammar, patterns: Patterns, *, split_words: boo
     lost: set[int] = set()
     for definition in ordered:
         if definition.name in reservings:
-            terminal = _reserving_terminal(definition, reservings[definition.name], loaded)
+            terminal = _reserving_terminal(definition, reservings[definition.name], loaded, patterns)
         else:
             terminal = _terminal(definition, loaded, patterns)
         regexes = keywords.get(definition.name, [])
@@ -117,7 +123,9 @@ def ordered_table(loaded: LoadedGrammar, patterns: Patterns, *, split_words: boo
             terminals.append(replace(terminal, unless=tuple(embedding + others)))
     ignored_ids = _ignored(loaded, ids)
     lost.update(ignored_ids)
-    return TerminalTable(terminals=tuple(terminals), ids=ids, ignored=ignored_ids, lost=frozenset(lost))
+    return TerminalTable(
+        terminals=tuple(terminals), ids=ids, ignored=ignored_ids, lost=frozenset(lost), behind=patterns.classes
+    )
 
 
 def sorted_terminals(loaded: LoadedGrammar, patterns: Patterns) -> list[TerminalDef]:
@@ -157,8 +165,12 @@ def _reservings(ordered: Sequence[TerminalDef], patterns: Patterns) -> dict[str,
     return found
 
 
-def _reserving_terminal(definition: TerminalDef, parts: Reserving, loaded: LoadedGrammar) -> Terminal:
-    automaton = to_utf8(CharAutomaton.from_node(parts.rest))
+def _reserving_terminal(
+    definition: TerminalDef, parts: Reserving, loaded: LoadedGrammar, patterns: Patterns
+) -> Terminal:
+    automaton = open_automaton(parts.rest, classes=patterns.classes)
+    if automaton is None:
+        raise _matches_nothing(definition, loaded)
     try:
         words = to_utf8(parts.words)
     except UnsupportedGrammarError as error:
@@ -218,7 +230,9 @@ def _terminal(definition: TerminalDef, loaded: LoadedGrammar, patterns: Patterns
     pattern = definition.pattern
     if isinstance(pattern, PatternStr) and not pattern.flags and not patterns.flags & re.IGNORECASE:
         try:
-            return Terminal(name=definition.name, automaton=pattern.value.encode())
+            text = pattern.value.encode()
+            if not patterns.classes:
+                return Terminal(name=definition.name, automaton=text)
         except UnicodeEncodeError as error:
             raise UnsupportedGrammarError(
                 "a lone surrogate", place=loaded.place_of(definition), advice="Texts are UTF-8, which has none."
@@ -229,27 +243,44 @@ def _terminal(definition: TerminalDef, loaded: LoadedGrammar, patterns: Patterns
 def _automaton(regexp: str, patterns: Patterns, definition: TerminalDef, loaded: LoadedGrammar) -> ByteAutomaton:
     try:
         node = patterns.parse(regexp)
-        automaton = (
-            None if looks_before(node) else open_automaton(node, key=f"lark:{patterns.flags}:{patterns.regex}:{regexp}")
-        )
+        if patterns.classes:
+            automaton = automaton_behind(node, patterns.classes)
+        else:
+            automaton = open_automaton(node, key=f"lark:{patterns.flags}:{patterns.regex}:{regexp}")
     except UnsupportedGrammarError as error:
         place = loaded.place_of(definition)
         raise UnsupportedGrammarError(error.construct, place=place, advice=error.advice) from error
     except GrammarSyntaxError as error:
         raise _broken(error.reason, definition, loaded) from error
-    if looks_before(node):
-        raise UnsupportedGrammarError(
-            "a look-behind that looks before the terminal's own text",
-            place=loaded.place_of(definition),
-            advice="Let the terminal read what must stand before it, or keep look-behinds inside of it.",
-        )
     if automaton is None:
-        raise UnsupportedGrammarError(
-            "a terminal that matches no text",
-            place=loaded.place_of(definition),
-            advice="Leave it out, with the rules that need it.",
-        )
+        raise _matches_nothing(definition, loaded)
     return automaton
+
+
+def _with_classes(ordered: Sequence[TerminalDef], patterns: Patterns, loaded: LoadedGrammar) -> Patterns:
+    """The patterns with the classes of characters that look-behinds at their beginning tell apart."""
+    nodes: list[Node] = []
+    for definition in ordered:
+        if isinstance(definition.pattern, PatternStr):
+            continue
+        try:
+            node = patterns.parse(definition.pattern.to_regexp())
+            classes_of([node])
+        except GrammarSyntaxError as error:
+            raise _broken(error.reason, definition, loaded) from error
+        except UnsupportedGrammarError as error:
+            place = loaded.place_of(definition)
+            raise UnsupportedGrammarError(error.construct, place=place, advice=error.advice) from error
+        nodes.append(node)
+    return replace(patterns, classes=classes_of(nodes))
+
+
+def _matches_nothing(definition: TerminalDef, loaded: LoadedGrammar) -> UnsupportedGrammarError:
+    return UnsupportedGrammarError(
+        "a terminal that matches no text",
+        place=loaded.place_of(definition),
+        advice="Leave it out, with the rules that need it.",
+    )
 
 
 def _broken(message: str, definition: TerminalDef, loaded: LoadedGrammar) -> GrammarSyntaxError:
