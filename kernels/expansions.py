@@ -2,7 +2,7 @@
 
     expansion(W, C)   for each group G of exits of W and terminal t that ends there, C' := shift(C, t):
                           child (behind(G, start(C')), C'), and the tokens that end at G
-                          where C is cut (kernels.stack_tops) and shift asks what is below: (G, t) stays open
+                          where C is cut (kernels.stack_tops) and shift or start ask what is below: (G, t) stays open
 
 Most of what follows is a few tokens behind which nothing begins. Those of an expansion are one list.
 """
@@ -14,7 +14,6 @@ from grammar_engine.kernels.arena import (
     DEEP,
     FULL,
     H_ORDERED,
-    H_TABLE,
     H_TOP,
     LIMIT,
     M_EXPANSION,
@@ -109,15 +108,10 @@ def take(mem, scratch, trie, shared, rows, group, start, configuration, terminal
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64, int64)")
 def expansion_of(mem, scratch, trie, shared, rows, found, configuration):
-    """The expansion of a walk in a configuration, or a code.
-
-    With a given table, whose configurations are never cut, it is not kept: it lies at TOP.
-    """
-    table = mem[H_TABLE]
-    if table == 0:
-        known = memo_get(mem, M_EXPANSION, found, configuration)
-        if known != UNKNOWN:
-            return known
+    """The expansion of a walk in a configuration, or a code."""
+    known = memo_get(mem, M_EXPANSION, found, configuration)
+    if known != UNKNOWN:
+        return known
     scratch[SCRATCH_CHILDREN + N_WALKS] = 0
     scratch[SCRATCH_CHILDREN + N_CHILDREN] = 0
     scratch[SCRATCH_CHILDREN + N_TOKENS] = 0
@@ -134,7 +128,10 @@ def expansion_of(mem, scratch, trie, shared, rows, found, configuration):
         for v in range(2 * mem[exit_state + L_MATCHES]):  # each match, as a terminal and as an ignored one
             terminal = np.int64(mem[matches + (v & ~1)])
             after = np.int64(after_match(mem, scratch, configuration, terminal, v & 1))
-            if after == DEEP:
+            starts = np.int64(0)
+            if after > 0:
+                starts = np.int64(starts_of(mem, scratch, after, before))
+            if DEEP in (after, starts):
                 if 2 * still_open + 2 > THIRD:
                     return LIMIT
                 scratch[OPEN + 2 * still_open] = group
@@ -145,7 +142,6 @@ def expansion_of(mem, scratch, trie, shared, rows, found, configuration):
                 return after
             if after == 0:
                 continue
-            starts = starts_of(mem, scratch, after, before)
             if starts < 0:
                 return starts
             for s in range(starts + 1, starts + 1 + mem[starts]):
@@ -188,7 +184,6 @@ def expansion_of(mem, scratch, trie, shared, rows, found, configuration):
     for k in range(OPEN, OPEN + 2 * still_open):
         mem[at] = scratch[k]
         at += 1
-    if table == 0:
-        mem[H_TOP] = at
-        memo_put(mem, M_EXPANSION, found, configuration, top)
+    mem[H_TOP] = at
+    memo_put(mem, M_EXPANSION, found, configuration, top)
     return top

@@ -9,6 +9,10 @@ reductions pop more than that. Statements repeat, what surrounds them hardly eve
     path           = a terminal (0: an ignored one) behind another path; its configuration at any level, by shifts from
                      top(C, level)
 
+With a given table (kernels.table_parser) the stack is a chain. What is known of its top is its shape too, since what
+the lexer is offered depends on reductions below: a cut configuration is [0, top node, shape]. Layouts are cut like
+stacks; those of the nodes below the top do not matter.
+
 Exact, as cutting commutes with shift: what a reduction needs of the node where it ends is its LR state alone. Holes
 are numbered, so in one mask equal cut configurations are cuts of equal ones.
 """
@@ -40,6 +44,17 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_SHIFT,
     WHOLE,
 )
+from grammar_engine.kernels.starts import shape_of
+from grammar_engine.kernels.table_parser import (
+    C_NODE,
+    LAYOUT_BELOW,
+    LAYOUT_COLUMN,
+    NODE_BELOW,
+    NODE_LAYOUT,
+    NODE_STATE,
+    OPAQUE,
+    layout_above,
+)
 
 DEPTHS = (0, 3, 8, 24)  # by level; from WHOLE on nothing is cut
 MOST_NODES = 512  # of stacks with more nodes than this on top nothing is cut
@@ -47,8 +62,57 @@ HOLES = 1 << 16  # from a hole of one level to that of the next
 
 
 @kernel(f"int64({MEMORY}, int64, int64)")
+def table_top(mem, scratch, configuration, level):
+    """The same for a configuration of the table parser; or a code."""
+    shape = np.int64(shape_of(mem, scratch, configuration))
+    if shape < 0:
+        return shape
+    depth = DEPTHS[level]
+    node = np.int64(mem[configuration + C_NODE])
+    layout = np.int64(mem[node + NODE_LAYOUT])
+    for d in range(depth + 1):
+        scratch[d] = node
+        node = np.int64(mem[node + NODE_BELOW])
+        if node == 0:
+            return configuration
+    levels = 0
+    while layout > 0 and levels <= depth:
+        scratch[depth + 1 + levels] = mem[layout + LAYOUT_COLUMN]
+        levels += 1
+        layout = np.int64(mem[layout + LAYOUT_BELOW])
+    if layout > 0:
+        layout = np.int64(OPAQUE - level)
+    for k in range(depth + levels, depth, -1):
+        if must_grow(mem):
+            return FULL
+        layout = np.int64(layout_above(mem, layout, scratch[k]))
+    below = np.int64(-(level * HOLES + 1))
+    for d in range(depth, -1, -1):
+        if must_grow(mem):
+            return FULL
+        top = mem[H_TOP]
+        mem[top + NODE_STATE] = mem[scratch[d] + NODE_STATE]
+        mem[top + NODE_BELOW] = below
+        mem[top + NODE_LAYOUT] = layout if d == 0 else 0
+        below = np.int64(intern(mem, T_NODE, NODE_STATE, 3))
+    if must_grow(mem):
+        return FULL
+    top = mem[H_TOP]
+    mem[top + C_FIELDS] = 0
+    mem[top + C_FIELDS + 1] = below
+    mem[top + C_FIELDS + 2] = shape
+    result = intern(mem, T_CONFIG, C_FIELDS, 3)
+    if result == top:
+        mem[result + C_START] = 0
+        mem[result + C_SHAPE] = shape
+    return result
+
+
+@kernel(f"int64({MEMORY}, int64, int64)")
 def top_of(mem, scratch, configuration, level):
-    """The configuration cut at a level, itself if there is nothing below; or FULL."""
+    """The configuration cut at a level, itself if there is nothing below; or a code."""
+    if mem[H_TABLE] != 0:
+        return table_top(mem, scratch, configuration, level)
     bounds = SCRATCH_SHIFT - 64  # where the nodes of each depth begin
     cut = SCRATCH_SHIFT // 2  # what replaces them
     depth = DEPTHS[level]
@@ -135,10 +199,8 @@ def add_path(scratch, path, parent, terminal, level, configuration):
 
 @kernel(f"int64({MEMORY}, int64)")
 def first_path(mem, scratch, configuration):
-    """Path 0: nothing read yet. Its configuration at the first level; or FULL."""
+    """Path 0: nothing read yet. Its configuration at the first level; or a code."""
     add_path(scratch, 0, 0, 0, WHOLE, configuration)
-    if mem[H_TABLE] != 0:
-        return configuration
     top = top_of(mem, scratch, configuration, 0)
     if top > 0:
         scratch[SCRATCH_PATHS + PATH_LEVEL] = 0
@@ -180,6 +242,10 @@ def behind_path(mem, scratch, path, terminal):
         found = np.int64(configuration_at(mem, scratch, path, level))
         if found > 0:
             found = np.int64(after_match(mem, scratch, found, terminal, 0))
+        if found > 0:
+            code = shape_of(mem, scratch, found)
+            if code < 0:
+                found = np.int64(code)
         if found != DEEP:
             scratch[0] = level
             return found

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 from grammar_engine.kernels.arena import (
+    DEEP,
     FULL,
     H_EPOCH,
     H_IGNORED,
@@ -62,14 +63,14 @@ from grammar_engine.kernels.parser import (
 )
 from grammar_engine.kernels.scratch import SCRATCH_SHIFT
 from grammar_engine.kernels.table_lookaheads import takes, takes_of
-from grammar_engine.kernels.table_parser import C_NODE, NODE_STATE
+from grammar_engine.kernels.table_parser import C_NODE, NODE_LAYOUT, NODE_STATE
 
 _MARK = -1  # minus 1 if accepting: configurations lie in the same table and begin with 0 or 1
 
 
 @kernel("int64(int32[::1], int32[::1], int64)")
 def shape_of(mem, scratch, configuration):
-    """The shape of a configuration, or a code."""
+    """The shape of a configuration, or a code: DEEP where the stack is cut too high to tell."""
     known = mem[configuration + C_SHAPE]
     if known != 0:
         return known
@@ -77,6 +78,8 @@ def shape_of(mem, scratch, configuration):
     nodes = configuration + C_FIELDS + 1
     tops = mem[configuration + 1] - 1
     if mem[H_TABLE] != 0:
+        if mem[mem[configuration + C_NODE] + NODE_LAYOUT] < 0:
+            return DEEP
         allowed = np.int64(takes_of(mem, scratch, mem[configuration + C_NODE]))
         if allowed < 0:
             return allowed

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 from grammar_engine.kernels.arena import (
+    DEEP,
     FULL,
     H_LAYOUT,
     H_TABLE,
@@ -48,13 +49,15 @@ MOST_PENDING = SCRATCH_SHIFT // 4
 
 @kernel("int64(int32[::1], int64, int64)")
 def reduced(mem, node, rule):
-    """The node behind the reduction of a node by a rule, or FULL."""
+    """The node behind the reduction of a node by a rule, or a code: DEEP if an opaque node is popped."""
     if must_grow(mem):
         return FULL
     layout = mem[node + NODE_LAYOUT]
     below = np.int64(node)
     for _ in range(mem[rule + 1]):
         below = np.int64(mem[below + NODE_BELOW])
+        if below < 0:
+            return DEEP
     top = mem[H_TOP]
     mem[top + NODE_STATE] = look_up(mem, mem[mem[below + NODE_STATE] + S_GOTOS], mem[rule])
     mem[top + NODE_BELOW] = below

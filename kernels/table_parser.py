@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import numpy as np
 from grammar_engine.kernels.arena import (
+    DEEP,
     FULL,
     H_LAYOUT,
     H_TABLE,
@@ -53,6 +54,7 @@ C_NODE = 5  # from the address of a configuration: its node
 NODE_STATE, NODE_BELOW, NODE_LAYOUT = 2, 3, 4  # from the address of a node
 LAYOUT_COLUMN, LAYOUT_BELOW = 2, 3  # from the address of a layout
 PARENTHESIS = -1
+OPAQUE = -(1 << 20)  # a layout that is not known, or less (see kernels.stack_tops)
 # X_LAYOUT (see kernels.lexer for others): 1 + the column of a newline; or
 OPENS, CLOSES, BLOCKS = -1, -2, -3
 
@@ -79,7 +81,7 @@ def look_up(mem, pairs, symbol):
 
 @kernel("int64(int32[::1], int32[::1], int64)")
 def feed(mem, scratch, symbol):
-    """Run the table on a terminal, or on END; 1 if it was shifted (or accepted), 0 if it can't be, or LIMIT."""
+    """Run the table on a terminal, or on END; 1 if it was shifted (or accepted), 0 if it can't be, or a code."""
     while True:
         pushed = scratch[WORK + 1]
         state = scratch[WORK + 1 + pushed] if pushed > 0 else mem[scratch[WORK] + NODE_STATE]
@@ -99,6 +101,8 @@ def feed(mem, scratch, symbol):
             node = scratch[WORK]
             for _ in range(length - pushed):
                 node = mem[node + NODE_BELOW]
+                if node < 0:
+                    return DEEP
             scratch[WORK] = node
             pushed = 0
         state = scratch[WORK + 1 + pushed] if pushed > 0 else mem[scratch[WORK] + NODE_STATE]
@@ -124,6 +128,8 @@ def layout_after(mem, scratch, layout, column):
     settings = mem[H_LAYOUT]
     if column == mem[settings + 3]:
         return 0
+    if layout < 0:
+        return DEEP
     if column > mem[layout + LAYOUT_COLUMN]:
         code = feed(mem, scratch, mem[settings + 1])
         return layout_above(mem, layout, column) if code == 1 else code
@@ -132,15 +138,25 @@ def layout_after(mem, scratch, layout, column):
         if code <= 0:
             return code
         layout = mem[layout + LAYOUT_BELOW]
+        if layout < 0:
+            return DEEP
     return layout if column == mem[layout + LAYOUT_COLUMN] else 0
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64)")
 def may_end(mem, scratch, node, layout):
-    """1 if the text may end with this stack, 0 if not, or LIMIT."""
+    """1 if the text may end with this stack, 0 if not, or a code."""
+    if mem[H_LAYOUT] != 0:  # neither the end nor a DEDENT
+        actions = mem[mem[node + NODE_STATE] + S_ACTIONS]
+        if look_up(mem, actions, END) == 0 and look_up(mem, actions, mem[mem[H_LAYOUT] + 2]) == 0:
+            return 0
     scratch[WORK] = node
     scratch[WORK + 1] = 0
-    while layout != 0 and mem[layout + LAYOUT_BELOW] != 0:
+    while layout != 0:
+        if layout < 0:
+            return DEEP
+        if mem[layout + LAYOUT_BELOW] == 0:
+            break
         if mem[layout + LAYOUT_COLUMN] != PARENTHESIS:
             code = feed(mem, scratch, mem[mem[H_LAYOUT] + 2])
             if code <= 0:
@@ -179,36 +195,40 @@ def table_shift(mem, scratch, configuration, terminal):
     layout = np.int64(mem[node + NODE_LAYOUT])
     kind = mem[terminal + X_LAYOUT]
     result = np.int64(0)
-    if kind > 0 and mem[layout + LAYOUT_COLUMN] == PARENTHESIS:
+    if layout < 0 and kind not in (0, BLOCKS):
+        result = np.int64(DEEP)
+    elif kind > 0 and mem[layout + LAYOUT_COLUMN] == PARENTHESIS:
         result = configuration
     elif kind != BLOCKS:
         scratch[WORK] = node
         scratch[WORK + 1] = 0
         code = feed(mem, scratch, mem[terminal + X_FAMILY] if kind > 0 else terminal)
-        if code < 0:
-            return code
         if code == 1:
             if kind > 0:
-                layout = layout_after(mem, scratch, layout, kind - 1)
+                layout = np.int64(layout_after(mem, scratch, layout, kind - 1))
             elif kind == OPENS:
-                layout = layout_above(mem, layout, PARENTHESIS)
+                layout = np.int64(layout_above(mem, layout, PARENTHESIS))
             elif kind == CLOSES:
-                layout = mem[layout + LAYOUT_BELOW] if mem[layout + LAYOUT_COLUMN] == PARENTHESIS else 0
-            if layout < 0:
-                return layout
-            if layout > 0 or mem[H_LAYOUT] == 0:
-                pushed = scratch[WORK + 1]
-                if mem[H_TOP] + 5 * pushed + SLACK > mem.size or must_grow(mem):
-                    return FULL
-                below = scratch[WORK]
-                for i in range(WORK + 2, WORK + 2 + pushed):
-                    top = mem[H_TOP]
-                    mem[top + NODE_STATE] = scratch[i]
-                    mem[top + NODE_BELOW] = below
-                    mem[top + NODE_LAYOUT] = layout
-                    below = intern(mem, T_NODE, NODE_STATE, 3)
-                result = configuration_of(mem, scratch, below)
-                if result < 0:
-                    return result
+                layout = np.int64(mem[layout + LAYOUT_BELOW] if mem[layout + LAYOUT_COLUMN] == PARENTHESIS else 0)
+            if OPAQUE < layout < 0:
+                code = layout
+        if code == DEEP:
+            result = np.int64(DEEP)
+        elif code < 0:
+            return code
+        elif code == 1 and (layout != 0 or mem[H_LAYOUT] == 0):
+            pushed = scratch[WORK + 1]
+            if mem[H_TOP] + 5 * pushed + SLACK > mem.size or must_grow(mem):
+                return FULL
+            below = scratch[WORK]
+            for i in range(WORK + 2, WORK + 2 + pushed):
+                top = mem[H_TOP]
+                mem[top + NODE_STATE] = scratch[i]
+                mem[top + NODE_BELOW] = below
+                mem[top + NODE_LAYOUT] = layout
+                below = intern(mem, T_NODE, NODE_STATE, 3)
+            result = np.int64(configuration_of(mem, scratch, below))
+            if result < 0 and result != DEEP:
+                return result
     memo_put(mem, M_SHIFT, configuration, terminal, result)
     return result
