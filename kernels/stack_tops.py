@@ -176,7 +176,7 @@ def top_of(mem, scratch, configuration, level):
     count = 0
     for f in range(mem[configuration + 1] - 1):
         count = insert_sorted(mem, base, count, scratch[cut + f])
-    mem[base - 1] = 0  # (whether the text may end here is a matter of positions)
+    mem[base - 1] = mem[configuration + C_FIELDS]
     result = intern(mem, T_CONFIG, C_FIELDS, count + 1)
     if result == top:
         mem[result + C_START] = 0
