@@ -3,10 +3,19 @@
 Rows of a batch have prompts of different lengths. They are padded on the left, so that the newest token of every row
 stands in the last column; the attention mask hides the padding and position ids start at 0 behind it. Rows that are
 finished leave the batch, and the cache with them.
+
+A chunk appends several tokens per row in one pass, as guesses are verified (``grammar_engine.drafts``); of each row as
+many are kept as proved right. Columns that no row keeps are cut off the cache, those that only some rows keep are
+hidden from the others like padding:
+
+    columns   0 1 2 3 4 5 6        chunk in columns 4, 5, 6; row 0 keeps 1 of 3, row 1 keeps 2
+    row 0     x x x x x . .        after settle([1, 2]): column 6 is cut off, column 5 of row 0 is hidden
+    row 1     . . x x x x .
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +25,10 @@ if TYPE_CHECKING:
 
 
 class CausalForward:
-    """The forward passes of one batch. Not shared between threads; the network may be."""
+    """The forward passes of one batch. Not shared between threads; the network may be.
+
+    passes: how many there have been, the prompt's included.
+    """
 
     def __init__(self, network: Any, prompts: Sequence[Sequence[int]], *, pad_token_id: int) -> None:
         """Prepare a batch.
@@ -28,51 +40,108 @@ class CausalForward:
         """
         import torch
 
+        self.passes = 0
         self._torch = torch
         self._network = network
         self._device = network.device
+        self._pad_token_id = pad_token_id
         self._accepted = frozenset(inspect.signature(network.forward).parameters)
         self._cache: Any = None
         width = max(map(len, prompts))
         rows = [[pad_token_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         self._prompt = torch.tensor(rows, dtype=torch.long, device=self._device)
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
-        self._padding = width - lengths
-        self._padded = bool((self._padding > 0).any())
-        self._length = 0
+        self._new = torch.arange(width, device=self._device) >= (width - lengths)[:, None]
+        # bool (B, columns so far): what may be attended to. int64 (B,): how many tokens of each row.
+        self._seen = torch.zeros((len(prompts), 0), dtype=torch.bool, device=self._device)
+        self._counts = torch.zeros_like(lengths)
+        # Known without asking the device: how many columns of each row are hidden, and the last chunk's lengths.
+        self._hidden = [width - len(prompt) for prompt in prompts]
+        self._chunk = [0] * len(prompts)
+
+    @functools.cached_property
+    def takes_chunks(self) -> bool:
+        """Whether several tokens can be appended at once and some of them taken back; known after ``prefill``.
+
+        They can where every layer keeps all keys and values. States of sliding windows and of recurrent layers cannot
+        be put back.
+        """
+        layers = getattr(self._cache, "layers", None)
+        return bool(layers) and "attention_mask" in self._accepted and all(_keeps_everything(layer) for layer in layers)
 
     def prefill(self) -> Tensor:
         """Read the prompts. Returns float32 logits ``(B, V)`` of the token behind each."""
-        return self._forward(self._prompt)
+        return self._forward(self._prompt, self._new if any(self._hidden) else None, 1)[:, -1, :]
 
     def step(self, token_ids: Sequence[int]) -> Tensor:
         """Append one token per row. Returns float32 logits ``(B, V)`` of the token behind it."""
-        return self._forward(self._torch.tensor([[i] for i in token_ids], dtype=self._torch.long, device=self._device))
+        tokens = self._torch.tensor([[i] for i in token_ids], dtype=self._torch.long, device=self._device)
+        return self._forward(tokens, None, 1)[:, -1, :]
+
+    def chunk(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Append at least one token per row; to be followed by ``settle``.
+
+        Returns float32 logits ``(B, K, V)``, K the longest row: ``[i, j]`` is behind token j of row i; meaningless
+        where row i has no token j.
+        """
+        torch = self._torch
+        self._chunk = [len(row) for row in rows]
+        width = max(self._chunk)
+        padded = [[*row, *[self._pad_token_id] * (width - len(row))] for row in rows]
+        tokens = torch.tensor(padded, dtype=torch.long, device=self._device)
+        if min(self._chunk) == width:
+            return self._forward(tokens, None, width)
+        lengths = torch.tensor(self._chunk, device=self._device)
+        return self._forward(tokens, torch.arange(width, device=self._device) < lengths[:, None], width)
+
+    def settle(self, counts: Sequence[int]) -> None:
+        """Of row i keep the first ``counts[i]`` tokens of the last chunk, at least one."""
+        torch = self._torch
+        most, surplus = max(counts), max(self._chunk) - max(counts)
+        if surplus:
+            self._cache.crop(-surplus)
+            self._seen = self._seen[:, :-surplus]
+        if min(counts) < most:
+            kept = torch.tensor(list(counts), device=self._device)
+            self._seen[:, -most:] &= torch.arange(most, device=self._device) < kept[:, None]
+        if list(counts) != self._chunk:
+            taken_back = [have - keep for have, keep in zip(self._chunk, counts, strict=True)]
+            self._counts -= torch.tensor(taken_back, device=self._device)
+        self._hidden = [hidden + most - count for hidden, count in zip(self._hidden, counts, strict=True)]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these rows of the current batch, in this order."""
         index = self._torch.tensor(list(rows), dtype=self._torch.long, device=self._device)
         if self._cache is not None:
             self._cache.batch_select_indices(index)
-        self._padding = self._padding[index]
-        self._padded = bool((self._padding > 0).any())
+        self._seen = self._seen[index]
+        self._counts = self._counts[index]
+        self._hidden = [self._hidden[row] for row in rows]
 
-    def _forward(self, input_ids: Tensor) -> Tensor:
+    def _forward(self, input_ids: Tensor, new: Tensor | None, wanted: int) -> Tensor:
+        """One pass over new columns; ``new``: which of them are tokens, None for all. The last ``wanted`` logits."""
         torch = self._torch
-        start, self._length = self._length, self._length + input_ids.shape[1]
+        fresh = torch.ones_like(input_ids, dtype=torch.bool) if new is None else new
+        self._seen = torch.cat([self._seen, fresh], 1)
         arguments: dict[str, Any] = {"use_cache": True, "past_key_values": self._cache}
         if "logits_to_keep" in self._accepted:
-            arguments["logits_to_keep"] = 1
-        if self._padded:
-            # Without padding the network derives both itself, and skips building a mask.
-            columns = torch.arange(self._length, device=self._device)
-            arguments["attention_mask"] = (columns >= self._padding[:, None]).long()
+            arguments["logits_to_keep"] = wanted
+        if new is not None or any(self._hidden):
+            # Without gaps the network derives both itself, and skips building a mask.
+            arguments["attention_mask"] = self._seen.long()
             if "position_ids" in self._accepted:
-                positions = columns[None, start:] - self._padding[:, None]
-                arguments["position_ids"] = positions.clamp_(min=0)
+                arguments["position_ids"] = (self._counts[:, None] + fresh.cumsum(1) - 1).clamp_(min=0)
+        self._counts = self._counts + fresh.sum(1)
         with torch.inference_mode():
             output = self._network(input_ids=input_ids, **arguments)
+        self.passes += 1
         self._cache = output.past_key_values
         # Copied outside of inference mode: the caller writes masks into it.
-        logits: Tensor = output.logits[:, -1, :].to(torch.float32, copy=True)
+        logits: Tensor = output.logits[:, -wanted:, :].to(torch.float32, copy=True)
         return logits
+
+
+def _keeps_everything(layer: Any) -> bool:
+    from transformers.cache_utils import DynamicLayer
+
+    return type(layer) is DynamicLayer

@@ -22,6 +22,9 @@ class Stats:
     mask_seconds:      time spent in the grammar: accepting tokens, filling masks, applying them, looking for short
                        completions. Most of it runs beside the model's forward pass.
     mask_wait_seconds: the part of it during which the loop had nothing else to do.
+    passes:            forward passes of the model, the prompt's included; a batch shares them.
+    drafted_tokens:    tokens guessed from the grammar and shown to the model ahead of time.
+    confirmed_tokens:  those of them that the model chose: they cost no pass of their own.
     """
 
     prompt_tokens: int
@@ -30,6 +33,9 @@ class Stats:
     prefill_seconds: float
     mask_seconds: float
     mask_wait_seconds: float
+    passes: int = 0
+    drafted_tokens: int = 0
+    confirmed_tokens: int = 0
 
     @property
     def tokens_per_second(self) -> float:

@@ -15,6 +15,7 @@ from grammar_engine.bitmask import Bitmask, as_uint32_rows
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar
+    from grammar_engine.compiler.engine import Engine
 
 MAX_JUMP_BYTES = 1 << 16
 
@@ -60,6 +61,11 @@ class Matcher:
         """The current position; equal positions of one grammar have equal futures."""
         beside = None if self._text is None else self._text.key()
         return self._history[-1] if beside is None else (self._history[-1], beside)
+
+    @property
+    def engine(self) -> Engine:
+        """The automata that its positions belong to."""
+        return self._engine
 
     @property
     def engine_position(self) -> int:

@@ -5,6 +5,7 @@ Greedy modes are also compared with the package's own loop, which knows nothing 
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -15,6 +16,7 @@ pytest.importorskip("transformers", reason="needs the extra hf")
 
 from grammar_engine.errors import InvalidArgumentError
 from grammar_engine.integrations.hf import GrammarLogitsProcessor
+from grammar_engine.integrations.hf_generate import ConstrainedGenerate
 from grammar_engine.matcher import Matcher
 from grammar_engine.runtime import DecodingRun, Request
 from grammar_engine.sampling import Greedy
@@ -214,3 +216,96 @@ def test_needs_a_grammar_and_a_stop_token(tiny_model: Any) -> None:
     endless = GrammarCompiler(Vocabulary([b"a", b"b"]), cache_dir="").compile_regex("ab")
     with pytest.raises(InvalidArgumentError, match="stop"):
         GrammarLogitsProcessor(endless)
+
+
+def test_masks_made_ahead_change_nothing(tiny_model: Any) -> None:
+    """With the second hook: the same texts in every mode, and masks that are really taken up."""
+    compiled = tiny_model.compiler.compile_regex(PATTERN)
+    taken: list[bool] = []
+
+    class Watched(GrammarLogitsProcessor):
+        def _take_pending(self, input_ids: Any) -> Any:
+            found = super()._take_pending(input_ids)
+            if input_ids is not None:
+                taken.append(found is not None)
+            return found
+
+    for options in (
+        {},
+        {"do_sample": True, "top_k": 5},
+        {"num_beams": 3},
+        {"prompt_lookup_num_tokens": 3},
+        {"cache_implementation": "static"},
+    ):
+        for prompts in (PROMPTS, PROMPTS[:1]):
+            if "prompt_lookup_num_tokens" in options and len(prompts) > 1:
+                continue
+            torch.manual_seed(3)
+            plain = texts(tiny_model, prompts, GrammarLogitsProcessor(compiled), **options)
+            torch.manual_seed(3)
+            taken.clear()
+            processor = Watched(compiled)
+            ahead = texts(tiny_model, prompts, processor, stopping_criteria=[processor.ahead()], **options)
+            assert ahead == plain
+            if not options:
+                assert not taken[0]
+                assert all(taken[1:])
+
+
+def test_static_cache(tiny_model: Any, processor: GrammarLogitsProcessor) -> None:
+    result = texts(tiny_model, PROMPTS, processor, cache_implementation="static")
+    assert result == own_greedy(tiny_model, PROMPTS, PATTERN)
+
+
+def test_packed_rows_are_refused(processor: GrammarLogitsProcessor) -> None:
+    with pytest.raises(InvalidArgumentError, match="continuous batching"):
+        processor(torch.zeros((1, 7), dtype=torch.long), torch.zeros((3, 512)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"do_sample": True, "temperature": 1.7, "top_k": 2, "top_p": 0.5},
+        {"num_beams": 3},
+        {"prompt_lookup_num_tokens": 3},
+        {"repetition_penalty": 3.0, "no_repeat_ngram_size": 1},
+    ],
+    ids=str,
+)
+def test_generate_with_a_constraint_of_its_own(tiny_model: Any, options: dict[str, Any]) -> None:
+    constrained = ConstrainedGenerate(tiny_model.tokenizer)
+    prompts = PROMPTS[:1] if "prompt_lookup_num_tokens" in options else PROMPTS
+    inputs = tiny_model.tokenizer(prompts, return_tensors="pt", padding=True)
+    settings = {"do_sample": False, "max_new_tokens": 60, **options}
+    output = tiny_model.network.generate(
+        input_ids=inputs.input_ids,
+        attention_mask=inputs.attention_mask,
+        custom_generate=constrained,
+        regex=PATTERN,
+        **settings,
+    )
+    width, stop = inputs.input_ids.shape[1], tiny_model.tokenizer.eos_token_id
+    rows = [row[: row.index(stop)] if stop in row else row for row in output[:, width:].tolist()]
+    result = [tiny_model.vocabulary.decode(row).decode() for row in rows]
+    assert all(re.fullmatch(PATTERN, text) for text in result), result
+    if not options:
+        assert result == own_greedy(tiny_model, PROMPTS, PATTERN)
+
+
+def test_generate_with_a_schema_and_with_faults(tiny_model: Any) -> None:
+    constrained = ConstrainedGenerate(tiny_model.tokenizer)
+    inputs = tiny_model.tokenizer(["The"], return_tensors="pt")
+
+    def generate(**options: Any) -> Any:
+        return tiny_model.network.generate(
+            input_ids=inputs.input_ids, custom_generate=constrained, max_new_tokens=30, do_sample=False, **options
+        )
+
+    ids = generate(schema={"type": "array", "items": {"enum": [1, 22]}, "maxItems": 3})[0, 1:].tolist()
+    text = tiny_model.vocabulary.decode([i for i in ids if i != tiny_model.tokenizer.eos_token_id]).decode()
+    assert all(item in (1, 22) for item in json.loads(text))
+    with pytest.raises(InvalidArgumentError, match="a constraint is needed"):
+        generate()
+    with pytest.raises(InvalidArgumentError, match="one constraint at a time"):
+        generate(regex="a", compiled=tiny_model.compiler.compile_regex("a"))

@@ -78,6 +78,46 @@ def test_a_row_of_a_batch_equals_a_call_of_its_own(tiny_model: Any, sampler: Sam
     assert len({len(outcome.token_ids) for outcome in together}) > 1, "rows must end at different steps to test leaving"
 
 
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-zA-Z ]{1,12}$"},
+        "kind": {"enum": ["person", "place", "plaything"]},
+        "numbers": {"type": "array", "items": {"type": "integer", "maximum": 99}, "maxItems": 3},
+    },
+    "required": ["name", "kind", "numbers"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("sampler", [Greedy(), Sample(), Sample(temperature=1.5, top_k=30, top_p=0.95)])
+@pytest.mark.parametrize("options", [{}, {"separators": (",", ":")}, {"separators": (", ", ": ")}], ids=str)
+def test_drafts_change_nothing_but_the_number_of_passes(tiny_model: Any, sampler: Sampler, options: Any) -> None:
+    compiled = tiny_model.compiler.compile_json_schema(PERSON, any_whitespace=not options, **options)
+    prompts = ["The", "Once upon a time there was a town.", "yes no 0123456789"]
+
+    def outcomes(chosen: list[str], first: int, drafts: int) -> list[Outcome]:
+        requests = [
+            Request(prompt_ids=tiny_model.encode(prompt), matcher=Matcher(compiled), seed=first + i, max_tokens=90)
+            for i, prompt in enumerate(chosen)
+        ]
+        decoding = DecodingRun(tiny_model.network, tiny_model.vocabulary, requests, sampler, drafts=drafts)
+        list(decoding)
+        return decoding.outcomes
+
+    plain, drafted = outcomes(prompts, 7, 0), outcomes(prompts, 7, 5)
+    alone = [outcomes([prompt], 7 + i, 5)[0] for i, prompt in enumerate(prompts)]
+    for other in (drafted, alone):
+        assert [o.token_ids for o in other] == [o.token_ids for o in plain]
+        assert [o.logprob for o in other] == pytest.approx([o.logprob for o in plain], abs=1e-3)
+        assert [o.log_weight for o in other] == pytest.approx([o.log_weight for o in plain], abs=1e-3)
+        assert sum(o.stats.drafted_tokens for o in other) > 20
+    assert all(o.stats.drafted_tokens == 0 for o in plain)
+    assert all(o.stats.passes == o.stats.tokens - o.stats.confirmed_tokens for o in alone)
+    if options:
+        assert sum(o.stats.confirmed_tokens for o in alone) > 10
+
+
 def test_seeds_repeat_and_differ(tiny_model: Any) -> None:
     texts = [run(tiny_model, ["The"], STORY, Sample(), seed=seed)[0].text for seed in (1, 1, 2, 3, 4)]
     assert texts[0] == texts[1]

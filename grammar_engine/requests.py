@@ -1,0 +1,64 @@
+"""Rows of a batch: what is asked for, what is known while it is served, what became of it."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grammar_engine.drafts import Style
+from grammar_engine.generation import Stats
+
+if TYPE_CHECKING:
+    from grammar_engine.budget import BudgetGuard
+    from grammar_engine.protocols import MatcherLike
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One row: a prompt and where its text must end up."""
+
+    prompt_ids: Sequence[int]
+    matcher: MatcherLike
+    max_tokens: int
+    seed: int | None = None
+    steer: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a request. ``complete``: the text is in the language."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    logprob: float
+    log_weight: float
+    finish_reason: str
+    complete: bool
+    stats: Stats
+
+
+@dataclass(kw_only=True)
+class Row:
+    """A request while it is served."""
+
+    index: int
+    request: Request
+    generator: Any
+    guard: BudgetGuard | None = None
+    token_ids: list[int] = field(default_factory=list)
+    num_tokens: int = 0
+    logprob: float = 0.0
+    log_weight: float = 0.0
+    finish_reason: str = ""
+    shown: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
+    style: Style = field(default_factory=Style)
+    draft: list[int] = field(default_factory=list)
+    num_drafted: int = 0
+    num_confirmed: int = 0
+
+    @property
+    def tokens_left(self) -> int:
+        """How many tokens the budget still has."""
+        return self.request.max_tokens - self.num_tokens
