@@ -13,6 +13,7 @@ import argparse
 import json
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,10 @@ RECORDS = {
         "additionalProperties": False,
     },
 }  # fmt: skip
-PROMPT = "List {} customers as JSON records with first_name, last_name, date_of_birth, email_address, is_subscribed and account_balance."
+PROMPT = (
+    "List {} customers as JSON records with first_name, last_name, date_of_birth, email_address, is_subscribed and "
+    "account_balance."
+)
 
 
 def bare(model: Model, prompts: list[list[int]], tokens: int) -> dict[str, float]:
@@ -101,11 +105,11 @@ def main() -> None:
     }
     for batch in arguments.batch:
         prompts = [model.encode(PROMPT.format(40 + i)) for i in range(batch)]
-        ways: dict[str, Any] = {"bare": lambda: bare(model, prompts, arguments.tokens)}
+        ways: dict[str, Any] = {"bare": partial(bare, model, prompts, arguments.tokens)}
         for name, compiled in grammars.items():
             for drafts in arguments.drafts:
-                ways[f"{name}, drafts {drafts}"] = lambda compiled=compiled, drafts=drafts: constrained(
-                    model, compiled, prompts, arguments.tokens, drafts
+                ways[f"{name}, drafts {drafts}"] = partial(
+                    constrained, model, compiled, prompts, arguments.tokens, drafts
                 )
         spent: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
         for round_number in range(arguments.rounds + 1):

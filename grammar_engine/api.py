@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
     from grammar_engine.runtime import DecodingRun, Outcome
 
+DRAFTS = 8
+"""Tokens guessed ahead unless asked otherwise: as many as small models verify at little more than the price of one."""
+
 OnToken = Callable[[TokenEvent], None]
 Prompts = Prompt | Sequence[Prompt]
 
@@ -45,6 +48,7 @@ def generate(
     max_tokens: int = 512,
     seed: int | None = None,
     steer: bool = True,
+    drafts: int = DRAFTS,
     details: bool = False,
     on_token: OnToken | None = None,
 ) -> Any:
@@ -60,6 +64,8 @@ def generate(
         sampler: default ``Greedy()``; ``Sample(...)`` draws.
         max_tokens: most tokens to generate, the stop token included; less where the model's context ends before.
         seed: for ``Sample``: row i of a batch draws with ``seed + i``. Default: different every time.
+        drafts: most tokens that are guessed from the grammar at a time and verified in one pass of the model; 0: none.
+            They change how long it takes, not what comes out (see ``grammar_engine.drafts``).
         steer: when tokens run short, choose only what can still be completed (see ``grammar_engine.budget``).
         details: return ``Generation`` objects instead of values.
         on_token: called with a ``TokenEvent`` for each token.
@@ -82,6 +88,7 @@ def generate(
         max_tokens=max_tokens,
         seed=seed,
         steer=steer,
+        drafts=drafts,
     )
     for event in call.run:
         if on_token is not None:
@@ -103,6 +110,7 @@ def stream(
     max_tokens: int = 512,
     seed: int | None = None,
     steer: bool = True,
+    drafts: int = DRAFTS,
     details: bool = False,
     on_token: OnToken | None = None,
 ) -> Iterator[Any]:
@@ -119,6 +127,7 @@ def stream(
         max_tokens=max_tokens,
         seed=seed,
         steer=steer,
+        drafts=drafts,
     )
     if call.batch:
         raise InvalidArgumentError("a stream has one prompt; for several use generate", argument="prompt")
@@ -147,6 +156,7 @@ async def agenerate(
     max_tokens: int = 512,
     seed: int | None = None,
     steer: bool = True,
+    drafts: int = DRAFTS,
     details: bool = False,
     on_token: OnToken | None = None,
 ) -> Any:
@@ -163,6 +173,7 @@ async def agenerate(
         max_tokens=max_tokens,
         seed=seed,
         steer=steer,
+        drafts=drafts,
         details=details,
         on_token=on_token,
     )
@@ -180,6 +191,7 @@ async def astream(
     max_tokens: int = 512,
     seed: int | None = None,
     steer: bool = True,
+    drafts: int = DRAFTS,
     details: bool = False,
     on_token: OnToken | None = None,
 ) -> AsyncIterator[Any]:
@@ -204,6 +216,7 @@ async def astream(
                 max_tokens=max_tokens,
                 seed=seed,
                 steer=steer,
+                drafts=drafts,
                 details=details,
                 on_token=on_token,
             )
@@ -309,19 +322,24 @@ def _prepare(
     max_tokens: int,
     seed: int | None,
     steer: bool,
+    drafts: int,
 ) -> _Call:
     """Check everything that can be checked before the first token; cheap checks before the model is loaded."""
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int):
         raise InvalidArgumentError(f"must be an integer, not {max_tokens!r}", argument="max_tokens")
     if max_tokens < 1:
         raise LimitExceededError("at least one token is needed", limit="max_tokens >= 1", given=max_tokens)
+    if isinstance(drafts, bool) or not isinstance(drafts, int) or drafts < 0:
+        raise InvalidArgumentError(f"must be a number of tokens, 0 or more, not {drafts!r}", argument="drafts")
     if sampler is not None and not hasattr(sampler, "choose"):
         raise InvalidArgumentError(f"expected Greedy() or Sample(...), not {sampler!r}", argument="sampler")
     prompts, batch = _as_batch(prompt)
     loaded = shared_models().get(model)
     compiled, validate = constraint.compile(loaded.compiler)
     return _Call(
-        run=_start(loaded, prompts, compiled, sampler or Greedy(), max_tokens=max_tokens, seed=seed, steer=steer),
+        run=_start(
+            loaded, prompts, compiled, sampler or Greedy(), max_tokens=max_tokens, seed=seed, steer=steer, drafts=drafts
+        ),
         validate=validate,
         batch=batch,
         compiler=loaded.compiler,
@@ -337,6 +355,7 @@ def _start(
     max_tokens: int,
     seed: int | None,
     steer: bool,
+    drafts: int,
 ) -> DecodingRun:
     from grammar_engine.matcher import Matcher
     from grammar_engine.runtime import DecodingRun, Request
@@ -360,7 +379,8 @@ def _start(
         requests,
         sampler,
         pad_token_id=model.pad_token_id,
-        spelling=model.spelling if steer else None,
+        spelling=model.spelling if steer or drafts else None,
+        drafts=drafts,
     )
 
 
