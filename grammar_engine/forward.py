@@ -66,8 +66,8 @@ class CausalForward:
         They can where every layer keeps all keys and values. States of sliding windows and of recurrent layers cannot
         be put back.
         """
-        layers = getattr(self._cache, "layers", None)
-        return bool(layers) and "attention_mask" in self._accepted and all(_keeps_everything(layer) for layer in layers)
+        layers = getattr(self._cache, "layers", None) or ()
+        return "attention_mask" in self._accepted and bool(layers) and all(map(_keeps_everything, layers))
 
     def prefill(self) -> Tensor:
         """Read the prompts. Returns float32 logits ``(B, V)`` of the token behind each."""
