@@ -59,29 +59,30 @@ def fill_next_token_bitmask_batch(matchers: Sequence[Matcher | None], bitmask: B
             matcher.fill_next_token_bitmask(bitmask, index)
 
 
-def apply_token_bitmask_inplace(logits: torch.Tensor, bitmask: Bitmask, indices: Sequence[int] | None = None) -> None:
-    """Set the logits of tokens that are not allowed to -inf.
+def apply_token_bitmask_inplace(
+    logits: torch.Tensor, bitmask: Bitmask, indices: Sequence[int] | torch.Tensor | None = None
+) -> None:
+    """Set the logits of tokens that are not allowed to -inf; the others are not touched, NaN included.
 
-    logits: ``(batch, V)`` or ``(V,)``, floating point, any device; V may exceed the bitmask's bits only by padding ids,
-    which become -inf. bitmask: row i belongs to logits row i. indices: the rows to mask (both of logits and bitmask);
-    others stay as they are.
+    logits: ``(batch, V)`` or ``(V,)``, floating point, any strides, any device; V may exceed the bitmask's bits only by
+    padding ids, which become -inf. bitmask: row i belongs to logits row i; one that lies elsewhere than the logits is
+    copied there. indices: the rows to mask (both of logits and bitmask); others stay as they are. A tensor of indices
+    that is on a GPU is not checked: that would wait for it.
+
+    On CUDA one Triton kernel, in the order of the current stream and without synchronization unless the bitmask must be
+    copied from pageable memory; on the CPU compiled code; elsewhere torch (see ``kernels.device``).
+
+    Raises ValueError if shapes or types do not fit, IndexError if there is no such row.
     """
     import torch
 
+    from grammar_engine.kernels.device import backend, masking
+
     rows = torch.from_numpy(bitmask) if isinstance(bitmask, np.ndarray) else bitmask
-    if rows.dtype != torch.int32:
-        raise ValueError(f"the bitmask has dtype {rows.dtype}, needed is int32")
-    if not logits.is_floating_point():
-        raise ValueError(f"logits have dtype {logits.dtype}, needed is a floating point type")
-    view = logits.unsqueeze(0) if logits.ndim == 1 else logits
-    if view.ndim != 2 or rows.ndim != 2 or len(rows) < len(view):
+    view = backend.as_rows(logits)
+    if rows.ndim != 2 or (indices is None and rows.shape[0] < view.shape[0]):
         raise ValueError(f"logits {tuple(logits.shape)} and bitmask {tuple(rows.shape)} do not fit")
-    chosen = range(len(view)) if indices is None else indices
-    bits = torch.arange(32, dtype=torch.int32, device=view.device)
-    vocabulary = view.shape[1]
-    for index in chosen:
-        words = rows[index].to(view.device, non_blocking=True)
-        allowed = ((words.unsqueeze(1) >> bits) & 1).to(torch.bool).flatten()[:vocabulary]
-        if len(allowed) < vocabulary:
-            view[index, len(allowed) :] = float("-inf")
-        view[index, : len(allowed)].masked_fill_(~allowed, float("-inf"))
+    chosen = backend.row_indices(indices, min(view.shape[0], rows.shape[0]), view.device)
+    if rows.device != view.device:
+        rows = rows.to(view.device, non_blocking=True)
+    masking.apply_bitmask(logits, rows, chosen)

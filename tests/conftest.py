@@ -10,6 +10,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two threads on two busy cores are slower than one
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if not os.environ.get("GRAMMAR_ENGINE_TEST_GPU"):  # set by `make test-gpu`
+    os.environ["TRITON_INTERPRET"] = "1"  # before triton: kernels run on the CPU, operation by operation
 os.environ["GRAMMAR_ENGINE_MASK_CACHE"] = ""  # off: tests neither read nor write the user's mask rows
 
 from pathlib import Path
@@ -34,6 +36,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the shared data folder, which is not at {folder}")
     return folder
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def triton_device(request: pytest.FixtureRequest) -> Any:
+    """Where Triton's kernels run: in the interpreter on the CPU, and with ``make test-gpu`` on a GPU."""
+    torch = pytest.importorskip("torch", reason="needs the extra hf")
+    pytest.importorskip("triton", reason="needs triton, which the extra cuda brings (Linux only)")
+    if request.param == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+        if os.environ.get("TRITON_INTERPRET"):
+            pytest.skip("kernels are interpreted in this process; run `make test-gpu`")
+    elif not os.environ.get("TRITON_INTERPRET"):
+        pytest.skip("kernels are compiled in this process, for a GPU")
+    return torch.device(request.param)
 
 
 @pytest.fixture(scope="session")
