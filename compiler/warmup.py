@@ -25,9 +25,11 @@ def warm_up(progress: Callable[[str], None] | None = None) -> float:
     """
     started = time.perf_counter()
     for number, name in enumerate(KERNEL_MODULES, 1):
-        module = importlib.import_module(f"grammar_engine.kernels.{name}")
+        path = f"grammar_engine.kernels.{name}"
+        is_new = path not in sys.modules  # (else it was compiled, and told, before)
+        module = importlib.import_module(path)
         if progress is not None:
-            how = "compiled" if _was_compiled(module) else "loaded"
+            how = "compiled" if is_new and _was_compiled(module) else "loaded"
             progress(f"kernels {number}/{len(KERNEL_MODULES)}: {name} {how}")
     return time.perf_counter() - started
 

@@ -234,7 +234,7 @@ def table_of(mem, state):
             mem[i] = 0
         for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
             position = mem[i]
-            for b in range(mem[position + P_LOW], mem[position + P_HIGH] + 1):
+            for b in range(mem[position + P_LOW], min(mem[position + P_HIGH] + 1, NO_BYTE)):
                 mem[table + b] = UNKNOWN
         mem[state + L_TABLE] = table
     return table
@@ -254,7 +254,7 @@ def bytes_of(mem, state, shadows):
         position = mem[i]
         if shadows and mem[position + P_SHADOW] == 0:
             continue
-        low, high = mem[position + P_LOW], mem[position + P_HIGH]
+        low, high = mem[position + P_LOW], min(mem[position + P_HIGH], NO_BYTE - 1)
         if high - low >= FEW_BYTES:
             count = FEW_BYTES + 1
             break

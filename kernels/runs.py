@@ -42,6 +42,7 @@ from grammar_engine.kernels.lexer import (
     L_RUNS,
     L_THREADS,
     LOOSE,
+    NO_BYTE,
     NUM_TEXTS,
     P_HIGH,
     P_LOW,
@@ -118,13 +119,15 @@ def loose_of(mem, state):
 
 @kernel(f"int64({MEMORY}, int64)")
 def note_bounds(mem, scratch, state):
-    """scratch[SCRATCH_BOUNDS + b] := 1 where some thread tells byte b from the one before it; the number of threads."""
+    """scratch[SCRATCH_BOUNDS + b] := 1 where a thread or monitor tells byte b from the one before; their number."""
     for b in range(SCRATCH_BOUNDS, SCRATCH_BOUNDS + 257):
         scratch[b] = 0
-    for i in range(state + L_LIST, state + L_LIST + 2 * mem[state + L_THREADS], 2):
-        scratch[SCRATCH_BOUNDS + mem[mem[i] + P_LOW]] = 1
-        scratch[SCRATCH_BOUNDS + mem[mem[i] + P_HIGH] + 1] = 1
-    return mem[state + L_THREADS]
+    count = mem[state + L_THREADS] + mem[state + L_MONITORS]
+    for i in range(state + L_LIST, state + L_LIST + 2 * count, 2):
+        if mem[mem[i] + P_LOW] != NO_BYTE:
+            scratch[SCRATCH_BOUNDS + mem[mem[i] + P_LOW]] = 1
+            scratch[SCRATCH_BOUNDS + mem[mem[i] + P_HIGH] + 1] = 1
+    return count
 
 
 @kernel(f"int64({MEMORY}, int64, int64)")
