@@ -168,13 +168,18 @@ def side_by_side(automata: Sequence[ByteAutomaton | None]) -> ByteAutomaton:
 def deciding_states(automaton: ByteAutomaton) -> npt.NDArray[np.bool_]:
     """Which states decide conditions."""
     found = np.zeros(automaton.num_states, bool)
-    todo = [state for pair in automaton.conditions for state in pair]
-    while todo:
-        state = todo.pop()
-        if not found[state]:
-            found[state] = True
-            indices = automaton.entries[automaton.offsets[state] : automaton.offsets[state + 1], 0]
-            todo += automaton.positions[indices[indices >= 0], 2].tolist()
+    if not automaton.conditions:
+        return found
+    reads = automaton.entries[:, 0] >= 0
+    sources = np.repeat(np.arange(automaton.num_states), np.diff(automaton.offsets))[reads]
+    targets = automaton.positions[automaton.entries[reads, 0], 2]
+    fresh = np.unique(np.array(automaton.conditions, np.int32))
+    while len(fresh):
+        found[fresh] = True
+        is_fresh = np.zeros(len(found), bool)
+        is_fresh[fresh] = True
+        behind = np.unique(targets[is_fresh[sources]])
+        fresh = behind[~found[behind]]
     return found
 
 

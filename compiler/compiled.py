@@ -13,13 +13,16 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 from grammar_engine.compiler.errors import NotEnforced, SchemaNotEnforcedWarning
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar, LarkSource, is_lark_path, read_lark_source
 from grammar_engine.compiler.grammar_cache import GrammarCache
 from grammar_engine.compiler.ir import Grammar
 from grammar_engine.compiler.limits import DEADLINE, Limits
@@ -37,22 +40,73 @@ if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
 
 
+RENEWED_AT = 0.5
+"""The share of ``Limits.arena_bytes`` from which on new matchers begin in a new engine."""
+WARM_BYTES = 1 << 28
+"""Where warming up ends: no more is kept on disk."""
+
+
 class CompiledGrammar:
-    """A grammar bound to a vocabulary. Make matchers of it: ``Matcher(compiled)``."""
+    """A grammar bound to a vocabulary. Make matchers of it: ``Matcher(compiled)``.
+
+    Its automata lie in an ``Engine``, and grow. When they take RENEWED_AT of ``Limits.arena_bytes``, new matchers begin
+    in an engine anew; the old one goes when its last matcher does. So a process that serves for days stays within
+    bounds, and only a single text can meet the limit.
+    """
 
     def __init__(
         self,
         grammar: Grammar,
         vocabulary: Vocabulary,
-        engine: Engine,
         stop_ids: npt.NDArray[np.int32],
-        guard: Guard | None = None,
+        begin: Callable[[Engine | None], tuple[Engine, Guard | None]],
     ) -> None:
+        """begin: makes an engine and a guard to begin with; given the engine that they replace, if there is one."""
         self.grammar = grammar
         self.vocabulary = vocabulary
-        self.engine = engine
         self.stop_ids = stop_ids
-        self.guard = guard
+        self._begin = begin
+        self._newest = begin(None)
+        self._lock = threading.Lock()
+        self.renewals = 0
+        self.is_warmed = False
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that was begun last."""
+        return self._newest[0]
+
+    @property
+    def guard(self) -> Guard | None:
+        """What holds of texts beside the grammar, for texts in ``engine``."""
+        return self._newest[1]
+
+    def begin(self) -> tuple[Engine, Guard | None, int]:
+        """What a new matcher works with, and how many engines there were before."""
+        with self._lock:
+            engine = self._newest[0]
+            if engine.used_bytes > RENEWED_AT * engine.limits.arena_bytes:
+                self._newest = self._begin(engine)
+                self.renewals += 1
+            return (*self._newest, self.renewals)
+
+    def warm_up(self, texts: Iterable[str | bytes | Sequence[int]], *, most_bytes: int = WARM_BYTES) -> int:
+        """Follow texts of the language, so that the masks which they need are known: the number of masks asked for.
+
+        Worth it before ``GrammarCompiler.save_cache``, which keeps what is known for the next process (of Lark
+        grammars). A text is followed as far as the grammar allows it, by its longest tokens; token ids as they are.
+        most_bytes: of automata and masks, where it ends; more is not kept.
+        """
+        from grammar_engine.compiler.warm_texts import follow
+
+        engine = self.engine
+        count = 0
+        for text in texts:
+            if engine.image_bytes > most_bytes:
+                break
+            count += follow(engine, text, most_bytes)
+        self.is_warmed = self.is_warmed or count > 0
+        return count
 
     @property
     def not_enforced(self) -> tuple[NotEnforced, ...]:
@@ -69,8 +123,8 @@ class GrammarCompiler:
     """Compiles grammars for one vocabulary and remembers the last ``cache_size`` of them.
 
     limits: arena and mask budgets of each compiled grammar. cache_dir: where mask rows that many grammars share, and
-    compiled Lark grammars, are kept between processes (None: $GRAMMAR_ENGINE_MASK_CACHE, else the user's cache folder;
-    "" turns it off).
+    compiled Lark grammars with their masks, are kept between processes (None: $GRAMMAR_ENGINE_MASK_CACHE, else the
+    user's cache folder; "" turns it off).
     prepare: load now what the first JSON Schema would have to wait for (a tenth of a second); worth turning off where
     there will be none.
     """
@@ -86,6 +140,7 @@ class GrammarCompiler:
     ) -> None:
         load_kernels()
         from grammar_engine.compiler.engine import EngineContext  # importing it loads (or compiles) the kernels
+        from grammar_engine.compiler.engine_cache import EngineCache
         from grammar_engine.compiler.token_trie import make_token_trie
 
         self.vocabulary = vocabulary
@@ -94,6 +149,8 @@ class GrammarCompiler:
         self._disk = MaskCache(vocabulary, self.store, cache_dir)
         self._disk.load()
         self._grammars = GrammarCache(self._disk.folder)
+        self._engines = EngineCache(self._disk.folder, vocabulary.fingerprint, self.limits)
+        self._stored: WeakKeyDictionary[CompiledGrammar, tuple[Path, LarkSource]] = WeakKeyDictionary()
         self._context = EngineContext(make_token_trie(vocabulary.tokens), vocabulary.size, self.store)
         self._stop_ids = np.array(vocabulary.stop_token_ids, np.int32)
         self._cache: OrderedDict[tuple[object, ...], CompiledGrammar] = OrderedDict()
@@ -147,7 +204,7 @@ class GrammarCompiler:
         if text is None or any(copy[0] is None for copy in copies.values()):  # nested too deeply to be written
             return _told(self._bind(json_schema_grammar(data, options, further)))
         key = ("json_schema", text, options, *sorted((uri, copy[0]) for uri, copy in copies.items()))
-        return _told(self._compile(key, lambda: json_schema_grammar(data, options, further)))
+        return _told(self._compile(key, lambda: self._bind(json_schema_grammar(data, options, further))))
 
     def compile_regex(self, pattern: str, *, flags: int = 0) -> CompiledGrammar:
         """A regular expression in Python's `re` syntax; the whole text must match, as with ``re.fullmatch``.
@@ -157,7 +214,7 @@ class GrammarCompiler:
         """
         from grammar_engine.compiler.frontends.regex import regex_grammar
 
-        return self._compile(("regex", pattern, int(flags)), lambda: regex_grammar(pattern, flags=flags))
+        return self._compile(("regex", pattern, int(flags)), lambda: self._bind(regex_grammar(pattern, flags=flags)))
 
     def compile_choices(self, choices: Sequence[str]) -> CompiledGrammar:
         """One of the given strings, exactly."""
@@ -166,7 +223,7 @@ class GrammarCompiler:
         if isinstance(choices, str):
             raise TypeError("choices is a list of texts, not one text")
         listed = list(choices)
-        return self._compile(("choices", *listed), lambda: choices_grammar(listed))
+        return self._compile(("choices", *listed), lambda: self._bind(choices_grammar(listed)))
 
     def compile_lark(
         self,
@@ -183,23 +240,12 @@ class GrammarCompiler:
 
         Raises GrammarSyntaxError, UnsupportedGrammarError or UnsatisfiableGrammarError.
         """
-        from grammar_engine.compiler.frontends.lark_source import is_lark_path, read_lark_source
-
         options: dict[str, Any] = {"start": start, "parser": parser, "lexer": lexer, "postlex": postlex}
-
-        def load() -> Grammar:
-            read = read_lark_source(source, **options)
-            found = self._grammars.get(read)
-            if found is None:
-                from grammar_engine.compiler.frontends.lark import load_lark_grammar
-
-                found = load_lark_grammar(read)
-                self._grammars.put(read, found)
-            return found
-
         if is_lark_path(source):  # a file may change, and so may what it imports
-            return self._bind(load())
-        return self._compile(("lark", source, *options.values()), load)
+            return self._bind_lark(read_lark_source(source, **options))
+        return self._compile(
+            ("lark", source, *options.values()), lambda: self._bind_lark(read_lark_source(source, **options))
+        )
 
     def compile_gbnf(self, source: str | os.PathLike[str], *, root: str = "root") -> CompiledGrammar:
         """A grammar in llama.cpp's GBNF or XGrammar's EBNF: its text, the path of a .gbnf or .ebnf file, or the name of
@@ -211,7 +257,7 @@ class GrammarCompiler:
 
         if is_gbnf_path(source):  # a file may change
             return self._bind(load_gbnf_grammar(source, root=root))
-        return self._compile(("gbnf", source, root), lambda: load_gbnf_grammar(source, root=root))
+        return self._compile(("gbnf", source, root), lambda: self._bind(load_gbnf_grammar(source, root=root)))
 
     def compile_grammar(self, grammar: Grammar) -> CompiledGrammar:
         """A grammar of your own front end (see ``grammar_engine.compiler.ir``). Not cached."""
@@ -220,17 +266,25 @@ class GrammarCompiler:
     # -- shared ---------------------------------------------------------------------------------------------------
 
     def save_cache(self) -> int:
-        """Write the mask rows and Lark grammars found so far to the disk cache; the number of rows kept there."""
+        """Write what was found so far to the disk cache; the number of mask rows kept there that grammars share.
+
+        Beside those: Lark grammars, and their engines with all masks that they know, see ``engine_cache``.
+        """
         self._grammars.save()
+        for compiled, (path, source) in [*self._stored.items()]:
+            grammar = compiled.grammar
+            if isinstance(grammar, LarkGrammar):
+                self._engines.put(path, source, grammar, compiled.engine, warmed=compiled.is_warmed)
+                compiled.is_warmed = False
         return self._disk.save()
 
-    def _compile(self, key: tuple[object, ...], build: Callable[[], Grammar]) -> CompiledGrammar:
+    def _compile(self, key: tuple[object, ...], build: Callable[[], CompiledGrammar]) -> CompiledGrammar:
         with self._lock:
             found = self._cache.get(key)
             if found is not None:
                 self._cache.move_to_end(key)
                 return found
-        compiled = self._bind(build())
+        compiled = build()
         if self._cache_size > 0:
             with self._lock:
                 self._cache[key] = compiled
@@ -241,13 +295,43 @@ class GrammarCompiler:
     def _bind(self, grammar: Grammar) -> CompiledGrammar:
         from grammar_engine.compiler.engine import Engine
 
-        engine = Engine(grammar, self._context, self.limits)
-        guard = None
-        if grammar.guarding is not None:
-            from grammar_engine.compiler.guard import Guard
+        def begin(before: Engine | None) -> tuple[Engine, Guard | None]:
+            # (front ends are asked under one lock, whichever engine asks)
+            engine = Engine(grammar, self._context, self.limits, lock=None if before is None else before.lock)
+            guard = None
+            if grammar.guarding is not None:
+                from grammar_engine.compiler.guard import Guard
 
-            guard = Guard(grammar.guarding, self._guard_tokens, engine)
-        return CompiledGrammar(grammar, self.vocabulary, engine, self._stop_ids, guard)
+                guard = Guard(grammar.guarding, self._guard_tokens, engine)
+            return engine, guard
+
+        return CompiledGrammar(grammar, self.vocabulary, self._stop_ids, begin)
+
+    def _bind_lark(self, source: LarkSource) -> CompiledGrammar:
+        from grammar_engine.compiler.engine import Engine
+
+        path = self._engines.path(source)
+        stored = self._engines.get(path)
+        grammar = self._lark_grammar(source) if stored is None else stored.grammar
+
+        def begin(before: Engine | None) -> tuple[Engine, Guard | None]:
+            found = stored if before is None else self._engines.get(path)
+            image = None if found is None else found.image
+            return Engine(grammar, self._context, self.limits, portable=True, image=image), None
+
+        compiled = CompiledGrammar(grammar, self.vocabulary, self._stop_ids, begin)
+        if path is not None:
+            self._stored[compiled] = path, source
+        return compiled
+
+    def _lark_grammar(self, source: LarkSource) -> LarkGrammar:
+        found = self._grammars.get(source)
+        if found is None:
+            from grammar_engine.compiler.frontends.lark import load_lark_grammar
+
+            found = load_lark_grammar(source)
+            self._grammars.put(source, found)
+        return found
 
     def _prepare(self) -> None:
         """Bind JSON Schemas: modules are imported, and the usual layout's preludes are run (draft 4 has its own)."""

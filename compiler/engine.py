@@ -14,6 +14,7 @@ from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
+from grammar_engine.compiler.engine_image import EngineImage
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.ir import Grammar, ParseTable
 from grammar_engine.compiler.limits import Limits
@@ -94,9 +95,15 @@ class EngineContext:
         mem[: len(content)] = content
         return mem, rows
 
-    def _new_rows(self) -> Uint32Array:
-        num_rows = RESERVED_ROWS_BYTES // (4 * self.words)
-        return reserve(num_rows * self.words).view(np.uint32).reshape(num_rows, self.words)
+    def map_image(self, image: EngineImage) -> tuple[Int32Array, Uint32Array]:
+        """An arena and a pool of rows that begin with what an image holds."""
+        mem = reserve(max(RESERVED_ARENA, 2 * len(image.arena.content)), image.arena)
+        return mem, self._new_rows(image.rows)
+
+    def _new_rows(self, beginning: Template | None = None) -> Uint32Array:
+        known = 0 if beginning is None else len(beginning.content) // self.words
+        num_rows = max(RESERVED_ROWS_BYTES // (4 * self.words), known + INITIAL_ROWS)
+        return reserve(num_rows * self.words, beginning).view(np.uint32).reshape(num_rows, self.words)
 
     def give_memory(self, mem: Int32Array, rows: Uint32Array) -> None:
         """Keep what a grammar leaves for the next one, unless there is enough or it is large."""
@@ -119,28 +126,81 @@ def _empty_arena() -> Int32Array:
 class Engine:
     """One grammar's automata, built on demand, and the operations on positions. Thread-safe."""
 
-    def __init__(self, grammar: Grammar, context: EngineContext, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        grammar: Grammar,
+        context: EngineContext,
+        limits: Limits | None = None,
+        *,
+        portable: bool = False,
+        image: EngineImage | None = None,
+        lock: threading.RLock | None = None,
+    ) -> None:
+        """portable: its rows are all its own, so that images of it can be taken; it has no prelude.
+
+        image: to begin with; of a portable engine of this grammar. lock: of another engine of this very grammar.
+        """
         self.grammar = grammar
         self.context = context
         self.limits = limits or Limits()
-        self._lock = threading.RLock()
+        self.portable = portable
+        self.lock = lock or threading.RLock()
         self._trie = context.trie.packed
         self._shared = context.pool.rows
+        self.expansions = 0
+        self.evictions = 0
+        if image is not None:
+            self._begin_with(image)
+            return
         prelude = grammar.prelude
         snapshot = None if prelude is None else context.snapshot(prelude)
         self.mem, self.rows = context.take_memory(
             context.empty_arena if snapshot is None else snapshot.mem, self.limits
         )
-        self.expansions = 0
-        self.evictions = 0
         self._productions = ProductionWriter(
             self,
             {} if snapshot is None else snapshot.terminals.copy(),
             {} if snapshot is None else snapshot.nonterminals.copy(),
         )
         self._writer = TerminalWriter(self, [] if snapshot is None else snapshot.keyed)
-        self._row_loader = RowLoader(self, self._writer)
+        self._row_loader = RowLoader(self, self._writer, {})
         self._initialize()
+
+    def _begin_with(self, image: EngineImage) -> None:
+        self.mem, self.rows = self.context.map_image(image)
+        self.expansions = image.expansions
+        self._productions = ProductionWriter(self, dict(image.terminals), dict(image.nonterminals))
+        self._writer = TerminalWriter(self, image.keyed)
+        self._row_loader = RowLoader(self, self._writer, dict(image.named_rows))
+        self.start_position = image.start
+
+    def image(self) -> EngineImage:
+        """All that has been built so far; of a portable engine."""
+        if not self.portable:
+            raise ValueError("rows of this engine are the vocabulary's")
+        with self.lock:
+            terminals, nonterminals = self.symbol_addresses
+            used = int(self.mem[arena.H_ROWS_USED])
+            return EngineImage(
+                arena=Template(self.mem[: self.top].copy()),
+                rows=Template(self.rows[:used].copy().view(np.int32).ravel()),
+                start=self.start_position,
+                terminals=terminals.copy(),
+                nonterminals=nonterminals.copy(),
+                keyed=tuple(self._writer.keyed),
+                named_rows=dict(self._row_loader.named_rows),
+                expansions=self.expansions,
+            )
+
+    @property
+    def used_bytes(self) -> int:
+        """Memory that the automata take."""
+        return 4 * self.top
+
+    @property
+    def image_bytes(self) -> int:
+        """The size of an image."""
+        return self.used_bytes + 4 * self.context.words * int(self.mem[arena.H_ROWS_USED])
 
     def __del__(self) -> None:
         """Leave the memory to the next grammar."""
@@ -234,7 +294,7 @@ class Engine:
         bitmask: Uint32Array = NO_BITMASK,
     ) -> int:
         """Run an operation (see kernels.engine) until it has an answer: an address, or 0 for "none"."""
-        with self._lock:
+        with self.lock:
             result: int = run_kernel(
                 operation, self.mem, self.context.scratch, self._trie, self._shared, self.rows, bitmask, data, a, b, c
             )
@@ -286,20 +346,24 @@ class Engine:
                 grown = True
         mem[arena.H_PRESSURE] = 0
         if not grown or int(mem[arena.H_TOP]) + NUM_SLACKS * arena.SLACK > len(mem):
-            self._reserve(len(mem))
+            self._enlarge(len(mem) + 1)
 
     def _reserve(self, ints: int) -> Int32Array:
         """Make sure that ``ints`` more fit, with slack."""
         needed = int(self.mem[arena.H_TOP]) + ints + NUM_SLACKS * arena.SLACK
         if needed > len(self.mem):
-            size = max(2 * len(self.mem), needed)
-            if 4 * size > self.limits.arena_bytes:
-                limit = f"arena of {self.limits.arena_bytes} bytes"
-                raise LimitExceededError("the automata of this grammar grew too large", limit=limit, given=4 * size)
-            grown = reserve(size)
-            grown[: len(self.mem)] = self.mem
-            self.mem = grown
+            self._enlarge(needed)
         return self.mem
+
+    def _enlarge(self, ints: int) -> None:
+        """Move to an arena of at least so many ints."""
+        size = min(max(2 * len(self.mem), ints), self.limits.arena_bytes // 4)
+        if size < ints:
+            limit = f"arena of {self.limits.arena_bytes} bytes"
+            raise LimitExceededError("the automata of this grammar grew too large", limit=limit, given=4 * ints)
+        grown = reserve(size)
+        grown[: len(self.mem)] = self.mem
+        self.mem = grown
 
     def grow_rows(self) -> None:
         """Double the pool of rows, or empty it (and forget the masks built on it) when it is at its budget."""
@@ -335,7 +399,7 @@ class Engine:
 
     def interned(self, table: int, fields: int, payload: Sequence[int]) -> int:
         """The record of a payload that no kernel made; what is known about a new one is nothing."""
-        with self._lock:
+        with self.lock:
             if self.mem[arena.H_PRESSURE]:
                 self.grow()
             mem = self._reserve(fields + len(payload))

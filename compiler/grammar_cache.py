@@ -12,20 +12,20 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import tempfile
+import sys
 import threading
-import zipfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from grammar_engine.compiler.frontends.lark_source import LarkGrammar, LarkSource
 from grammar_engine.compiler.grammar_codec import decode, encode
+from grammar_engine.compiler.section_file import keep_newest, read_sections, write_sections
 
-FORMAT = 1
+FORMAT = 2
 MOST_FILES = 100
+MOST_BYTES = 1 << 28
 
 
 class GrammarCache:
@@ -42,17 +42,15 @@ class GrammarCache:
         if path is None or not path.is_file():
             return None
         try:
-            # numpy leaves a file that it opened itself open when the content is damaged.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                grammar = decode(json.loads(archive["data"].tobytes()), archive["ints"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile):
+            grammar = decode(read_sections(path).sections)
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return grammar if all(_hash_of_file(at) == known for at, known in grammar.imported) else None
+        return grammar if is_current(grammar) else None
 
     def put(self, source: LarkSource, grammar: LarkGrammar) -> None:
-        """Keep a grammar until ``save``. (What a text without a path imports depends on the process: not kept.)"""
+        """Keep a grammar until ``save``."""
         path = self._path(source)
-        if path is not None and not (grammar.imported and source.path is None):
+        if path is not None and is_kept(source, grammar):
             with self._lock:
                 self._fresh[path] = grammar
 
@@ -61,31 +59,41 @@ class GrammarCache:
         with self._lock:
             fresh, self._fresh = self._fresh, {}
         for path, grammar in fresh.items():
-            data, ints = encode(grammar)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-                np.savez(file, data=np.frombuffer(json.dumps(data).encode(), np.uint8), ints=ints)
-            Path(file.name).replace(path)
+            write_sections(path, None, encode(grammar))
         if fresh and self._folder is not None:
-            files = sorted(self._folder.glob("*.npz"), key=_age)
-            for path in files[:-MOST_FILES]:
-                path.unlink(missing_ok=True)
+            keep_newest(self._folder.glob("*.bin"), most_files=MOST_FILES, most_bytes=MOST_BYTES)
 
     def _path(self, source: LarkSource) -> Path | None:
         """The file of a source, whether or not it exists; None if it has none."""
-        postlex = _plain(source.postlex)
-        if self._folder is None or postlex is None:
-            return None
-        parts = [
-            source.text,
-            "" if source.path is None else str(Path(source.path).absolute()),
-            source.start,
-            source.parser,
-            source.lexer,
-            postlex,
-            _environment(),
-        ]
-        return self._folder / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]}-{FORMAT}.npz"
+        name = None if self._folder is None else name_of(source)
+        return None if name is None or self._folder is None else self._folder / f"{name}-{FORMAT}.bin"
+
+
+def name_of(source: LarkSource) -> str | None:
+    """A hash of all that compiling a source depends on but for what it imports; None for postlexers without one."""
+    postlex = _plain(source.postlex)
+    if postlex is None:
+        return None
+    parts = [
+        source.text,
+        "" if source.path is None else str(Path(source.path).absolute()),
+        source.start,
+        source.parser,
+        source.lexer,
+        postlex,
+        _environment(),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+
+
+def is_current(grammar: LarkGrammar) -> bool:
+    """Is what it imported still the same?"""
+    return all(_hash_of_file(at) == known for at, known in grammar.imported)
+
+
+def is_kept(source: LarkSource, grammar: LarkGrammar) -> bool:
+    """May it be written? (What a text without a path imports depends on the process.)"""
+    return not (grammar.imported and source.path is None)
 
 
 def _plain(postlex: object | None) -> str | None:
@@ -108,7 +116,7 @@ def _environment() -> str:
     digest = hashlib.sha256()
     for path in sorted(here.rglob("*.py")):
         digest.update(path.read_bytes())
-    versions: list[Any] = [platform.python_version()]
+    versions: list[Any] = [platform.python_version(), sys.byteorder]
     for package in ("lark", "regex"):
         try:
             versions.append(metadata.version(package))
@@ -124,9 +132,3 @@ def _hash_of_file(path: str) -> str | None:
     except (OSError, UnicodeDecodeError):
         return None
 
-
-def _age(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

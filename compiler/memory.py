@@ -15,7 +15,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -39,32 +39,44 @@ def reserve(words: int, beginning: Template | None = None) -> Int32Array:
 
 
 class Template:
-    """What several arrays begin with."""
+    """What several arrays begin with.
 
-    def __init__(self, content: Int32Array) -> None:
+    file: the descriptor of a file that holds the content already, zeros behind it up to the end of its last page; then
+    ``offset`` says where it begins. Else one is made in memory when it is first needed.
+    """
+
+    def __init__(self, content: Int32Array, *, file: int | None = None, offset: int = 0) -> None:
         self.content = content
-        self.file: int | None = None  # its descriptor; the last bytes of its last page are zeros
+        self.offset = offset
         self.bytes = -(-content.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
-        if _CAN_MAP:
-            try:
-                self.file = os.memfd_create("grammar-engine", os.MFD_CLOEXEC)
-                with os.fdopen(os.dup(self.file), "wb") as file:
-                    file.write(content.tobytes())
-                os.ftruncate(self.file, self.bytes)
-            except OSError:
-                self._close()
-            else:
-                weakref.finalize(self, os.close, self.file)
+        self._given: int | None = None
+        if file is not None and offset % mmap.ALLOCATIONGRANULARITY == 0:
+            self._given = os.dup(file)
+            weakref.finalize(self, os.close, self._given)
+
+    @cached_property
+    def file(self) -> int | None:
+        """The file's descriptor; None where nothing can be mapped."""
+        if not _CAN_MAP or self._given is not None:
+            return self._given if _CAN_MAP else None
+        try:
+            made = os.memfd_create("grammar-engine", os.MFD_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            with os.fdopen(os.dup(made), "wb") as file:
+                file.write(self.content.tobytes())
+            os.ftruncate(made, self.bytes)
+        except OSError:
+            os.close(made)
+            return None
+        weakref.finalize(self, os.close, made)
+        return made
 
     @property
     def is_mapped(self) -> bool:
         """Does it cost next to nothing to begin another array with it?"""
         return self.file is not None
-
-    def _close(self) -> None:
-        if self.file is not None:
-            os.close(self.file)
-            self.file = None
 
 
 @lru_cache(maxsize=1)
@@ -90,7 +102,7 @@ def _map(size: int, beginning: Template | None) -> Int32Array | None:
     advise(address, size, _NO_HUGE_PAGES)
     if beginning is not None and beginning.file is not None:
         flags = mmap.MAP_PRIVATE | _FIXED
-        if map_memory(address, beginning.bytes, access, flags, beginning.file, 0) in (None, _FAILED):
+        if map_memory(address, beginning.bytes, access, flags, beginning.file, beginning.offset) in (None, _FAILED):
             unmap(address, size)
             return None
     memory = (ctypes.c_int32 * (size // 4)).from_address(address)

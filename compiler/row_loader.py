@@ -11,6 +11,7 @@ Two ways of sharing:
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,11 +31,17 @@ Signature = tuple[object, ...]
 class RowLoader:
     """Serves MISS_ROW for one engine."""
 
-    def __init__(self, engine: Engine, writer: TerminalWriter) -> None:
+    def __init__(self, engine: Engine, writer: TerminalWriter, rows: dict[tuple[Signature, int], int]) -> None:
+        """rows: the engine's rows that came from the store, by the signatures of their walks."""
         # The engine owns this: without a cycle its memory comes back at once.
         self._engine: Engine = weakref.proxy(engine)
         self._writer = writer
-        self._rows: dict[tuple[Signature, int], int] = {}
+        self._rows = rows
+
+    @property
+    def named_rows(self) -> Mapping[tuple[Signature, int], int]:
+        """The engine's rows that came from the store, by the signatures of their walks."""
+        return self._rows
 
     def forget_rows(self) -> None:
         """The pool was emptied: row numbers are void."""
@@ -57,9 +64,8 @@ class RowLoader:
         elif any(c not in (0, lexer.LOOSE) for _, c in threads):
             self._walk_here(state)
         else:
-            block = keyed[0].block
-            if tuple(position - keyed[0].address for position, _ in threads) in block.anything:
-                self._load_shared(state, ("anything", block.spelling))
+            if tuple(position - keyed[0].address for position, _ in threads) in keyed[0].anything:
+                self._load_shared(state, ("anything", keyed[0].spelling))
                 return
             named = [
                 (automaton.digest, position - automaton.address, c != 0)
@@ -180,9 +186,11 @@ class RowLoader:
     # -- shared ---------------------------------------------------------------------------------------------------
 
     def _row(self, signature: Signature, rounds: int, row: npt.NDArray[np.uint32]) -> int:
-        """The number of a row: in the vocabulary's pool, or, if that is full, copied to this grammar's own once."""
+        """The number of a row: in the vocabulary's pool, or copied to this grammar's own once, if that is full or all
+        rows are to be the grammar's own.
+        """
         name = (signature, rounds)
-        common = self._engine.context.pool.number(name, row)
+        common = None if self._engine.portable else self._engine.context.pool.number(name, row)
         if common is not None:
             return arena.SHARED + common
         found = self._rows.get(name)

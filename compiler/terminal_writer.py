@@ -84,20 +84,13 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyedAutomaton:
-    """Where a shared automaton lies in one grammar's arena, and its block."""
+    """Where a shared automaton lies in one grammar's arena, and what sharing its rows takes (see ``Block``)."""
 
-    block: Block
     address: int
-
-    @property
-    def digest(self) -> str:
-        """Equal for equal automata only."""
-        return self.block.digest
-
-    @property
-    def loop(self) -> Loop | None:
-        """Its counted loop, if rows can be shared over bounds."""
-        return self.block.loop
+    digest: str
+    loop: Loop | None
+    anything: frozenset[tuple[int, ...]]
+    spelling: str
 
 
 @lru_cache(maxsize=512)
@@ -287,7 +280,15 @@ class TerminalWriter:
             self._engine.mem[terminal + lexer.X_STARTS] = starts
         if key:
             self._engine.mem[key + lexer.KEY_SETTLED] = base + block.settled
-            self.keyed.append(KeyedAutomaton(block=block, address=base))
+            self.keyed.append(
+                KeyedAutomaton(
+                    address=base,
+                    digest=block.digest,
+                    loop=block.loop,
+                    anything=block.anything,
+                    spelling=block.spelling,
+                )
+            )
         return base + block.start, shared
 
     def _write_conditions(self, block: Block, base: int, terminal: int) -> None:

@@ -30,6 +30,8 @@ class Matcher:
         "_bitmask",
         "_compiled",
         "_engine",
+        "_generation",
+        "_guard",
         "_history",
         "_rows",
         "_stop_ids",
@@ -41,13 +43,13 @@ class Matcher:
 
     def __init__(self, compiled: CompiledGrammar) -> None:
         self._compiled = compiled
-        self._engine = compiled.engine
-        self._trie = compiled.engine.context.trie
-        self._words = compiled.engine.context.words
+        self._engine, self._guard, self._generation = compiled.begin()
+        self._trie = self._engine.context.trie
+        self._words = self._engine.context.words
         self._stop_ids = compiled.stop_ids
         self._history = [self._engine.start_position]
         self._terminated = False
-        self._text = None if compiled.guard is None else compiled.guard.start()
+        self._text = None if self._guard is None else self._guard.start()
         self._bitmask: Bitmask = None  # the one that was filled last, and its checked view
         self._rows: npt.NDArray[np.uint32] = np.zeros((0, self._words), np.uint32)
 
@@ -60,6 +62,8 @@ class Matcher:
     def position(self) -> Hashable:
         """The current position; equal positions of one grammar have equal futures."""
         beside = None if self._text is None else self._text.key()
+        if self._generation:  # engines that follow each other number their positions anew
+            return self._history[-1], beside, self._generation
         return self._history[-1] if beside is None else (self._history[-1], beside)
 
     @property
@@ -71,6 +75,11 @@ class Matcher:
     def engine_position(self) -> int:
         """The engine's part of the position: the live parses (see ``compiler.rule_stack``)."""
         return self._history[-1]
+
+    @property
+    def engine(self) -> Engine:
+        """Where that position is: a grammar's engine is renewed when it has grown large."""
+        return self._engine
 
     @property
     def num_tokens(self) -> int:
@@ -171,18 +180,18 @@ class Matcher:
     def fork(self) -> Matcher:
         """An independent matcher at the same place, with the same history."""
         other = Matcher(self._compiled)
+        other._engine, other._guard, other._generation = self._engine, self._guard, self._generation
         other._history = self._history.copy()
         other._terminated = self._terminated
-        if self._text is not None:
-            other._text = self._text.copy()
+        other._text = None if self._text is None else self._text.copy()
         return other
 
     def reset(self) -> None:
-        """Back to the empty text."""
-        del self._history[1:]
+        """Back to the empty text (and, if the grammar's engine has been renewed, into the new one)."""
+        self._engine, self._guard, self._generation = self._compiled.begin()
+        self._history = [self._engine.start_position]
         self._terminated = False
-        if self._text is not None:
-            self._text.cut(0)
+        self._text = None if self._guard is None else self._guard.start()
 
     def is_accepting(self) -> bool:
         """Whether the text so far is in the language."""

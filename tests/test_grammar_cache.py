@@ -65,7 +65,7 @@ def assert_same(left: Any, right: Any) -> None:
 )
 def test_grammars_come_back(given: LarkSource, tmp_path: Path) -> None:
     grammar = load_lark_grammar(given)
-    assert_same(grammar, decode(*encode(grammar)))
+    assert_same(grammar, decode(encode(grammar)))
     cache = GrammarCache(tmp_path)
     assert cache.get(given) is None
     cache.put(given, grammar)

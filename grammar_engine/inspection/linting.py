@@ -50,7 +50,7 @@ def lint(source: str | os.PathLike[str], *, gbnf: bool, start: str, compiled: Co
         matcher = speller.follow([number[name] for name in names], random.Random(0))  # noqa: S311 - no secrets
         if matcher is None:
             return None
-        found = offer(compiled.engine, matcher.engine_position)
+        found = offer(matcher.engine, matcher.engine_position)
         return frozenset(grammar.terminals[terminal].name for terminal in found.begins)
 
     return lint_lark(source, start=start, compiled=grammar, spell=spell, reach=reach)
