@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 RENEWED_AT = 0.5
 """The share of ``Limits.arena_bytes`` from which on new matchers begin in a new engine."""
-WARM_BYTES = 1 << 28
-"""Where warming up ends: no more is kept on disk."""
 
 
 class CompiledGrammar:
@@ -90,21 +88,22 @@ class CompiledGrammar:
                 self.renewals += 1
             return (*self._newest, self.renewals)
 
-    def warm_up(self, texts: Iterable[str | bytes | Sequence[int]], *, most_bytes: int = WARM_BYTES) -> int:
+    def warm_up(self, texts: Iterable[str | bytes | Sequence[int]]) -> int:
         """Follow texts of the language, so that the masks which they need are known: the number of masks asked for.
 
         Worth it before ``GrammarCompiler.save_cache``, which keeps what is known for the next process (of Lark
         grammars). A text is followed as far as the grammar allows it, by its longest tokens; token ids as they are.
-        most_bytes: of automata and masks, where it ends; more is not kept.
+        It ends when so much is known that not much more would be kept (256 MiB, a quarter of ``Limits.arena_bytes``,
+        three quarters of ``mask_bytes``).
         """
-        from grammar_engine.compiler.warm_texts import follow
+        from grammar_engine.compiler.warm_texts import WARM, follow
 
         engine = self.engine
         count = 0
         for text in texts:
-            if engine.image_bytes > most_bytes:
+            if not engine.leaves_room(WARM):
                 break
-            count += follow(engine, text, most_bytes)
+            count += follow(engine, text)
         self.is_warmed = self.is_warmed or count > 0
         return count
 

@@ -14,7 +14,7 @@ from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
-from grammar_engine.compiler.engine_image import EngineImage
+from grammar_engine.compiler.engine_image import EngineImage, leaves_room
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.ir import Grammar, ParseTable
 from grammar_engine.compiler.limits import Limits
@@ -56,6 +56,7 @@ class EngineContext:
         self.pool = RowPool(self.words)
         self._local = threading.local()
         self.empty_arena = Template(_empty_arena())
+        self._maps = self.empty_arena.is_mapped
         self._snapshots: dict[Hashable, Snapshot] = {}
         self._snapshot_lock = threading.Lock()
         self._spare: list[tuple[Int32Array | None, Uint32Array]] = []
@@ -95,21 +96,22 @@ class EngineContext:
         mem[: len(content)] = content
         return mem, rows
 
-    def map_image(self, image: EngineImage) -> tuple[Int32Array, Uint32Array]:
+    def map_image(self, image: EngineImage, limits: Limits) -> tuple[Int32Array, Uint32Array]:
         """An arena and a pool of rows that begin with what an image holds."""
         mem = reserve(max(RESERVED_ARENA, 2 * len(image.arena.content)), image.arena)
-        return mem, self._new_rows(image.rows)
+        # (a pool that is nearly full would soon be emptied: here it is as large as it may be)
+        most = max(limits.mask_bytes, image.rows.content.nbytes + 4 * INITIAL_ROWS * self.words)
+        return mem, self._new_rows(most if 2 * image.rows.content.nbytes > RESERVED_ROWS_BYTES else 0, image.rows)
 
-    def _new_rows(self, beginning: Template | None = None) -> Uint32Array:
-        known = 0 if beginning is None else len(beginning.content) // self.words
-        num_rows = max(RESERVED_ROWS_BYTES // (4 * self.words), known + INITIAL_ROWS)
+    def _new_rows(self, size: int = 0, beginning: Template | None = None) -> Uint32Array:
+        num_rows = max(RESERVED_ROWS_BYTES, size) // (4 * self.words)
         return reserve(num_rows * self.words, beginning).view(np.uint32).reshape(num_rows, self.words)
 
     def give_memory(self, mem: Int32Array, rows: Uint32Array) -> None:
         """Keep what a grammar leaves for the next one, unless there is enough or it is large."""
         if len(self._spare) < SPARE_ARENAS and mem.nbytes + rows.nbytes <= SPARE_BYTES:
             # Where templates are mapped, a fresh arena costs less than to copy one into an old arena.
-            self._spare.append((None if self.empty_arena.is_mapped else mem, rows))
+            self._spare.append((None if self._maps else mem, rows))
 
 
 def _empty_arena() -> Int32Array:
@@ -167,7 +169,7 @@ class Engine:
         self._initialize()
 
     def _begin_with(self, image: EngineImage) -> None:
-        self.mem, self.rows = self.context.map_image(image)
+        self.mem, self.rows = self.context.map_image(image, self.limits)
         self.expansions = image.expansions
         self._productions = ProductionWriter(self, dict(image.terminals), dict(image.nonterminals))
         self._writer = TerminalWriter(self, image.keyed)
@@ -198,9 +200,18 @@ class Engine:
         return 4 * self.top
 
     @property
+    def row_bytes(self) -> int:
+        """Memory that its own rows take."""
+        return 4 * self.context.words * int(self.mem[arena.H_ROWS_USED])
+
+    @property
     def image_bytes(self) -> int:
         """The size of an image."""
-        return self.used_bytes + 4 * self.context.words * int(self.mem[arena.H_ROWS_USED])
+        return self.used_bytes + self.row_bytes
+
+    def leaves_room(self, share: float = 1) -> bool:
+        """May others begin with an image of it? See ``engine_image.leaves_room``."""
+        return leaves_room(self.used_bytes, self.row_bytes, self.limits, share=share)
 
     def __del__(self) -> None:
         """Leave the memory to the next grammar."""

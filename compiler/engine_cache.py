@@ -3,9 +3,9 @@
 One file per grammar and vocabulary, in the folder of the mask cache, named by the vocabulary's fingerprint and a hash
 of all that the engine depends on: the grammar (see ``grammar_cache``), the sources of compiler and kernels. It holds
 the grammar and the engine's image, so nothing is compiled, and masks that were known are known. Files are mapped
-privately, never changed, and written by ``GrammarCompiler.save_cache`` alone: for an engine that is not on disk yet,
-has grown to twice the size of what is, or was warmed up. The oldest go when there are too many or they are too large.
-A file that cannot be read is a miss, never an error.
+privately, never changed, and written by ``GrammarCompiler.save_cache`` alone: for an engine that was warmed up; else,
+as long as it is small, for one that is not on disk yet or has grown to twice the size of what is. The oldest files go
+when there are too many or they are too large. A file that cannot be read is a miss, never an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grammar_engine.compiler.engine import Engine
-from grammar_engine.compiler.engine_image import MAPPED, EngineImage, image_of_file
+from grammar_engine.compiler.engine_image import MAPPED, EngineImage, image_of_file, leaves_room
 from grammar_engine.compiler.frontends.lark_source import LarkGrammar, LarkSource
 from grammar_engine.compiler.grammar_cache import is_current, is_kept, name_of
 from grammar_engine.compiler.grammar_codec import decode, encode
@@ -25,8 +25,8 @@ from grammar_engine.kernels.arena import FINGERPRINT
 FORMAT = 1
 MOST_FILES = 100
 MOST_BYTES = 1 << 30
-MOST_IMAGE_BYTES = 1 << 28
-"""An engine that has grown larger is not written; what was written of it before stays."""
+MOST_UNASKED_BYTES = 1 << 25
+"""Larger engines are only written if they were warmed up: that takes a second."""
 _GROWTH = 2
 
 
@@ -66,18 +66,17 @@ class EngineCache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         arena_bytes, row_bytes = found.image.arena.content.nbytes, found.image.rows.content.nbytes
-        if 4 * arena_bytes > self._limits.arena_bytes or 2 * row_bytes > self._limits.mask_bytes:
-            return None
-        if not is_current(found.grammar):
+        if not (leaves_room(arena_bytes, row_bytes, self._limits) and is_current(found.grammar)):
             return None
         self._sizes[path] = arena_bytes + row_bytes
         return found
 
     def put(self, path: Path, source: LarkSource, grammar: LarkGrammar, engine: Engine, *, warmed: bool) -> bool:
         """Write an engine, if it is worth it. ``warmed``: it was made to be written."""
-        size = engine.image_bytes
-        known = self._sizes.get(path, 0)
-        if size > MOST_IMAGE_BYTES or size <= known * (1 if warmed else _GROWTH) or not is_kept(source, grammar):
+        size, known = engine.image_bytes, self._sizes.get(path, 0)
+        if not engine.leaves_room() or not is_kept(source, grammar):
+            return False
+        if size <= known if warmed else size > MOST_UNASKED_BYTES or size <= _GROWTH * known:
             return False
         image = engine.image()
         values, sections = image.to_sections()
@@ -85,5 +84,3 @@ class EngineCache:
         self._sizes[path] = size
         keep_newest(path.parent.glob("*.bin"), most_files=MOST_FILES, most_bytes=MOST_BYTES)
         return True
-
-

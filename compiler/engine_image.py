@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from grammar_engine.compiler.limits import Limits
 from grammar_engine.compiler.memory import Template
 from grammar_engine.compiler.section_file import SectionFile
 from grammar_engine.compiler.terminal_writer import KeyedAutomaton, Loop
@@ -24,6 +25,19 @@ Int32Array = npt.NDArray[np.int32]
 Signature = tuple[object, ...]
 
 MAPPED = ("arena", "rows")
+MOST_IMAGE_BYTES = 1 << 28
+"""An engine that has grown larger is not kept on disk."""
+
+
+def leaves_room(arena_bytes: int, row_bytes: int, limits: Limits, *, share: float = 1) -> bool:
+    """May engines begin with an image of this size, or of ``share`` of what may be? It is no larger than is kept, takes
+    at most a quarter of the arena's limit, and leaves some rows free.
+    """
+    return (
+        arena_bytes + row_bytes <= MOST_IMAGE_BYTES * share
+        and arena_bytes <= limits.arena_bytes * share / 4
+        and row_bytes <= limits.mask_bytes * share * 3 / 4
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

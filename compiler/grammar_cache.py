@@ -131,4 +131,3 @@ def _hash_of_file(path: str) -> str | None:
         return hashlib.sha256(Path(path).read_text(encoding="utf-8").encode()).hexdigest()
     except (OSError, UnicodeDecodeError):
         return None
-

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -85,7 +85,9 @@ def encode(grammar: LarkGrammar) -> dict[str, Int32Array]:
         return {"class": name, "fields": [data_of(getattr(value, field.name)) for field in fields(value)]}
 
     terminals = [json.dumps(data_of(terminal)).encode() for terminal in grammar.terminals]
-    plain = {field.name: data_of(getattr(grammar, field.name)) for field in fields(grammar) if field.name not in _LISTED}
+    plain = {
+        field.name: data_of(getattr(grammar, field.name)) for field in fields(grammar) if field.name not in _LISTED
+    }
     return {
         "grammar": _ints_of_text(json.dumps(plain).encode()),
         "terminals": np.concatenate(
@@ -134,9 +136,7 @@ def decode(sections: Mapping[str, Int32Array]) -> LarkGrammar:
     def rule(index: int) -> tuple[Production, ...]:
         ends = bounds[begins[index] : begins[index + 1] + 1].tolist()
         flat = symbols[ends[0] : ends[-1]].tolist()
-        return tuple(
-            tuple(flat[low - ends[0] : high - ends[0]]) for low, high in zip(ends[:-1], ends[1:], strict=True)
-        )
+        return tuple(tuple(flat[low - ends[0] : high - ends[0]]) for low, high in pairwise(ends))
 
     plain = {name: value_of(data) for name, data in json.loads(sections["grammar"].tobytes()).items()}
     return LarkGrammar(terminals=_Listed(len(at) - 1, terminal), rules=_Listed(len(begins) - 1, rule), **plain)

@@ -16,20 +16,22 @@ from grammar_engine.kernels.trie import NODE_SIZE, V_CHILDREN, V_END, V_FIRST, V
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
 
+WARM = 0.75
+"""The share of what is kept of an engine where warming it up ends: what comes next could double one of its tables."""
 NO_STOPS = np.zeros(0, np.int32)
 
 
-def follow(engine: Engine, text: str | bytes | Sequence[int], most_bytes: int) -> int:
+def follow(engine: Engine, text: str | bytes | Sequence[int]) -> int:
     """Ask for the mask at the start of a text and behind each of its tokens; how many masks these were.
 
-    It ends where the grammar allows no token of the text, or the engine has grown to so many bytes.
+    It ends where the grammar allows no token of the text, or the engine has grown so large that no image of it is kept.
     """
     data = text.encode() if isinstance(text, str) else text
     bitmask = np.zeros((1, engine.context.words), np.uint32)
     trie = engine.context.trie
     position = engine.start_position
     count = at = 0
-    while position and engine.image_bytes <= most_bytes:
+    while position and engine.leaves_room(WARM):
         engine.fill(position, bitmask, 0, NO_STOPS)
         count += 1
         if at >= len(data):

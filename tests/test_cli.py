@@ -261,7 +261,32 @@ def test_bench_measures_walks_and_texts(tmp_path: Path, schema_file: str) -> Non
 
 def test_warmup() -> None:
     code, answer = data("warmup")
-    assert (code, answer["ok"], answer["model"]) == (0, True, None)
+    assert (code, answer["ok"], answer["model"], answer["grammar"]) == (0, True, None, None)
+
+
+def test_warmup_of_a_grammar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAMMAR_ENGINE_MASK_CACHE", str(tmp_path / "cache"))
+    texts = tmp_path / "texts"
+    (texts / "more").mkdir(parents=True)
+    (texts / "one.calc").write_text("1 + x")
+    (texts / "more" / "two.calc").write_text("(2)")
+    code, answer = data("warmup", "calc", "--texts", str(texts))
+    assert code == 0
+    assert answer["grammar"]["texts"] == 2
+    assert answer["grammar"]["masks"] == 6 + 4
+    (engine,) = (tmp_path / "cache" / "engines").iterdir()
+    content = engine.read_bytes()
+    assert "10 masks of 2 texts" in call("warmup", "calc", "--texts", str(texts)).stdout
+    assert engine.read_bytes() == content
+    assert data("warmup", "calc", "--start", "sum")[1]["grammar"]["masks"] == 1
+    assert len(list((tmp_path / "cache" / "engines").iterdir())) == 2
+
+    assert call("warmup", "--texts", str(texts)).exit_code == 2
+    assert call("warmup", "calc", "--texts", str(tmp_path / "none")).exit_code == 2
+    (tmp_path / "empty").mkdir()
+    assert call("warmup", "calc", "--texts", str(tmp_path / "empty")).exit_code == 2
+    (texts / "one.calc").write_bytes(b"\xff")
+    assert call("warmup", "calc", "--texts", str(texts)).exit_code == 2
 
 
 def test_the_program_itself(tmp_path: Path) -> None:

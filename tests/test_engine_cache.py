@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pytest
 from grammar_engine.compiler import engine_cache
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
@@ -21,7 +21,11 @@ TEXTS = {
     "go": ['package main\n\nimport "fmt"\n\nfunc main() {\n\tfmt.Println("hello", 3.5)\n}\n'],
     "python": ['def f(x):\n    if x > 1:\n        return [x, "y"]\n    while True:\n        pass\n\n\nprint(f(1))\n'],
 }
-OTHERS = {"calc": ["2 * (z)"], "go": ["package a\n\nvar x = map[string]int{}\n"], "python": ["for i in x:\n  y = {i: 1}\n"]}
+OTHERS = {
+    "calc": ["2 * (z)"],
+    "go": ["package a\n\nvar x = map[string]int{}\n"],
+    "python": ["for i in x:\n  y = {i: 1}\n"],
+}
 
 
 def vocabulary(seed: int = 0) -> Vocabulary:
@@ -29,10 +33,14 @@ def vocabulary(seed: int = 0) -> Vocabulary:
     rng = random.Random(seed)
     text = "".join("".join(texts) for texts in TEXTS.values()).encode()
     pieces = {text[at : at + rng.randint(2, 7)] for at in (rng.randrange(len(text)) for _ in range(400))}
-    return Vocabulary([*(bytes([byte]) for byte in range(256)), *sorted(pieces), None], stop_token_ids=[256 + len(pieces)])
+    return Vocabulary(
+        [*(bytes([byte]) for byte in range(256)), *sorted(pieces), None], stop_token_ids=[256 + len(pieces)]
+    )
 
 
 VOCABULARY = vocabulary()
+WORDS = Vocabulary([*(bytes([byte]) for byte in range(256)), *map(bytes, product(b"abcdefgh12", repeat=4)), None])
+WORD = "start: (A | B)+\nA: /[^1]+/\nB: /[0-9]/"
 
 
 def compiler(folder: Path, limits: Limits | None = None, tokens: Vocabulary = VOCABULARY) -> GrammarCompiler:
@@ -86,7 +94,33 @@ def test_warming_up_follows_texts_by_tokens(tmp_path: Path) -> None:
     assert compiled.warm_up([[ord("1"), VOCABULARY.size - 1, 5], [-1], [10**6]]) == 2 + 1 + 1
     longest = max((token for token in VOCABULARY.tokens if token and b"sin" in token), key=len)
     assert compiled.warm_up([b"(" + longest]) <= 3
-    assert compiled.warm_up(["1 + 1"], most_bytes=0) == 0
+
+
+def test_warming_up_ends_before_too_much_is_known(tmp_path: Path) -> None:
+    limits = Limits(arena_bytes=1 << 24)
+    rng = random.Random(5)
+    first = compiler(tmp_path, limits)
+    compiled = first.compile_lark("calc")
+    texts = ["".join(rng.choice(["(", "f(", "-", "2*"]) for _ in range(50)) for _ in range(2000)]
+    assert 100 < compiled.warm_up(texts) < 100_000
+    assert 0.1 * limits.arena_bytes < compiled.engine.used_bytes < 0.25 * limits.arena_bytes
+    assert compiled.warm_up(texts) == 0
+    first.save_cache()
+    assert compiler(tmp_path, limits).compile_lark("calc").statistics == compiled.statistics
+
+
+def test_large_engines_are_not_written_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_cache, "MOST_UNASKED_BYTES", 1 << 17)
+    first = compiler(tmp_path)
+    compiled = first.compile_lark("calc")
+    for text in TEXTS["calc"]:
+        list(masks(compiled, text))
+    assert compiled.engine.image_bytes > 1 << 17
+    first.save_cache()
+    assert not (tmp_path / "engines").exists()
+    compiled.warm_up(["1"])
+    first.save_cache()
+    assert len(engine_files(tmp_path)) == 1
 
 
 def test_files_are_written_when_they_are_worth_it(tmp_path: Path) -> None:
@@ -103,10 +137,9 @@ def test_files_are_written_when_they_are_worth_it(tmp_path: Path) -> None:
     compiled.warm_up(["package a\n"])
     first.save_cache()
     assert path.stat().st_mtime > 1
-    size = path.stat().st_size
+    size = compiled.engine.image_bytes
     os.utime(path, (1, 1))
-    Matcher(compiled).accept_bytes(TEXTS["go"][0].encode())
-    for text in TEXTS["go"]:
+    for text in TEXTS["go"] + OTHERS["go"]:
         list(masks(compiled, text))
     assert compiled.engine.image_bytes > 2 * size
     first.save_cache()
@@ -124,13 +157,15 @@ def test_other_vocabularies_and_grammars_have_files_of_their_own(tmp_path: Path)
     assert len(engine_files(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("limits", [Limits(arena_bytes=1 << 21), Limits(mask_bytes=1 << 10)], ids=["arena", "masks"])
+@pytest.mark.parametrize("limits", [Limits(arena_bytes=1 << 19), Limits(mask_bytes=1 << 10)], ids=["arena", "masks"])
 def test_what_is_too_large_for_the_limits_is_not_taken(limits: Limits, tmp_path: Path) -> None:
-    first = compiler(tmp_path)
-    first.compile_lark("go").warm_up(TEXTS["go"])
+    first = compiler(tmp_path, tokens=WORDS)
+    compiled = first.compile_lark(WORD)
+    compiled.warm_up([b"ab1cd"])
+    assert compiled.statistics["rows"] > 0
     first.save_cache()
-    assert compiler(tmp_path).compile_lark("go").statistics["positions"] > 50
-    assert compiler(tmp_path, limits).compile_lark("go").statistics["positions"] == 1
+    assert compiler(tmp_path, tokens=WORDS).compile_lark(WORD).statistics["positions"] > 1
+    assert compiler(tmp_path, limits, WORDS).compile_lark(WORD).statistics["positions"] == 1
 
 
 def test_damaged_files_are_misses(tmp_path: Path) -> None:
@@ -168,7 +203,8 @@ def test_engines_of_files_are_kept_by_path_and_content(tmp_path: Path) -> None:
     path.write_text('start: ("a" | WORD)+\nWORD: /[b-d]+/\n')
     cache = tmp_path / "cache"
     first = compiler(cache)
-    first.compile_lark(path).warm_up(["abcad"])
+    compiled = first.compile_lark(path)
+    compiled.warm_up(["abcad"])
     first.save_cache()
     assert compiler(cache).compile_lark(path).statistics["positions"] > 1
     path.write_text('start: ("a" | WORD)+\nWORD: /[b-e]+/\n')
@@ -186,16 +222,16 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest
 
 
 def test_rows_are_the_engines_own(tmp_path: Path) -> None:
-    """Rows in the vocabulary's pool would have other numbers in another process."""
-    one = compiler(tmp_path)
-    one.compile_regex("[^x]*x").warm_up([b"aaax"])
-    compiled = one.compile_lark('start: A "x"\nA: /[^x]+/')
-    compiled.warm_up([b"aaax"])
-    reached = {int(row) for row in np.unique(compiled.engine.mem[: compiled.engine.top])}
-    assert compiled.engine.portable
-    assert compiled.statistics["rows"] > 0
+    """Rows in the vocabulary's pool have other numbers in another process."""
+    one = compiler(tmp_path, tokens=WORDS)
+    for pattern in ("[^x]*x", "[^y]*y"):
+        one.compile_regex(pattern).warm_up([b"aaa"])
+    compiled = one.compile_lark(WORD)
+    compiled.warm_up([b"ab1cd"])
     one.save_cache()
-    loaded = compiler(tmp_path).compile_lark('start: A "x"\nA: /[^x]+/')
-    assert loaded.statistics["rows"] == compiled.statistics["rows"]
-    assert list(masks(loaded, "aa\u00e4x")) == list(masks(compiled, "aa\u00e4x"))
-    assert reached
+    other = compiler(tmp_path, tokens=WORDS)
+    loaded = other.compile_lark(WORD)
+    assert loaded.statistics["rows"] == compiled.statistics["rows"] > 0
+    plain = compiler(tmp_path / "other", tokens=WORDS).compile_lark(WORD)
+    for text in ("ab1cd", "1x1"):
+        assert list(masks(loaded, text)) == list(masks(plain, text))
