@@ -147,7 +147,7 @@ def test_open_objects(nasty: GrammarCompiler, data: st.DataObject) -> None:
     schema = OPEN[data.draw(st.sampled_from(sorted(OPEN)))]
     order = data.draw(st.sampled_from(["declared", "any"]))
     compiled = nasty.compile_json_schema(schema, property_order=order)
-    free = Matcher(CompiledGrammar(compiled.grammar, vocabulary, compiled.engine, compiled.stop_ids))
+    free = Matcher(CompiledGrammar(compiled.grammar, vocabulary, compiled.stop_ids, lambda _: (compiled.engine, None)))
     matcher = Matcher(compiled)
     text = b""
     likely = [t for t, token in enumerate(vocabulary.tokens) if token and (len(token) > 1 or token in b'"{},:0ab[]\\u')]
