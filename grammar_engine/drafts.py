@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from grammar_engine.completion import SpellingTable
 from grammar_engine.matcher import Matcher
@@ -53,7 +54,7 @@ class Drafter:
         """Guess at most ``most_tokens`` tokens at a time, with the tokens of ``spelling``."""
         self._spelling = spelling
         self._most_tokens = most_tokens
-        self._known: dict[tuple[int, int], tuple[int, int] | None] = {}
+        self._known: WeakKeyDictionary[Engine, dict[int, tuple[int, int] | None]] = WeakKeyDictionary()
 
     def draft(self, matcher: Matcher, style: Style) -> list[int]:
         """Tokens that may well follow, each of them allowed behind those before; often none.
@@ -91,9 +92,9 @@ class Drafter:
 
     def _forced(self, engine: Engine, position: int) -> tuple[int, int] | None:
         """The only byte but blanks that may follow a position, and the position behind it; None if there are more."""
-        key = (id(engine), position)
-        if key in self._known:
-            return self._known[key]
+        known = self._known.setdefault(engine, {})
+        if position in known:
+            return known[position]
         found: tuple[int, int] | None = None
         candidates = engine.candidate_bytes(position)
         if len(candidates) <= _MOST_CANDIDATES:
@@ -104,9 +105,9 @@ class Drafter:
                         found = None
                         break
                     found = byte, behind
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[key] = found
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[position] = found
         return found
 
 

@@ -68,18 +68,13 @@ class Matcher:
 
     @property
     def engine(self) -> Engine:
-        """The automata that its positions belong to."""
+        """The automata that its positions belong to; not those of all matchers, see ``CompiledGrammar``."""
         return self._engine
 
     @property
     def engine_position(self) -> int:
         """The engine's part of the position: the live parses (see ``compiler.rule_stack``)."""
         return self._history[-1]
-
-    @property
-    def engine(self) -> Engine:
-        """Where that position is: a grammar's engine is renewed when it has grown large."""
-        return self._engine
 
     @property
     def num_tokens(self) -> int:
