@@ -66,6 +66,8 @@ class CompiledGrammar:
         self._begin = begin
         self._newest = begin(None)
         self._lock = threading.Lock()
+        self.closing_ids: frozenset[int] = frozenset()
+        """Stop tokens that the grammar itself names; they end a text where they complete it."""
         self.renewals = 0
         self.is_warmed = False
 
@@ -154,6 +156,7 @@ class GrammarCompiler:
         self._stop_ids = np.array(vocabulary.stop_token_ids, np.int32)
         self._cache: OrderedDict[tuple[object, ...], CompiledGrammar] = OrderedDict()
         self._cache_size = cache_size
+        self._beside: dict[tuple[int, ...], GrammarCompiler] = {}
         self._lock = threading.Lock()
         if prepare:
             self._prepare()
@@ -258,6 +261,50 @@ class GrammarCompiler:
             return self._bind(load_gbnf_grammar(source, root=root))
         return self._compile(("gbnf", source, root), lambda: self._bind(load_gbnf_grammar(source, root=root)))
 
+    def compile_structural_tag(
+        self,
+        tag: Mapping[str, Any] | str,
+        *,
+        special_tokens: str = "tokens",
+        any_whitespace: bool = True,
+        max_whitespace: int | None = None,
+        separators: tuple[str, str] | None = None,
+        property_order: str = "declared",
+        plain_integers: bool = False,
+        deadline: float | None = DEADLINE,
+        on_unsupported: str = "error",
+    ) -> CompiledGrammar:
+        """A structural tag (dict or JSON text): free text, and constrained regions in it that triggers open.
+
+        ``{"type": "structural_tag", "format": {…}}`` with XGrammar's formats, or the older ``{"structures": […],
+        "triggers": […]}``; see docs/structural_tags.md. special_tokens: what the name of a special token in a begin,
+        an end, a trigger or a constant text means: "tokens", that token alone; "letters", its letters; "either", both.
+        The other options are those of ``compile_json_schema``, for each JSON Schema in it.
+
+        Raises InvalidSchemaError, UnsupportedGrammarError, UnsupportedSchemaError (with a pointer into the tag),
+        GrammarSyntaxError, UnsatisfiableGrammarError or LimitExceededError; ValueError for options that make no sense.
+        """
+        from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
+        from grammar_engine.compiler.frontends.structural_tag.grammar import structural_tag_grammar
+
+        chosen: dict[str, Any] = {"any_whitespace": any_whitespace and separators is None, "separators": separators}
+        chosen.update(property_order=property_order, plain_integers=plain_integers)
+        chosen.update(deadline=deadline, on_unsupported=on_unsupported)
+        if max_whitespace is not None:
+            chosen["max_whitespace"] = max_whitespace
+        options = JsonSchemaOptions(**chosen)
+        text, data = copy_json(tag, "the structural tag")
+        key = ("structural_tag", text, options, special_tokens)
+        found = None if text is None else self._known(key)
+        if found is None:
+            read = structural_tag_grammar(data, self.vocabulary, options, special_tokens=special_tokens)
+            compiler = self._with_tokens(read.tokens) if read.tokens else self
+            found = compiler._bind(read.grammar)
+            found.closing_ids = frozenset(self.vocabulary.stop_token_ids).intersection(read.tokens)
+            if text is not None:
+                self._keep(key, found)
+        return _told(found)
+
     def compile_grammar(self, grammar: Grammar) -> CompiledGrammar:
         """A grammar of your own front end (see ``grammar_engine.compiler.ir``). Not cached."""
         return self._bind(grammar)
@@ -278,18 +325,39 @@ class GrammarCompiler:
         return self._disk.save()
 
     def _compile(self, key: tuple[object, ...], build: Callable[[], CompiledGrammar]) -> CompiledGrammar:
+        compiled = self._known(key)
+        if compiled is None:
+            compiled = build()
+            self._keep(key, compiled)
+        return compiled
+
+    def _known(self, key: tuple[object, ...]) -> CompiledGrammar | None:
         with self._lock:
             found = self._cache.get(key)
             if found is not None:
                 self._cache.move_to_end(key)
-                return found
-        compiled = build()
+            return found
+
+    def _keep(self, key: tuple[object, ...], compiled: CompiledGrammar) -> None:
         if self._cache_size > 0:
             with self._lock:
                 self._cache[key] = compiled
                 while len(self._cache) > self._cache_size:
                     self._cache.popitem(last=False)
-        return compiled
+
+    def _with_tokens(self, token_ids: tuple[int, ...]) -> GrammarCompiler:
+        """The compiler for grammars in which some special tokens take part (see ``special_names.with_tokens``)."""
+        from grammar_engine.compiler.frontends.structural_tag.special_names import with_tokens
+
+        with self._lock:
+            found = self._beside.get(token_ids)
+        if found is None:
+            found = GrammarCompiler(
+                with_tokens(self.vocabulary, token_ids), limits=self.limits, cache_size=0, cache_dir="", prepare=False
+            )
+            with self._lock:
+                found = self._beside.setdefault(token_ids, found)
+        return found
 
     def _bind(self, grammar: Grammar) -> CompiledGrammar:
         from grammar_engine.compiler.engine import Engine

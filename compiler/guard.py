@@ -36,18 +36,22 @@ Rows = npt.NDArray[np.uint32]
 class Guard:
     """What guards the texts of one compiled grammar. Shared by its matchers, each with a ``GuardedText``."""
 
-    __slots__ = ("asked", "items", "names", "steps", "tokens")
+    __slots__ = ("asked", "items", "names", "parses", "steps", "tokens")
 
     def __init__(self, asked: Guarding, tokens: GuardTokens, engine: Engine) -> None:
         self.asked = asked
         self.tokens = tokens
         self.steps = Steps(tokens)
-        parses = LiveParses(engine, asked.distinct)
+        self.parses = parses = LiveParses(engine, asked)
         self.names = NameGuard(asked, tokens, engine, parses)
         self.items = ItemGuard(asked, tokens, engine, parses, self.names)
 
     def start(self) -> GuardedText:
         """The empty text."""
+        if self.asked.opens is not None:
+            from grammar_engine.compiler.guard_embedded import EmbeddedText
+
+            return EmbeddedText(self)
         return GuardedText(self)
 
 

@@ -94,6 +94,9 @@ class GuardTokens:
         self.dividing_behind_string = looking(b'".*,', both)
         self.opening_two = looking(rb"\[.*,", with_comma)
         """Tokens in which a comma follows an opening bracket."""
+        self.opening_any_two = looking(rb"[{\[].*,", with_comma)
+        """The same with brackets and braces. reopening_two: behind the end of another value."""
+        self.reopening_two = looking(rb"[}\]].*[{\[].*,", with_comma)
         self.opening_two_behind_string = looking(rb'".*\[.*,', both)
         self.next_strings = looking(b'"' + blanks + b"," + blanks + b'".*"', both)
         """Tokens that end a string, and hold another one behind a comma."""

@@ -14,7 +14,7 @@ left recursion is the cheaper of the two, because the stack returns to the same 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -143,6 +143,7 @@ class Guarding:
     distinct: terminals that open an array whose items must differ. narrow: the items of such an array may run out, or
     those behind some beginning of their text. scarce: they may run out before one has begun.
     counted: more such properties may have to come, because their number counts or what they hold.
+    opens: of texts that are JSON in some places only: does a terminal open an object or an array there?
     """
 
     names: bool = False
@@ -152,6 +153,7 @@ class Guarding:
     distinct: set[int] = field(default_factory=set)
     narrow: bool = False
     scarce: bool = False
+    opens: Callable[[int], bool] | None = None
 
 
 class Members(NamedTuple):

@@ -168,13 +168,14 @@ def read_items(
 ) -> tuple[State, int]:
     """As ``json_text.read``, in any array; and the position behind ``data``.
 
-    before: the position before ``data``; after: behind it, as long as no parse dies.
+    before: the position before ``data``; after: behind it, as long as no parse dies. What follows the end of the
+    outermost object or array is not read.
 
     RepetitionError if a name or an item ends that has stood, and no parse allows that.
     """
     reader = _Reader(state, data, before, parses, whole)
     at = 0
-    while at < len(data):
+    while at < len(data) and not reader.is_over:
         at = reader.in_string(at) if reader.mode >= IN_NAME else reader.outside(at)
     if reader.done or reader.pruned:
         reader.reach(len(data))
@@ -193,6 +194,7 @@ class _Reader:
         self.position = before
         self.done = 0
         self.pruned = False
+        self.is_over = False
         self.parses = parses
         self.whole = whole
 
@@ -261,6 +263,7 @@ class _Reader:
         else:
             assert frame.parent is not None
             self.frame, self.mode = frame.parent, OUTSIDE
+            self.is_over = self.frame.parent is None
             if not self.frame.within:
                 self.item = b""
             self.end_value(end)

@@ -68,6 +68,7 @@ def read(state: State, data: bytes, whole: dict[bytes, tuple[int, ...]]) -> Stat
     """The state behind ``data``; RepetitionError if a name ends in it that its object has had.
 
     No byte of it stands within an array of distinct items, and it opens none: that is what ``json_items.py`` reads.
+    What follows the end of the outermost object or array is not read: blanks, or text that is not JSON.
     whole: of ``GuardTokens``.
     """
     frame, mode, partial, item = state
@@ -112,6 +113,8 @@ def read(state: State, data: bytes, whole: dict[bytes, tuple[int, ...]]) -> Stat
             else:
                 assert frame.parent is not None
                 frame, mode = frame.parent, OUTSIDE
+                if frame.parent is None:
+                    break
     return frame, mode, partial, item
 
 

@@ -7,10 +7,11 @@ position with fewer parses is a position like any other.
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from grammar_engine.compiler.ir import Guarding
 from grammar_engine.kernels import arena, lexer, masks, parser, positions
 
 if TYPE_CHECKING:
@@ -22,13 +23,14 @@ _BYTES = np.arange(256, dtype=np.int32)
 
 
 class LiveParses:
-    """The parses of one grammar's positions. ``brackets``: see ``ir.Guarding.distinct``, which may grow."""
+    """The parses of one grammar's positions."""
 
-    def __init__(self, engine: Engine, brackets: AbstractSet[int]) -> None:
+    def __init__(self, engine: Engine, asked: Guarding) -> None:
         self._engine = engine
-        self._brackets = brackets
+        self._asked = asked
         self._live: dict[int, tuple[list[int], list[int]]] = {}  # bytes that may come next, and those not yet tried
         self._known: dict[int, tuple[frozenset[int], bool]] = {}
+        self._opens: dict[int, bool] = {}
         self._last = 0x61  # a byte that was the answer once, and often is again
 
     def advance(self, position: int, data: bytes) -> int:
@@ -69,11 +71,33 @@ class LiveParses:
         return known
 
     def _find_brackets(self, position: int) -> tuple[frozenset[int], bool]:
-        mem = self._engine.mem
         addresses = self._engine.symbol_addresses[0]
-        wanted = {addresses[number] for number in self._brackets if number in addresses}
+        wanted = {addresses[number] for number in self._asked.distinct if number in addresses}
         found: set[int] = set()
         sure = True
+        for node, symbol in self._last_symbols(position):
+            if symbol in wanted:
+                found.add(node)
+            else:
+                sure = False
+        return frozenset(found), sure
+
+    def opens(self, position: int) -> bool:
+        """Behind a bracket: does it open an object or array of embedded JSON (``ir.Guarding.opens``)?"""
+        known = self._opens.get(position)
+        if known is None:
+            opens = self._asked.opens
+            assert opens is not None
+            numbers = self._engine.symbol_numbers[0]
+            known = any(
+                symbol in numbers and opens(numbers[symbol]) for _, symbol in self._last_symbols(position)
+            )
+            self._opens[position] = known
+        return known
+
+    def _last_symbols(self, position: int) -> Iterator[tuple[int, int]]:
+        """The tops of the stacks where a lexeme begins, with the symbol that was shifted last."""
+        mem = self._engine.mem
         for pair in _payload(mem, position, positions.O_FIELDS):
             state, configuration = _payload(mem, pair, masks.Q_FIELDS)
             if not mem[state + lexer.L_KIND]:
@@ -81,11 +105,7 @@ class LiveParses:
             for node in _payload(mem, configuration, parser.C_FIELDS)[1:]:
                 lr_state = int(mem[node + parser.G_FIELDS])
                 item = int(mem[lr_state + parser.S_FIELDS])
-                if int(mem[item - 1]) in wanted:  # the symbol before the dot
-                    found.add(node)
-                else:
-                    sure = False
-        return frozenset(found), sure
+                yield node, int(mem[item - 1])  # what stands before the dot
 
     def without(self, position: int, nodes: frozenset[int]) -> int:
         """The position less the parses that stand on one of the nodes; 0 if none is left."""

@@ -28,6 +28,7 @@ class Matcher:
 
     __slots__ = (
         "_bitmask",
+        "_closing_ids",
         "_compiled",
         "_engine",
         "_generation",
@@ -47,6 +48,7 @@ class Matcher:
         self._trie = self._engine.context.trie
         self._words = self._engine.context.words
         self._stop_ids = compiled.stop_ids
+        self._closing_ids = compiled.closing_ids
         self._history = [self._engine.start_position]
         self._terminated = False
         self._text = None if self._guard is None else self._guard.start()
@@ -96,7 +98,7 @@ class Matcher:
             index += len(rows)
         if self._terminated:
             rows[index] = 0
-            for token in self._compiled.stop_ids.tolist():
+            for token in self._stop_ids.tolist() or self._compiled.closing_ids:
                 rows[index, token >> 5] |= np.uint32(1 << (token & 31))
             return
         position = self._history[-1]
@@ -122,6 +124,8 @@ class Matcher:
             if not position:
                 return False
         self._history.append(position)
+        if token_id in self._closing_ids and self._engine.is_accepting(position):
+            self._terminated = True
         return True
 
     def accept_bytes(self, data: bytes) -> bool:
@@ -149,6 +153,7 @@ class Matcher:
                 terminated = True
             else:
                 position = after
+                terminated = token_id in self._closing_ids and self._engine.is_accepting(position)
         return len(token_ids)
 
     def _validate_guarded(self, token_ids: Sequence[int]) -> int:

@@ -163,6 +163,11 @@ class JsonSchemaGrammar(Grammar):
         except RecursionError as error:
             raise _too_deep() from error
 
+    def opens_container(self, terminal: int) -> bool:
+        """Does a terminal open an object or an array that holds something?"""
+        key = self._symbols.terminal_keys[terminal]
+        return key[0] in ("mark", "distinct") and key[1] in ("{", "[")
+
     # -- values -------------------------------------------------------------------------------------------------------
 
     def _value(self, formula: Formula, depth: int) -> Symbol:
