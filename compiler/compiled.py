@@ -299,7 +299,7 @@ class GrammarCompiler:
         if found is None:
             read = structural_tag_grammar(data, self.vocabulary, options, special_tokens=special_tokens)
             compiler = self._with_tokens(read.tokens) if read.tokens else self
-            found = compiler._bind(read.grammar)
+            found = compiler.compile_grammar(read.grammar)
             found.closing_ids = frozenset(self.vocabulary.stop_token_ids).intersection(read.tokens)
             if text is not None:
                 self._keep(key, found)

@@ -89,9 +89,7 @@ class LiveParses:
             opens = self._asked.opens
             assert opens is not None
             numbers = self._engine.symbol_numbers[0]
-            known = any(
-                symbol in numbers and opens(numbers[symbol]) for _, symbol in self._last_symbols(position)
-            )
+            known = any(symbol in numbers and opens(numbers[symbol]) for _, symbol in self._last_symbols(position))
             self._opens[position] = known
         return known
 

@@ -1,4 +1,4 @@
-"""Structural tags, case by case: texts that are in the language and texts that are not (``cases/structural_tags.json``).
+"""Structural tags, case by case: texts that are in the language and texts that are not (``cases/``).
 
 Each is also put to XGrammar, if it is installed. ``xgrammar`` in a case says where it decides otherwise: it refuses the
 tag, does not read the older form as it is, or ``differs`` on some texts (it accepts names and items that stand twice).

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 _SCALARS = frozenset(("string", "integer", "number", "boolean", "null"))
 _REFERENCES = frozenset(("$ref", "anyOf", "oneOf"))
-_BESIDE = frozenset(("$comment", "$defs", "$id", "$schema", "default", "definitions", "description", "examples", "title"))
+_BESIDE = frozenset(
+    ("$comment", "$defs", "$id", "$schema", "default", "definitions", "description", "examples", "title")
+)
 _OF_OBJECTS = frozenset(("type", "properties", "required", "additionalProperties"))
 _OF_ARRAYS = frozenset(("type", "items", "minItems", "maxItems"))
 

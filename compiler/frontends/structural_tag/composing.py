@@ -274,9 +274,8 @@ class StructuralTagGrammar(Grammar):
         else:
             tail = _EMPTY
             for _ in range(most - least):
-                tail = Piece(
-                    self._rule([(symbol,)] if tail.symbol is None else [(symbol,), (symbol, tail.symbol)]), nullable=True
-                )
+                ways: list[Production] = [(symbol,)] if tail.symbol is None else [(symbol,), (symbol, tail.symbol)]
+                tail = Piece(self._rule(ways), nullable=True)
         return self._sequence([*[Piece(symbol, nullable=False)] * least, tail])
 
     def _extend(self, symbol: Symbol, productions: list[Production]) -> None:

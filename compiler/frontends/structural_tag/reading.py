@@ -11,17 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from grammar_engine.compiler.errors import (
-    GrammarSyntaxError,
     InvalidSchemaError,
-    UnsatisfiableGrammarError,
     UnsupportedGrammarError,
-    UnsupportedSchemaError,
 )
 from grammar_engine.compiler.frontends.gbnf.grammar import gbnf_grammar
-from grammar_engine.compiler.frontends.json_schema.grammar import json_schema_grammar
 from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
 from grammar_engine.compiler.frontends.regex import regex_grammar
-from grammar_engine.compiler.frontends.structural_tag.closed_schemas import needs_no_guard
 from grammar_engine.compiler.frontends.structural_tag.fields import Fields
 from grammar_engine.compiler.frontends.structural_tag.formats import (
     EMPTY,
@@ -29,21 +24,20 @@ from grammar_engine.compiler.frontends.structural_tag.formats import (
     Dispatch,
     Format,
     Free,
-    Part,
     Repeat,
     Rule,
     Sequence,
     Text,
     Trigger,
 )
+from grammar_engine.compiler.frontends.structural_tag.parts import Parts
 from grammar_engine.compiler.frontends.structural_tag.special_names import Segments, SpecialNames
+from grammar_engine.compiler.frontends.structural_tag.triggers import comes_first, text_behind, trigger_of
 from grammar_engine.compiler.frontends.structural_tag.xml_parameters import xml_parameters
-from grammar_engine.compiler.ir import Grammar
-from grammar_engine.compiler.reading import copy_json
 
 MAX_REPEAT = 10_000
 """Repetitions that are counted; each costs a rule."""
-_NO_TOKEN_COUNT = "A grammar sees text, not tokens: give max_chars, or limit the tokens where they are generated."
+_COUNT_CHARACTERS = "A grammar sees text, not tokens: give max_chars, or limit the tokens where they are generated."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +55,7 @@ class Reader:
     def __init__(self, names: SpecialNames, options: JsonSchemaOptions) -> None:
         self._names = names
         self._options = options
-        self._parts: dict[tuple[object, ...], Part] = {}
+        self._parts = Parts()
 
     def read(self, tag: object) -> Format:
         """The whole tag: ``{"type": "structural_tag", "format": {…}}``, or with ``structures`` and ``triggers``."""
@@ -80,7 +74,7 @@ class Reader:
             raise InvalidSchemaError("it is empty", pointer="/structures")
         return self._triggered(fields, tags, (), at_least_one=False, stop_after_first=False)
 
-    # -- formats --------------------------------------------------------------------------------------------------------
+    # -- formats
 
     def _format(self, value: object, pointer: str, ends: tuple[str, ...]) -> Format:
         """ends: of the tag around it, which its free text does not hold."""
@@ -137,12 +131,12 @@ class Reader:
     def _grammar(self, fields: Fields, _ends: tuple[str, ...]) -> Format:
         fields.only("type", "grammar")
         source = fields.string("grammar")
-        return self._part(("grammar", source), fields.pointer, "grammar", lambda: gbnf_grammar(source))
+        return self._parts.part(("grammar", source), fields.pointer, "grammar", lambda: gbnf_grammar(source))
 
     def _regex(self, fields: Fields, _ends: tuple[str, ...]) -> Format:
         fields.only("type", "pattern")
         pattern = fields.string("pattern")
-        return self._part(("regex", pattern), fields.pointer, "pattern", lambda: regex_grammar(pattern))
+        return self._parts.part(("regex", pattern), fields.pointer, "pattern", lambda: regex_grammar(pattern))
 
     def _json_schema(self, fields: Fields, _ends: tuple[str, ...]) -> Format:
         style = "qwen_xml"
@@ -160,11 +154,11 @@ class Reader:
             options = replace(options, max_whitespace=most)
         schema, pointer = fields["json_schema"], fields.pointer + "/json_schema"
         if style == "qwen_xml":
-            return xml_parameters(schema, pointer, lambda part, at: self._json(part, at, options))
+            return xml_parameters(schema, pointer, lambda part, at: self._parts.json(part, at, options))
         if style != "json":
             advice = 'Known are "json" and "qwen_xml".'
             raise UnsupportedGrammarError(f"the style {style!r}", place=fields.pointer + "/style", advice=advice)
-        return self._json(schema, pointer, options)
+        return self._parts.json(schema, pointer, options)
 
     def _sequence(self, fields: Fields, ends: tuple[str, ...]) -> Format:
         fields.only("type", "elements")
@@ -195,7 +189,7 @@ class Reader:
         content = self._format(fields["content"], fields.pointer + "/content", ends)
         return Repeat(content=content, least=least, most=most)
 
-    # -- tags -----------------------------------------------------------------------------------------------------------
+    # -- tags
 
     def _lone_tag(self, fields: Fields, ends: tuple[str, ...]) -> Format:
         return self._whole(self._tag(fields, ends))
@@ -235,7 +229,7 @@ class Reader:
     def _structure(self, value: object, pointer: str) -> _Tag:
         fields = Fields(value, pointer)
         fields.only("begin", "schema", "end")
-        content = self._json(fields["schema"], pointer + "/schema", self._options)
+        content = self._parts.json(fields["schema"], pointer + "/schema", self._options)
         end = Text(texts=self._names.texts(fields.string("end")))
         begins = self._names.readings(fields.string("begin"))
         return _Tag(begins=begins, rest=Sequence(elements=(content, end)), pointer=pointer)
@@ -261,7 +255,7 @@ class Reader:
         letters: list[str] = []
         for i, text in enumerate(fields.strings("triggers")):
             for reading in self._names.readings(text):
-                trigger, head = _trigger_of(reading)
+                trigger, head = trigger_of(reading)
                 triggers.setdefault(trigger, [])
                 places.setdefault(trigger, f"{pointer}/triggers/{i}")
                 heads[trigger] = head
@@ -273,7 +267,7 @@ class Reader:
             found = False
             for begin in tag.begins:
                 for trigger, head in heads.items():
-                    behind = _behind(begin, head)
+                    behind = text_behind(begin, head)
                     if behind is not None:
                         found = True
                         rest = Text(texts=(self._names.bytes_of(behind),))
@@ -294,7 +288,7 @@ class Reader:
         rules = tuple(
             Rule(trigger=trigger, ways=tuple(ways), pointer=places[trigger])
             for trigger, ways in triggers.items()
-            if not any(_comes_first(other, trigger) for other in triggers)
+            if not any(comes_first(other, trigger) for other in triggers)
         )
         after = Dispatch(rules=rules, loop=not stop_after_first, excludes=_distinct(*excludes, *letters))
         return Sequence(elements=(first, after)) if at_least_one else after
@@ -334,11 +328,13 @@ class Reader:
         letters: list[str] = []
         for i, (pattern, content, pointer) in enumerate(self._pairs(fields)):
             if not isinstance(pattern, str) or not pattern:
-                raise InvalidSchemaError("a pattern is a text that is not empty", pointer=f"{fields.pointer}/rules/{i}/0")
+                raise InvalidSchemaError(
+                    "a pattern is a text that is not empty", pointer=f"{fields.pointer}/rules/{i}/0"
+                )
             way = self._format(content, pointer, ends)
             for reading in self._names.readings(pattern):
-                trigger, head = _trigger_of(reading)
-                rest = _behind(reading, head) or ()
+                trigger, head = trigger_of(reading)
+                rest = text_behind(reading, head) or ()
                 if trigger.token is not None:
                     self._names.spelled(trigger.token)
                     if self._names.mode == "tokens":
@@ -386,7 +382,7 @@ class Reader:
             raise InvalidSchemaError("it is empty", pointer=fields.pointer + "/rules")
         return out
 
-    # -- what formats are made of ---------------------------------------------------------------------------------------
+    # -- what formats are made of --------------------------------------------------------------------------------------
 
     def _literal(self, text: str) -> Format:
         return Text(texts=self._names.texts(text)) if text else EMPTY
@@ -412,78 +408,7 @@ class Reader:
             self._special(token, f"{fields.pointer}/exclude_tokens/{i}")
 
     def _refuse_max_tokens(self, fields: Fields) -> None:
-        fields.unsupported("max_tokens", (None,), _NO_TOKEN_COUNT)
-
-    def _json(self, schema: object, pointer: str, options: JsonSchemaOptions) -> Part:
-        def build() -> Grammar:
-            return json_schema_grammar(data, options)
-
-        try:
-            text, data = copy_json(schema)
-        except InvalidSchemaError as error:
-            raise InvalidSchemaError(error.reason, pointer=pointer + error.pointer) from error
-        if not isinstance(data, (dict, bool)):
-            raise InvalidSchemaError("a schema is an object, true or false", pointer=pointer)
-        return self._part(("json", object() if text is None else text, options), pointer, "", build, schema=data)
-
-    def _part(
-        self, key: tuple[object, ...], pointer: str, field: str, build: Callable[[], Grammar], *, schema: object = None
-    ) -> Part:
-        """The texts of another front end's grammar; equal ones are one part. ``schema``: if it is of a JSON Schema."""
-        found = self._parts.get(key)
-        if found is None:
-            place = f"{pointer}/{field}" if field else pointer
-            grammar = _placed(build, place)
-            is_json = schema is not None
-            found = Part(grammar=grammar, is_json=is_json, is_closed=is_json and needs_no_guard(schema), pointer=place)
-            self._parts[key] = found
-        return found
-
-
-def _placed(build: Callable[[], Grammar], place: str) -> Grammar:
-    """What a front end builds; its errors with their place in the tag."""
-    try:
-        return build()
-    except InvalidSchemaError as error:
-        raise InvalidSchemaError(error.reason, pointer=place + error.pointer) from error
-    except UnsupportedSchemaError as error:
-        raise UnsupportedSchemaError(error.keyword, pointer=place + error.pointer, advice=error.advice) from error
-    except UnsupportedGrammarError as error:
-        where = f"{place}: {error.place}"
-        raise UnsupportedGrammarError(error.construct, place=where, advice=error.advice) from error
-    except UnsatisfiableGrammarError as error:
-        raise UnsatisfiableGrammarError(error.why, place=f"{error.place or 'the grammar'} at {place}") from error
-    except GrammarSyntaxError as error:
-        where = {"source": error.source, "line": error.line, "column": error.column}
-        raise GrammarSyntaxError(f"{error.reason} in {place}", **where) from error  # type: ignore[arg-type]
-
-
-def _trigger_of(reading: Segments) -> tuple[Trigger, Segments]:
-    """A trigger ends with its first special token: what it is, and the segments that it consists of."""
-    first = reading[0]
-    if isinstance(first, int):
-        return Trigger(text="", token=first), reading[:1]
-    if len(reading) > 1 and isinstance(reading[1], int):
-        return Trigger(text=first, token=reading[1]), reading[:2]
-    return Trigger(text=first), reading[:1]
-
-
-def _comes_first(trigger: Trigger, other: Trigger) -> bool:
-    """Is a trigger complete before another one, whose tags are its own too?"""
-    return trigger != other and trigger.token is None and other.text.startswith(trigger.text)
-
-
-def _behind(begin: Segments, head: Segments) -> Segments | None:
-    """What follows a trigger in a begin; None if it does not begin so."""
-    if len(begin) < len(head) or begin[: len(head) - 1] != head[:-1]:
-        return None
-    last, there = head[-1], begin[len(head) - 1]
-    if isinstance(last, int) or isinstance(there, int):
-        return begin[len(head) :] if last == there else None
-    if not there.startswith(last):
-        return None
-    rest = there[len(last) :]
-    return ((rest,) if rest else ()) + begin[len(head) :]
+        fields.unsupported("max_tokens", (None,), _COUNT_CHARACTERS)
 
 
 def _distinct(*items: Any) -> tuple[Any, ...]:

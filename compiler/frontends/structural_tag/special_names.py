@@ -4,7 +4,7 @@ A model's chat format marks its regions with special tokens (``<|python_tag|>``,
 their spelling (invariant I4): what a user quotes must not open a tool call. So where a literal text of a tag holds the
 name of a special token, that very token is meant. It takes part in the grammar, whose automata read bytes, under a
 spelling that no text has: bytes which UTF-8 never uses around its id. The vocabulary of such a grammar
-(``with_tokens``) gives these spellings to those ids, and takes the same bytes from all others, which lose nothing by it:
+(``with_tokens``) gives these spellings to those ids, and takes the same bytes from all others, which lose nothing:
 they stand in no text.
 """
 

@@ -56,9 +56,7 @@ def xml_parameters(schema: object, pointer: str, json: Callable[[object, str], P
         if not name or any(char in name for char in "<>\n"):
             raise UnsupportedSchemaError("properties", pointer=where, advice="Its name cannot stand in such a tag.")
         begin = Text(texts=(f"<parameter={name}>".encode(),))
-        member = Sequence(
-            elements=(begin, _value(value, where, definitions, json), Text(texts=(END.encode(),)), _GAP)
-        )
+        member = Sequence(elements=(begin, _value(value, where, definitions, json), Text(texts=(END.encode(),)), _GAP))
         elements.append(member if name in required else Repeat(content=member, least=0, most=1))
     return Sequence(elements=tuple(elements)) if elements else Text(texts=(b"",))
 
@@ -84,5 +82,3 @@ def _value(schema: object, pointer: str, definitions: dict[str, object], json: C
     if isinstance(schema, dict) and definitions:
         schema = {**definitions, **schema}
     return Sequence(elements=(_GAP, json(schema, pointer), _GAP))
-
-
