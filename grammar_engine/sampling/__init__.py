@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grammar_engine.sampling.fused import FusedSampler
 from grammar_engine.sampling.samplers import Greedy, Sample, Sampler
 
-__all__ = ["Greedy", "Sample", "Sampler"]
+__all__ = ["FusedSampler", "Greedy", "Sample", "Sampler"]

@@ -45,7 +45,8 @@ class Sample:
     """A draw from the allowed tokens.
 
     temperature: > 0; divides the logits.
-    top_p:       keep the fewest most probable tokens whose mass reaches this (Holtzman et al. 2020); 1 keeps all.
+    top_p:       keep the fewest most probable tokens whose mass reaches this (Holtzman et al. 2020), of equally
+                 probable ones those with the lowest ids; 1 keeps all.
     top_k:       keep this many most probable tokens, and those as probable as the last of them; 0 keeps all.
     min_p:       keep tokens at least this fraction as probable as the best one (Nguyen et al. 2024); 0 keeps all.
 
@@ -88,7 +89,7 @@ class Sample:
             scaled = scaled.masked_fill(scaled < smallest, -math.inf)
         probabilities = scaled.softmax(-1)
         if self.top_p < 1:
-            ordered, order = probabilities.sort(-1, descending=True)
+            ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
             cut = ordered.cumsum(-1) - ordered >= self.top_p
             probabilities = probabilities.masked_fill(cut.scatter(-1, order, cut), 0)
         if self.min_p > 0:
