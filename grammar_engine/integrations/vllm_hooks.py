@@ -59,7 +59,6 @@ def _places() -> tuple[Any, Any, Any, Any]:
         raise IncompatibleVllmError(str(error.name)) from error
     needed = (
         (StructuredOutputsConfig, "__pydantic_decorators__"),
-        (StructuredOutputsConfig, "__dataclass_fields__"),
         (SamplingParams, "_validate_structured_outputs"),
         (StructuredOutputManager, "grammar_init"),
         (InputProcessor, "_validate_params"),
@@ -68,7 +67,7 @@ def _places() -> tuple[Any, Any, Any, Any]:
     for holder, name in needed:
         if not hasattr(holder, name):
             raise IncompatibleVllmError(f"{holder.__name__}.{name}")
-    if not callable(get_structured_output_key) or "backend" not in StructuredOutputsConfig.__dataclass_fields__:
+    if not callable(get_structured_output_key) or "auto" not in _backend_names(StructuredOutputsConfig):
         raise IncompatibleVllmError("StructuredOutputsConfig.backend")
     return StructuredOutputsConfig, SamplingParams, StructuredOutputManager, InputProcessor
 
@@ -83,13 +82,20 @@ def _wrap(holder: Any, name: str, wrapper: Callable[..., Any]) -> None:
     setattr(holder, name, wrapped)
 
 
+def _backend_names(config: Any) -> tuple[Any, ...]:
+    """The names that vLLM's configuration takes; none if that is no list of names."""
+    field = getattr(config, "__pydantic_fields__", {}).get("backend")
+    return typing.get_args(getattr(field, "annotation", None))
+
+
 def _extend_config(config: Any) -> None:
     """One more name for the backend; its white space option is ours too, the other one is refused."""
     from pydantic.dataclasses import rebuild_dataclass
     from vllm.config import VllmConfig
 
-    field = config.__dataclass_fields__["backend"]
-    field.type = config.__annotations__["backend"] = Literal[(*typing.get_args(field.type), BACKEND)]  # type: ignore[valid-type]
+    names = (*_backend_names(config), BACKEND)
+    widened = Literal[names]  # type: ignore[valid-type]
+    config.__dataclass_fields__["backend"].type = config.__annotations__["backend"] = widened
     for decorator in config.__pydantic_decorators__.model_validators.values():
         original = decorator.func
 

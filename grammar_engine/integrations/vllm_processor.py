@@ -49,7 +49,7 @@ class GrammarLogitsProcessor(LogitsProcessor, LogitsProcessorV2):
     def __init__(self, vllm_config: Any, device_or_requests: Any, is_pin_memory: bool = False) -> None:  # noqa: ARG002 - V1 gives it
         """V1 gives a device and whether to pin memory, V2 the state of its requests. Neither costs anything yet."""
         self._vllm_config = vllm_config
-        self._requests = None if isinstance(device_or_requests, (torch.device, str)) else device_or_requests
+        self._requests: Any = None if isinstance(device_or_requests, (torch.device, str)) else device_or_requests
         self._texts: dict[int, LedText] = {}
         self._outputs: dict[int, list[int]] = {}  # V1: live lists
 

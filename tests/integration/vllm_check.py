@@ -25,7 +25,13 @@ from typing import Any
 
 import numpy as np
 
-ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    # This environment's numba is not the checkout's, and they would overwrite each other's compiled kernels.
+    "NUMBA_CACHE_DIR": str(Path(sys.prefix) / "numba"),
+}
 PORT = 8377
 PROCESSOR = "grammar_engine.integrations.vllm_processor:GrammarLogitsProcessor"
 PERSON = {
