@@ -3,7 +3,7 @@
     state (q, k)     q: of the newline terminal's automaton; k: the column, or none
     line feed        k' = 0
     space, tab       k' = k + 1, k + tab_len
-    carriage return  k' = k
+    form feed, carriage return  k' = k
     other bytes      k' = none: inside a comment, say, nothing is counted until the next line feed
     match of q       at (q, k): match k; at (q, none): match COLUMNS, which outside of parentheses ends the text
 
@@ -20,8 +20,8 @@ from grammar_engine.compiler.automaton import KEEP, MATCH, ByteAutomaton
 
 COLUMNS = 256
 """Blanks behind a line feed may reach column COLUMNS - 1; a text that is indented deeper is refused."""
-_LINE_FEED, _CARRIAGE_RETURN, _TAB, _SPACE = 0x0A, 0x0D, 0x09, 0x20
-_SPECIAL = (_TAB, _LINE_FEED, _CARRIAGE_RETURN, _SPACE)
+_LINE_FEED, _FORM_FEED, _CARRIAGE_RETURN, _TAB, _SPACE = 0x0A, 0x0C, 0x0D, 0x09, 0x20
+_SPECIAL = (_TAB, _LINE_FEED, _FORM_FEED, _CARRIAGE_RETURN, _SPACE)
 _NONE, _TOO_DEEP = -1, -2
 
 
@@ -102,7 +102,7 @@ def _parts(low: int, high: int, column: int, tab_len: int) -> Iterator[tuple[int
 def _after(byte: int, column: int, tab_len: int) -> int:
     if byte == _LINE_FEED:
         return 0
-    if column < 0 or byte == _CARRIAGE_RETURN:
+    if column < 0 or byte in (_FORM_FEED, _CARRIAGE_RETURN):
         return column
     after = column + (tab_len if byte == _TAB else 1)
     return after if after < COLUMNS else _TOO_DEEP

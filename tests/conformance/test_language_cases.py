@@ -18,7 +18,7 @@ MARK = "==== "
 
 def cases_of(language: str) -> list[tuple[str, bool, bytes]]:
     """(title, whether the text belongs to the language, text) of every case."""
-    content = (FOLDER / f"{language}.cases").read_text(encoding="utf-8").removesuffix("\n")
+    content = (FOLDER / f"{language}.cases").read_bytes().decode().removesuffix("\n")
     found = []
     for block in content.removeprefix(MARK).split(f"\n{MARK}"):
         title, _, text = block.partition("\n")
