@@ -34,5 +34,7 @@ def test_cases(language: str) -> None:
         accepted, _ = judge.accepted(text)
         if accepted != belongs:
             place = judge.refused_at(text) if belongs else len(text)
-            wrong.append(f"{title}: accepted={accepted}, at {text[max(0, place - 40) : place]!r} >>> {text[place:][:40]!r}")
+            wrong.append(
+                f"{title}: accepted={accepted}, at {text[max(0, place - 40) : place]!r} >>> {text[place:][:40]!r}"
+            )
     assert not wrong, "\n".join(wrong)

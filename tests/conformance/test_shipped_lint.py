@@ -56,5 +56,5 @@ def test_dead_ends_are_found() -> None:
     source = 'start: a | c | "x"\na: "y" | a\nb: "z"\nc: c "w"\n'
     kinds = {finding.kind for finding in quick_findings(source, parser="glr")}
     assert kinds == {Kind.UNREACHABLE, Kind.UNPRODUCTIVE, Kind.CYCLIC}
-    shadowed = 'start: A | B\nA.1: /[a-z]+/\nB: /[a-c]+/\n'
+    shadowed = "start: A | B\nA.1: /[a-z]+/\nB: /[a-c]+/\n"
     assert {finding.kind for finding in quick_findings(shadowed, parser="glr")} == {Kind.SHADOWED}
