@@ -108,7 +108,17 @@ class CharAutomaton:
 
     def minimize(self, *, limit: int = MAX_STATES) -> CharAutomaton:
         """The smallest deterministic automaton of the language."""
+        if self._is_chain():
+            return CharAutomaton(self.states, deterministic=True)
         return CharAutomaton(minimize(self.determinize(limit=limit).states), deterministic=True)
+
+    def _is_chain(self) -> bool:
+        """Are all texts of one length, whichever characters of some sets they are of? That is minimal as it is."""
+        last = len(self.states) - 1
+        return self.states[last] == (ACCEPT,) and all(
+            len(edges) == 1 and edges[0].target == number + 1 and edges[0].op == KEEP and edges[0].label
+            for number, edges in enumerate(self.states[:last])
+        )
 
     def intersect(self, other: CharAutomaton, *, limit: int = MAX_STATES) -> CharAutomaton:
         """The texts in both languages."""

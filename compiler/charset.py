@@ -7,9 +7,10 @@ also after the step to bytes.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from operator import itemgetter
 
 Range = tuple[int, int]
 
@@ -73,19 +74,11 @@ class CharSet:
 
     def complement(self) -> CharSet:
         """All scalar values that are not members."""
-        gaps: list[Range] = []
-        start = 0
-        for low, high in self.ranges:
-            if low > start:
-                gaps.append((start, low - 1))
-            start = high + 1
-        if start <= MAX_CODE_POINT:
-            gaps.append((start, MAX_CODE_POINT))
-        return CharSet(_intersect(gaps, _UNIVERSE))
+        return CharSet(_without(_UNIVERSE, self.ranges))
 
     def difference(self, other: CharSet) -> CharSet:
         """The members that are not in ``other``."""
-        return self.intersect(other.complement())
+        return CharSet(_without(self.ranges, other.ranges))
 
     def is_empty(self) -> bool:
         """Whether there is no member."""
@@ -124,17 +117,43 @@ class CharSet:
 
 
 def _intersect(left: Sequence[Range], right: Sequence[Range]) -> tuple[Range, ...]:
+    if len(left) > len(right):
+        left, right = right, left
     result: list[Range] = []
-    i = j = 0
-    while i < len(left) and j < len(right):
-        low = max(left[i][0], right[j][0])
-        high = min(left[i][1], right[j][1])
+    at, count = 0, len(right)
+    for low, high in left:
+        if at < count and right[at][1] < low:  # jump over those that end before
+            at = bisect_left(right, low, at + 1, key=itemgetter(1))
+        while at < count:
+            first, last = right[at]
+            if first > high:
+                break
+            result.append((max(low, first), min(high, last)))
+            if last > high:
+                break
+            at += 1
+    return tuple(result)
+
+
+def _without(left: Sequence[Range], right: Sequence[Range]) -> tuple[Range, ...]:
+    result: list[Range] = []
+    at, count = 0, len(right)
+    for start, high in left:
+        low = start
+        if at < count and right[at][1] < low:
+            at = bisect_left(right, low, at + 1, key=itemgetter(1))
+        while at < count:
+            first, last = right[at]
+            if first > high:
+                break
+            if first > low:
+                result.append((low, first - 1))
+            low = last + 1
+            if last > high:
+                break
+            at += 1
         if low <= high:
             result.append((low, high))
-        if left[i][1] < right[j][1]:
-            i += 1
-        else:
-            j += 1
     return tuple(result)
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -60,10 +61,12 @@ class _Decider:
         """The state itself, or the one answer that it can come to."""
         return state if state < 0 else self._answer[state]
 
-    def moves(self, state: int) -> _Moves:
-        """What a state without an answer reads, answers put in."""
-        edges, at_end = self._moves[state]
-        return _Moves(tuple((label, self.answer(target)) for label, target in edges), at_end)
+    def moves(self) -> tuple[_Moves, ...]:
+        """What each state reads, answers put in."""
+        return tuple(
+            _Moves(tuple((label, self.answer(target)) for label, target in edges), at_end)
+            for edges, at_end in self._moves
+        )
 
     def _state(self, due: Obligations) -> int:
         if not due:
@@ -116,20 +119,18 @@ class _Spelling:
     they lead. ``rows``: per state, (lowest byte, highest byte, state or answer); ``ends``: the answer at the end, or 0.
     """
 
-    def __init__(self, decider: _Decider) -> None:
-        self._decider = decider
+    def __init__(self, moves: Sequence[_Moves], starts: Sequence[int]) -> None:
         self._number: dict[int | _Alternatives, int] = {}
         self._order: list[int | _Alternatives] = []
-        self.starts = [state if state < 0 else self._state(state) for state in decider.starts]
+        self.starts = [state if state < 0 else self._state(state) for state in starts]
         self.rows: list[list[tuple[int, int, int]]] = []
         self.ends: list[int] = []
         for key in self._order:  # grows while we walk it
             branches: list[tuple[int, int, TrieNode | None, int]] = []
             at_end = 0
             if isinstance(key, int):
-                moves = decider.moves(key)
-                at_end = moves.at_end
-                for label, target in moves.edges:
+                at_end = moves[key].at_end
+                for label, target in moves[key].edges:
                     branches += ((low, high, below, target) for low, high, below in utf8_trie(label))
             else:
                 for here, target in key:
@@ -146,12 +147,16 @@ class _Spelling:
 
     def _row(self, branches: list[tuple[int, int, TrieNode | None, int]]) -> list[tuple[int, int, int]]:
         cuts = sorted({cut for low, high, _, _ in branches for cut in (low, high + 1)})
+        place = {cut: number for number, cut in enumerate(cuts)}
+        covering: list[list[tuple[TrieNode | None, int]]] = [[] for _ in cuts]
+        for low, high, below, target in branches:
+            for number in range(place[low], place[high + 1]):
+                covering[number].append((below, target))
         row: list[tuple[int, int, int]] = []
-        for first, behind in pairwise(cuts):
-            here = [(below, target) for low, high, below, target in branches if low <= first <= high]
-            targets = {target for _, target in here}
+        for here, (first, behind) in zip(covering, pairwise(cuts), strict=False):  # (behind the last there is nothing)
             if not here:
                 continue
+            targets = {target for _, target in here}
             if len(targets) == 1 and min(targets) < 0:
                 after = min(targets)
             elif here[0][0] is None:
@@ -163,6 +168,12 @@ class _Spelling:
             else:
                 row.append((first, behind - 1, after))
         return row
+
+
+@lru_cache(maxsize=16)
+def _spelled(moves: tuple[_Moves, ...], starts: tuple[int, ...]) -> _Spelling:
+    """(All keywords of a grammar end at the same kind of boundary.)"""
+    return _Spelling(moves, starts)
 
 
 def open_automaton(
@@ -201,8 +212,7 @@ def open_automaton(
 
 def _with_conditions(automaton: ByteAutomaton, decider: _Decider, wanted: list[int]) -> ByteAutomaton:
     """The automaton with the states that decide conditions added."""
-    decider.starts = wanted
-    spelled = _Spelling(decider)
+    spelled = _spelled(decider.moves(), tuple(wanted))
     first = automaton.num_states
     count = len(spelled.rows)
     decided = first + 2 * count  # the state in which a condition has been decided as was asked

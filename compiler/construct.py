@@ -18,9 +18,9 @@ from typing import NamedTuple
 from grammar_engine.compiler.assertions import DEAD, Runner, look_behinds, runner, step
 from grammar_engine.compiler.automaton import CONDITION, ENTER, EXIT, KEEP, MATCH
 from grammar_engine.compiler.char_program import COUNT, LOOK, READ, SPLIT, Program, ProgramBuilder
-from grammar_engine.compiler.char_states import MAX_STATES, Edge, States, check_limit, trim
+from grammar_engine.compiler.char_states import ACCEPT, MAX_STATES, Edge, States, check_limit, trim
 from grammar_engine.compiler.charset import NOTHING, CharSet
-from grammar_engine.compiler.regex_ast import Assertion, Node, has_assertion
+from grammar_engine.compiler.regex_ast import Assertion, Chars, Concat, Node, has_assertion
 
 Obligations = frozenset[tuple[int, int]]
 Key = tuple[int, Obligations, tuple[int, ...]]
@@ -37,6 +37,9 @@ def construct(
     ``counters``: long loops may count instead of being unrolled. ``past``: for a tree that starts inside a text, the
     states of its look-behinds' automata there. LimitExceededError beyond ``limit`` states, or a few edges for each.
     """
+    chain = _chain(node, limit)
+    if chain is not None:
+        return chain
     past = past or {}
     try:
         return _Construction(ProgramBuilder(counters=counters).build(node), past, limit).run()
@@ -52,6 +55,9 @@ def construct_open(
     Where look-aheads are not decided when the pattern has matched, an edge to ``CONDITION - c`` says so, and what is
     due there is number c of the obligations, in terms of the runners.
     """
+    chain = _chain(node, limit)
+    if chain is not None:
+        return chain, [], []
     past = past or {}
     counters = counters and not has_assertion(node)
     try:
@@ -61,6 +67,15 @@ def construct_open(
         found = _Construction(ProgramBuilder(counters=counters, peel=True).build(node), past, limit, is_open=True)
         states = found.run()
     return states, found.ahead, list(found.due)
+
+
+def _chain(node: Node, limit: int) -> States | None:
+    """The automaton of a sequence of characters, as most keywords are; None for any other tree."""
+    nodes = node.nodes if isinstance(node, Concat) else (node,)
+    labels = [part.charset for part in nodes if isinstance(part, Chars) and part.charset]
+    if len(labels) < len(nodes) or len(nodes) >= limit:
+        return None
+    return (*((Edge(label, target),) for target, label in enumerate(labels, 1)), (ACCEPT,))
 
 
 class _OperationsMeetError(Exception):

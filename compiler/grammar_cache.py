@@ -4,7 +4,8 @@ One file per grammar and options, in the folder of the mask cache, named by a ha
 on but imported files: text, path, options, versions of Lark, regex and Python, our own sources. Imported files are
 listed in it with their hashes, and compared. A file that cannot be read is a miss, never an error.
 
-Files are written by ``GrammarCompiler.save_cache`` alone, as masks are; the oldest go when there are too many.
+Files are written by ``GrammarCompiler.save_cache``, as masks are, and those of shipped grammars by ``grammar-engine
+warmup``; the oldest go when there are too many.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from grammar_engine.compiler.frontends.lark_source import LarkGrammar, LarkSource
+from grammar_engine.compiler.frontends.lark_source import LarkGrammar, LarkSource, read_lark_source
 from grammar_engine.compiler.grammar_codec import decode, encode
+from grammar_engine.compiler.mask_cache import cache_folder
 from grammar_engine.compiler.section_file import keep_newest, read_sections, write_sections
+
+from grammar_engine import grammars
 
 FORMAT = 2
 MOST_FILES = 100
@@ -67,6 +71,22 @@ class GrammarCache:
         """The file of a source, whether or not it exists; None if it has none."""
         name = None if self._folder is None else name_of(source)
         return None if name is None or self._folder is None else self._folder / f"{name}-{FORMAT}.bin"
+
+
+def keep_shipped() -> int:
+    """Compile the shipped Lark grammars that are not on disk yet, and write them; how many there are there now."""
+    cache = GrammarCache(cache_folder())
+    if cache_folder() is None:
+        return 0
+    names = grammars.shipped_names()
+    for name in names:
+        source = read_lark_source(name)
+        if cache.get(source) is None:
+            from grammar_engine.compiler.frontends.lark import load_lark_grammar
+
+            cache.put(source, load_lark_grammar(source))
+    cache.save()
+    return len(names)
 
 
 def name_of(source: LarkSource) -> str | None:

@@ -27,17 +27,22 @@ if TYPE_CHECKING:
 FORMAT = 6  # raise when walks or signatures change their meaning; automata are named by their content
 
 
+def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """Where caches are, None if they are off; ``cache_dir``: see ``GrammarCompiler``."""
+    if cache_dir is None:
+        cache_dir = os.environ.get("GRAMMAR_ENGINE_MASK_CACHE")
+    if cache_dir is None:
+        cache_dir = os.environ.get("GRAMMAR_ENGINE_CACHE") or platformdirs.user_cache_dir("grammar-engine")
+    return Path(cache_dir) if str(cache_dir) else None
+
+
 class MaskCache:
     """Loads a vocabulary's walks into a store, and saves them. ``cache_dir``: see ``GrammarCompiler``."""
 
     def __init__(self, vocabulary: Vocabulary, store: MaskStore, cache_dir: str | os.PathLike[str] | None) -> None:
         self._vocabulary = vocabulary
         self._store = store
-        if cache_dir is None:
-            cache_dir = os.environ.get("GRAMMAR_ENGINE_MASK_CACHE")
-        if cache_dir is None:
-            cache_dir = os.environ.get("GRAMMAR_ENGINE_CACHE") or platformdirs.user_cache_dir("grammar-engine")
-        self._folder = Path(cache_dir) if str(cache_dir) else None
+        self._folder = cache_folder(cache_dir)
         self._kept = 0
 
     @property

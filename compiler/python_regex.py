@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -79,6 +80,12 @@ def _too_deep() -> LimitExceededError:
     )
 
 
+@lru_cache(maxsize=4096)
+def _literal(code: int, flags: int, module: str) -> Node:
+    """One character, in all its cases if flags say so."""
+    return Chars(_Reader("", module).charset([(sre.LITERAL, code)], flags))
+
+
 class _Reader:
     """Turns the parser's items into nodes; one method per kind of item, ``flags`` are those in force."""
 
@@ -91,11 +98,11 @@ class _Reader:
 
     def _item(self, op: Any, argument: Any, flags: int) -> Node:
         if op is sre.LITERAL:
-            return Chars(self._class([(op, argument)], flags))
+            return _literal(argument, flags & (re.IGNORECASE | re.ASCII), self._module)
         if op is sre.NOT_LITERAL:
-            return Chars(self._class([(sre.NEGATE, None), (sre.LITERAL, argument)], flags))
+            return Chars(self.charset([(sre.NEGATE, None), (sre.LITERAL, argument)], flags))
         if op is sre.IN:
-            return Chars(self._class(argument, flags))
+            return Chars(self.charset(argument, flags))
         if op is sre.ANY:
             return Chars(ANY if flags & re.DOTALL else _NEWLINE.complement())
         if op is sre.SUBPATTERN:
@@ -115,7 +122,8 @@ class _Reader:
             return FAIL
         raise self._unsupported(op, argument)
 
-    def _class(self, items: list[tuple[Any, Any]], flags: int) -> CharSet:
+    def charset(self, items: list[tuple[Any, Any]], flags: int) -> CharSet:
+        """The members of a class."""
         negated = False
         parts: list[CharSet] = []
         source: list[str] = []

@@ -259,8 +259,12 @@ def test_bench_measures_walks_and_texts(tmp_path: Path, schema_file: str) -> Non
     assert (code, answer["tokens"]) == (0, 20)
 
 
-def test_warmup() -> None:
+def test_warmup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert data("warmup")[1]["shipped"] == 0  # the disk cache is off
+    monkeypatch.setenv("GRAMMAR_ENGINE_MASK_CACHE", str(tmp_path))
+    monkeypatch.setattr("grammar_engine.grammars.shipped_names", lambda *_: ("calc", "json", "csv"))
     code, answer = data("warmup")
+    assert answer["shipped"] == len(list((tmp_path / "grammars").iterdir())) == 3
     assert (code, answer["ok"], answer["model"], answer["grammar"]) == (0, True, None, None)
 
 

@@ -19,8 +19,10 @@ What carries over from Lark, and what does not:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from grammar_engine.compiler.automaton import ByteAutomaton
 from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsupportedGrammarError
@@ -39,6 +41,7 @@ from grammar_engine.compiler.ir import Lexing, Production, Terminal
 from grammar_engine.compiler.normalize import normalize
 from lark.grammar import NonTerminal
 
+_RELATIVE_IMPORT = re.compile(r"%import\s+\.")
 _LEXERS = {
     "lalr": ("contextual", "basic"),
     "earley": ("dynamic", "basic", "dynamic_complete"),
@@ -140,7 +143,16 @@ def _general_grammar(loaded: LoadedGrammar, parser: str, lexer: str, patterns: P
 
 
 def load_lark_grammar(source: LarkSource) -> LarkGrammar:
-    """Compile a grammar that has been read. Options and errors as for ``lark_grammar``."""
+    """Compile a grammar that has been read. Options and errors as for ``lark_grammar``.
+
+    The last ones are remembered, for other vocabularies, if they depend on nothing but their text.
+    """
+    if source.path is None and isinstance(source.postlex, str | None) and not _RELATIVE_IMPORT.search(source.text):
+        return _remembered(source)
+    return _loaded(source)
+
+
+def _loaded(source: LarkSource) -> LarkGrammar:
     try:
         return lark_grammar(
             source.text,
@@ -154,6 +166,9 @@ def load_lark_grammar(source: LarkSource) -> LarkGrammar:
         raise LimitExceededError(
             "the grammar is nested too deeply", limit="Python's recursion limit", given="more"
         ) from error
+
+
+_remembered = lru_cache(maxsize=32)(_loaded)
 
 
 def _check_options(parser: str, lexer: str) -> None:

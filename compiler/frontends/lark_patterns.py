@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -67,7 +68,7 @@ class Patterns:
     def parse(self, regexp: str) -> Node:
         """The pattern's tree; see ``regex_ast.parse_regex`` for errors."""
         if not self.regex:
-            return parse_python_regex(regexp, self.flags)
+            return _parsed(regexp, self.flags)
         self.compile(regexp)
         if _COMMENT.search(regexp) or ("#" in regexp and (self.flags & re.VERBOSE or _VERBOSE.search(regexp))):
             raise UnsupportedGrammarError(
@@ -80,6 +81,12 @@ class Patterns:
             return parse_python_regex(_as_re_writes(regexp), flags, module="regex")
         except GrammarSyntaxError as error:
             raise _not_in_re(regexp, error.reason) from error
+
+
+@lru_cache(maxsize=2048)
+def _parsed(regexp: str, flags: int) -> Node:
+    """(Each pattern is read two or three times while a grammar is compiled.)"""
+    return parse_python_regex(regexp, flags)
 
 
 def _not_in_re(regexp: str, what: str) -> UnsupportedGrammarError:

@@ -30,7 +30,7 @@ from grammar_engine.compiler.frontends.lark_patterns import Patterns
 from grammar_engine.compiler.frontends.lark_reserved import Reserving, reserving
 from grammar_engine.compiler.ir import Terminal
 from grammar_engine.compiler.last_character import Classes
-from grammar_engine.compiler.regex_ast import Chars, Node, alt, parse_regex, seq
+from grammar_engine.compiler.regex_ast import Chars, Node, alt, seq
 from grammar_engine.compiler.spelling import to_utf8
 from lark.lexer import PatternStr, TerminalDef
 
@@ -117,7 +117,8 @@ def ordered_table(loaded: LoadedGrammar, patterns: Patterns, *, split_words: boo
                 raise _entangled(definition, loaded)
             lost.update(ids[definition.name])
         if not split_words and not terminal.reserved and not terminal.longer:
-            terminal = _whole_word(terminal, definition, [reservings.get(name) for name, _ in regexes])
+            of = [reservings.get(name) for name, _ in regexes]
+            terminal = _whole_word(terminal, definition, of, patterns)
         terminals.append(replace(terminal, unless=tuple(embedding)))
         if definition.name in split:
             terminals.append(replace(terminal, unless=tuple(embedding + others)))
@@ -135,7 +136,8 @@ def sorted_terminals(loaded: LoadedGrammar, patterns: Patterns) -> list[Terminal
     """
     for definition in loaded.terminals:
         try:
-            patterns.compile(definition.pattern.to_regexp())
+            if not isinstance(definition.pattern, PatternStr):  # (those are escaped)
+                patterns.compile(definition.pattern.to_regexp())
         except GrammarSyntaxError as error:
             raise _broken(error.reason, definition, loaded) from error
         if definition.pattern.min_width == 0:
@@ -181,12 +183,14 @@ def _reserving_terminal(
     return Terminal(name=definition.name, automaton=automaton, reserved=words)
 
 
-def _whole_word(terminal: Terminal, definition: TerminalDef, parts: Sequence[Reserving | None]) -> Terminal:
+def _whole_word(
+    terminal: Terminal, definition: TerminalDef, parts: Sequence[Reserving | None], patterns: Patterns
+) -> Terminal:
     """A keyword of terminals that set reserved words aside, so that no longer word begins with it."""
     loops = [part.loop for part in parts if part and part.loop]
     if not loops:
         return terminal
-    keyword = parse_regex(definition.pattern.to_regexp())
+    keyword = patterns.parse(definition.pattern.to_regexp())
     longer = alt(*(seq(keyword, Chars(loop)) for loop in loops))
     return replace(terminal, longer=to_utf8(CharAutomaton.from_node(longer).minimize()))
 

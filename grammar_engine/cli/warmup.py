@@ -32,12 +32,14 @@ def warmup(
     fetch_model: Annotated[bool, typer.Option("--fetch-model", help="Also fetch the embedded model, SmolLM2.")] = False,
     output: Annotated[Format, typer.Option("--format", help="What stdout carries.")] = Format.TEXT,
 ) -> None:
-    """Compile the kernels for this machine (about 10-20 s, once) and keep them in numba's cache.
+    """Compile the kernels for this machine (about 10-20 s, once) and keep them in numba's cache; and the shipped
+    grammars, which are kept in the disk cache (some seconds).
 
     With a GRAMMAR: compile it for the tokenizer's vocabulary, follow the texts, and keep what is known then, masks
     included, in the disk cache, where the next process finds it (Lark grammars, see docs/grammars.md).
     """
     from grammar_engine import embedded
+    from grammar_engine.compiler.grammar_cache import keep_shipped
     from grammar_engine.compiler.warmup import load_kernels
 
     with reporting(output, code=NO):
@@ -46,12 +48,15 @@ def warmup(
         began = time.perf_counter()
         load_kernels()  # tells its steps on stderr, if they take long enough to be told
         seconds = time.perf_counter() - began
+        shipped = keep_shipped() if grammar is None else 0
         folder = str(embedded.fetch()) if fetch_model else None
         warmed = None if grammar is None else _warm(grammar, start, tokenizer, texts)
     if output is Format.JSON:
-        emit_json({"ok": True, "seconds": seconds, "model": folder, "grammar": warmed})
+        emit_json({"ok": True, "seconds": seconds, "shipped": shipped, "model": folder, "grammar": warmed})
         return
     emit_line(f"kernels ready after {seconds:.1f} s")
+    if shipped:
+        emit_line(f"{shipped} shipped grammars compiled and kept")
     if folder is not None:
         emit_line(f"model in {folder}")
     if warmed is not None:
