@@ -29,6 +29,7 @@ from grammar_engine.compiler.limits import DEADLINE, Limits
 from grammar_engine.compiler.mask_cache import MaskCache
 from grammar_engine.compiler.mask_store import MaskStore
 from grammar_engine.compiler.reading import copy_json
+from grammar_engine.compiler.shipped_grammars import stored_grammar
 from grammar_engine.compiler.warmup import load_kernels
 
 if TYPE_CHECKING:
@@ -392,7 +393,7 @@ class GrammarCompiler:
         return compiled
 
     def _lark_grammar(self, source: LarkSource) -> LarkGrammar:
-        found = self._grammars.get(source)
+        found = stored_grammar(source) or self._grammars.get(source)
         if found is None:
             from grammar_engine.compiler.frontends.lark import load_lark_grammar
 

@@ -24,6 +24,7 @@ from grammar_engine.compiler.frontends.lark_source import LarkGrammar, LarkSourc
 from grammar_engine.compiler.grammar_codec import decode, encode
 from grammar_engine.compiler.mask_cache import cache_folder
 from grammar_engine.compiler.section_file import keep_newest, read_sections, write_sections
+from grammar_engine.compiler.shipped_grammars import stored_grammar
 
 from grammar_engine import grammars
 
@@ -74,19 +75,20 @@ class GrammarCache:
 
 
 def keep_shipped() -> int:
-    """Compile the shipped Lark grammars that are not on disk yet, and write them; how many there are there now."""
+    """Compile the shipped Lark grammars that do not come compiled and are not on disk, and write them; how many."""
     cache = GrammarCache(cache_folder())
     if cache_folder() is None:
         return 0
-    names = grammars.shipped_names()
-    for name in names:
+    count = 0
+    for name in grammars.shipped_names():
         source = read_lark_source(name)
-        if cache.get(source) is None:
+        if stored_grammar(source) is None and cache.get(source) is None:
             from grammar_engine.compiler.frontends.lark import load_lark_grammar
 
             cache.put(source, load_lark_grammar(source))
+            count += 1
     cache.save()
-    return len(names)
+    return count
 
 
 def name_of(source: LarkSource) -> str | None:

@@ -263,8 +263,10 @@ def test_warmup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data("warmup")[1]["shipped"] == 0  # the disk cache is off
     monkeypatch.setenv("GRAMMAR_ENGINE_MASK_CACHE", str(tmp_path))
     monkeypatch.setattr("grammar_engine.grammars.shipped_names", lambda *_: ("calc", "json", "csv"))
+    monkeypatch.setattr("grammar_engine.compiler.shipped_grammars.PATH", tmp_path / "none")
     code, answer = data("warmup")
     assert answer["shipped"] == len(list((tmp_path / "grammars").iterdir())) == 3
+    assert data("warmup")[1]["shipped"] == 0
     assert (code, answer["ok"], answer["model"], answer["grammar"]) == (0, True, None, None)
 
 
