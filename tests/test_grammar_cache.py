@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 from grammar_engine.compiler.compiled import GrammarCompiler
 from grammar_engine.compiler.frontends.lark import load_lark_grammar
@@ -15,6 +13,7 @@ from grammar_engine.compiler.grammar_cache import GrammarCache
 from grammar_engine.compiler.grammar_codec import decode, encode
 from grammar_engine.compiler.vocabulary import Vocabulary
 from lark.indenter import PythonIndenter
+from same_grammars import assert_same
 
 from grammar_engine.matcher import Matcher
 
@@ -32,23 +31,6 @@ class Indented(PythonIndenter):
 
 def source(text: str, **options: Any) -> LarkSource:
     return read_lark_source(text, **options)
-
-
-def assert_same(left: Any, right: Any) -> None:
-    """Equal in all fields, arrays included; lists and tuples are one."""
-    if isinstance(left, np.ndarray):
-        assert left.dtype == right.dtype
-        assert np.array_equal(left, right)
-    elif isinstance(left, (list, tuple)):
-        assert len(left) == len(right)
-        for one, other in zip(left, right, strict=True):
-            assert_same(one, other)
-    elif hasattr(left, "__dataclass_fields__"):
-        assert type(left) is type(right)
-        for field in fields(left):
-            assert_same(getattr(left, field.name), getattr(right, field.name))
-    else:
-        assert left == right
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from grammar_engine.compiler import shipped_grammars
 from grammar_engine.compiler.frontends.lark import load_lark_grammar
 from grammar_engine.compiler.frontends.lark_source import read_lark_source
 from grammar_engine.compiler.shipped_grammars import SOURCES, stored_grammar, write
-from test_grammar_cache import assert_same
+from same_grammars import assert_same
 
 from grammar_engine import grammars
 
