@@ -318,7 +318,9 @@ class GrammarCompiler:
         Beside those: Lark grammars, and their engines with all masks that they know, see ``engine_cache``.
         """
         self._grammars.save()
-        for compiled, (path, source) in [*self._stored.items()]:
+        with self._lock:
+            stored = list(self._stored.items())
+        for compiled, (path, source) in stored:
             grammar = compiled.grammar
             if isinstance(grammar, LarkGrammar):
                 self._engines.put(path, source, grammar, compiled.engine, warmed=compiled.is_warmed)
@@ -389,7 +391,8 @@ class GrammarCompiler:
 
         compiled = CompiledGrammar(grammar, self.vocabulary, self._stop_ids, begin)
         if path is not None:
-            self._stored[compiled] = path, source
+            with self._lock:
+                self._stored[compiled] = path, source
         return compiled
 
     def _lark_grammar(self, source: LarkSource) -> LarkGrammar:
