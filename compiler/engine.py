@@ -18,6 +18,7 @@ from grammar_engine.compiler.engine_image import EngineImage, leaves_room
 from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.compiler.ir import Grammar, ParseTable
 from grammar_engine.compiler.limits import Limits
+from grammar_engine.compiler.mask_parts import MaskParts, read_mask_parts
 from grammar_engine.compiler.mask_store import MaskStore, RowPool
 from grammar_engine.compiler.memory import Template, reserve
 from grammar_engine.compiler.prelude import Prelude, Snapshot, take_snapshot
@@ -227,6 +228,12 @@ class Engine:
     def fill(self, position: int, bitmask: Uint32Array, index: int, stop_ids: Int32Array) -> None:
         """bitmask[index] := the tokens that may follow; stop ids iff the text is complete here."""
         self.call(OP_FILL, position, index, 0, stop_ids, bitmask)
+
+    def mask_parts(self, position: int) -> MaskParts:
+        """What the mask of a position is the union of, stop ids aside."""
+        with self.lock:
+            self.fill(position, np.zeros((1, self.context.words), np.uint32), 0, NO_DATA)
+            return read_mask_parts(self.mem, self.rows, self._shared, position, self.evictions)
 
     def is_accepting(self, position: int) -> bool:
         """Whether the text so far is in the language."""

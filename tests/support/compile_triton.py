@@ -26,6 +26,11 @@ SAMPLING = MASKING | {
     "scores": "*fp32", "ids": "*i32", "token_ids": "*i64", "logprobs": "*fp32", "masked_logprobs": "*fp32",
     "draw_logprobs": "*fp32", "log_z": "*fp32", "HAS_MASK": True, "TRUNCATES": True, "PARTS": 32, "BLOCK": 1024,
 }  # fmt: skip
+AUTOMATA = {
+    "states": "*i32", "tokens": "*i64", "token_stride": 1, "transitions": "*i16", "num_classes": "i32",
+    "token_classes": "*i32", "vocabulary": "i32", "mask_rows": "*i64", "rows": "*i64", "accepted": "*i8",
+    "count": "i32", "BLOCK": 128,
+}  # fmt: skip
 INDIRECT = {"indices": "*i64", "mask_rows": "*i64", "HAS_INDICES": True, "HAS_MASK_ROWS": True, "column_stride": "i32"}
 WIDE = {"logits": "*i32", "MINUS": -0x800000}
 ALIGNED = ("row_stride", "mask_stride", "table_stride")
@@ -42,6 +47,8 @@ KERNELS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("sampling_triton", "_draw_kernel", SAMPLING, INDIRECT | {"logits": "*fp32", "HAS_MASK": False}),
     ("sampling_triton", "_draw_kernel", SAMPLING, {"TRUNCATES": False, "thresholds": None, "lasts": None}),
     ("sampling_triton", "_finish_kernel", SAMPLING, {}),
+    ("automata_triton", "_advance_kernel", AUTOMATA, {}),
+    ("automata_triton", "_advance_kernel", AUTOMATA, {"transitions": "*i32", "token_stride": "i32"}),
 ]
 
 
