@@ -134,6 +134,7 @@ class _Writer:
         self._size = compiled.vocabulary.size
         self._words = compiled.engine.context.words
         self._stop_ids = compiled.stop_ids
+        self._closing_ids = np.array(sorted(compiled.closing_ids), np.int32)
         self._max_bytes = max_table_bytes
         self._path = np.zeros(4096, np.int32)
         self._tokens = np.zeros(max(1, len(trie.token_ids)), np.int32)
@@ -158,13 +159,16 @@ class _Writer:
                     number[target] = len(order)
                     order.append(target)
         end = len(order)
-        mask_rows.append(self._mask(self._tokens[:0], stops=True))
+        mask_rows.append(self._mask(self._tokens[:0] if len(self._stop_ids) else self._closing_ids, stops=True))
         dtype = np.int16 if end < 1 << 15 else np.int32
         self._check("transitions", (end + 1) * num_classes * np.dtype(dtype).itemsize)
         transitions = np.full((end + 1, num_classes), FORBIDDEN, dtype)
         for row, state in zip(transitions, order, strict=False):
             tokens, targets = self._from(steps, state)
-            row[classes[tokens]] = number[targets]
+            after = number[targets]
+            if len(self._closing_ids):
+                after[accepting[targets] & np.isin(tokens, self._closing_ids)] = end
+            row[classes[tokens]] = after
             if accepting[state]:
                 row[classes[self._stop_ids]] = end
         return TokenAutomaton(
@@ -177,12 +181,12 @@ class _Writer:
         )
 
     def _first_classes(self) -> tuple[Int32Array, int]:
-        """Stop ids are one class, everything else is another."""
-        classes = np.zeros(self._size, np.int32)
-        if len(self._stop_ids) in (0, self._size):
-            return classes, 1
-        classes[self._stop_ids] = 1
-        return classes, 2
+        """Stop ids are a class, and special tokens of the grammar that end a text where it is complete are another."""
+        kinds = np.zeros(self._size, np.int32)
+        kinds[self._stop_ids] = 1
+        kinds[self._closing_ids] = 2
+        found, classes = np.unique(kinds, return_inverse=True)
+        return classes.astype(np.int32), len(found)
 
     def _from(self, steps: Int32Array, state: int) -> tuple[Int32Array, Int32Array]:
         """The tokens that can be read from a state over bytes, and the states behind them."""

@@ -71,6 +71,27 @@ def test_walks_of_schemas_are_those_of_matchers(schema: dict[str, Any]) -> None:
         compare(compiled, automaton, random.Random(seed), 40)
 
 
+def ending_in_a_token() -> Any:
+    """A structural tag in which the stop token is part of the grammar: one way to end of two."""
+    tokens: list[bytes | None] = [bytes([byte]) for byte in range(256)]
+    names = {"<|stop|>": 256, "<|call|>": 257}
+    compiler = ge.GrammarCompiler(
+        ge.Vocabulary([*tokens, None, None, b"12"], stop_token_ids=[256], special_tokens=names), cache_dir=""
+    )
+    number = {"type": "regex", "pattern": "[1-3]{1,4}"}
+    tags = [{"type": "tag", "begin": "f:", "content": number, "end": end} for end in ("<|stop|>", "<|call|>!<|stop|>")]
+    return compiler.compile_structural_tag({"type": "structural_tag", "format": {"type": "or", "elements": tags}})
+
+
+def test_special_tokens_of_a_grammar_lead_on_or_end() -> None:
+    compiled = ending_in_a_token()
+    automaton = DeviceAutomaton(compiled, batch_size=8)
+    for seed in range(6):
+        automaton.reset()
+        compare(compiled, automaton, random.Random(seed), 12)
+        assert automaton.is_terminated().any()
+
+
 def test_triton_advances_as_torch_does(triton_device: Any) -> None:
     compiled = byte_compiler([b"12", b"2024"]).compile_regex(PATTERNS[0])
     automaton = DeviceAutomaton(compiled, batch_size=200, device=triton_device)

@@ -174,7 +174,7 @@ class DeviceMaskStore:
             if matcher is None:
                 records[i, 0] = UNCONSTRAINED
                 continue
-            engine = matcher.compiled.engine
+            engine = matcher.engine
             known = self._grammars.get(engine)
             if known is None:
                 if engine.context.words != self._words:
@@ -191,13 +191,14 @@ class DeviceMaskStore:
     def _record(self, matcher: Matcher, known: _Known) -> Record:
         from grammar_engine.kernels.device.masking import MOST_ROWS, MOST_TOKENS, RECORD, RECORD_ROWS, RECORD_TOKENS
 
-        engine, stop_ids = matcher.compiled.engine, matcher.compiled.stop_ids
+        engine, stop_ids = matcher.engine, matcher.compiled.stop_ids
         rows: list[int] = []
         tokens: list[npt.NDArray[np.int32]] = []
         matcher.fill_next_token_bitmask(self._scratch, 0)
         whole = False
         if matcher.is_terminated():
-            tokens.append(stop_ids)
+            bits = np.unpackbits(self._scratch[0].view(np.uint8), bitorder="little")
+            tokens.append(np.flatnonzero(bits).astype(np.int32))
         else:
             position = matcher.engine_position
             if matcher.compiled.guard is not None:
