@@ -61,12 +61,17 @@ def _window(text: str, column: int, width: int = 100) -> tuple[str, int]:
 class GrammarSyntaxError(GrammarEngineError):
     """A grammar or pattern that cannot be parsed.
 
-    ``line`` and ``column`` count from 1; the message shows the offending line with a caret under the column.
+    ``line`` and ``column`` count from 1; the message shows the offending line with a caret under the column. ``path``:
+    the file, if it is in one.
     """
 
-    def __init__(self, message: str, *, source: str = "", line: int = 1, column: int = 1) -> None:
-        super().__init__(f"{message} (line {line}, column {column}){_caret(source, line, column)}")
+    def __init__(
+        self, message: str, *, source: str = "", line: int = 1, column: int = 1, path: str | None = None
+    ) -> None:
+        file = "" if path is None else f"{path}, "
+        super().__init__(f"{message} ({file}line {line}, column {column}){_caret(source, line, column)}")
         self.reason = message
+        self.path = path
         self.source = source
         self.line = line
         self.column = column

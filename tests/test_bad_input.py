@@ -370,7 +370,7 @@ def test_a_pattern_is_a_str(compiler: GrammarCompiler, healthy: Matcher, pattern
         ("start: /a(/", 1),
         ("start: A\n\nA: /a*/", 3),
         ("start: X\n%import nowhere.X", 2),
-        ('start: A\nA: A "a"', 1),
+        ('start: A\nA: A "a"', 2),
     ],
 )
 def test_malformed_lark_grammars(compiler: GrammarCompiler, healthy: Matcher, source: str, line: int) -> None:

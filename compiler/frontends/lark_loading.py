@@ -11,60 +11,97 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from grammar_engine.compiler.errors import GrammarSyntaxError, LimitExceededError, UnsupportedGrammarError
+from grammar_engine.compiler.frontends.lark_errors import explain, range_error
+from grammar_engine.compiler.frontends.lark_places import GrammarText, Places
 from lark import Token, Tree
-from lark.exceptions import GrammarError, LarkError, UnexpectedInput, VisitError
+from lark.exceptions import GrammarError, LarkError
 from lark.grammar import Rule
 from lark.grammar import Terminal as LarkTerminal
 from lark.lexer import TerminalDef
-from lark.load_grammar import REPEAT_BREAK_THRESHOLD, Grammar, GrammarBuilder, _parse_grammar
+from lark.load_grammar import REPEAT_BREAK_THRESHOLD, Grammar, GrammarBuilder
 
 MAX_PRODUCTS = 8_192
 """Sequences that a part of a rule may be multiplied out to; Lark's loader takes seconds for so many."""
 _MANY = 10**12
-_PLACE = re.compile(r"line (\d+),? column (\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedGrammar:
     """A Lark grammar after loading: rules are plain (no EBNF, no templates), terminals are regexes and strings.
 
-    imported: path and SHA-256 of each imported file that is not one of Lark's own.
+    imported: path and SHA-256 of each imported file that is not one of Lark's own. path: the main text's file.
     """
 
     source: str
+    path: str | None = None
     start: str
     terminals: Sequence[TerminalDef]
     rules: Sequence[Rule]
     ignore: Sequence[str]
     imported: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def text(self) -> GrammarText:
+        """The main text."""
+        return GrammarText(text=self.source, path=self.path)
+
     def line_of(self, terminal: TerminalDef) -> int | None:
         """The line of ``source`` that defines a terminal, if it is defined there (imported ones are not)."""
-        offset = self._offset_of(terminal)
+        offset = _offset_of(terminal, [terminal.name], self.source)
         return self.source.count("\n", 0, offset) + 1 if offset >= 0 else None
 
-    def _offset_of(self, terminal: TerminalDef) -> int:
-        """Where a terminal is defined in ``source``; -1 if it is not."""
-        name = re.escape(terminal.name)
-        head = rf"^[ \t]*((?:%(?:override|extend)[ \t]+)?{name}[ \t]*(?:\.[ \t]*-?\d+)?[ \t]*:)"
-        found = re.search(head, self.source, re.MULTILINE)
-        raw = terminal.pattern.raw
-        if found:
-            return found.start(1)
-        return self.source.find(raw) if raw else -1
-
     def place_of(self, terminal: TerminalDef) -> str:
-        """A terminal's place for error messages: its name (or spelling), and its line if known."""
-        offset = self._offset_of(terminal)
+        """A terminal's place for error messages: its name (or spelling), and its file and line if known."""
         name = f"terminal {terminal.user_repr()}"
+        text, offset = self._located(terminal)
         if offset < 0:
             return name
-        column = offset - self.source.rfind("\n", 0, offset)
-        return f"{name}, line {self.line_of(terminal)}, column {column}"
+        file = "" if text.path is None else f"{text.path}, "
+        column = offset - text.text.rfind("\n", 0, offset)
+        return f"{name}, {file}line {text.text.count(chr(10), 0, offset) + 1}, column {column}"
+
+    def broken(self, terminal: TerminalDef, message: str) -> GrammarSyntaxError:
+        """An error in a terminal's pattern. A position that the message tells is within the pattern."""
+        text, offset = self._located(terminal)
+        raw = terminal.pattern.raw
+        name = re.match(r"(?:%\w+[ \t]+)?(\w+)", text.text[offset:]) if offset >= 0 else None
+        at = re.search(r" at position (\d+)(?: \(line.*)?$", message)
+        where = text.text.find(raw, max(offset, 0)) if raw else -1
+        if where >= 0 and at and raw and raw[1:].startswith(terminal.pattern.value):
+            offset, message = where + 1 + int(at[1]), message[: at.start()]
+        elif offset < 0:
+            backwards = range_error(self._texts())
+            if backwards is not None:
+                return backwards
+        return text.error(f"terminal {name[1] if name else terminal.user_repr()}: {message}", offset=max(offset, 0))
+
+    def _located(self, terminal: TerminalDef) -> tuple[GrammarText, int]:
+        """The text that defines a terminal, and where; the main one and -1 if none does."""
+        texts = self._texts()
+        names = Places(texts).spellings(terminal.name)
+        found = ((text, _offset_of(terminal, names, text.text)) for text in texts)
+        return next((place for place in found if place[1] >= 0), (self.text, -1))
+
+    def _texts(self) -> list[GrammarText]:
+        return _texts(self.source, self.path, dict(self.imported))
+
+
+def _offset_of(terminal: TerminalDef, names: Sequence[str], source: str) -> int:
+    """Where a terminal of one of these names is defined in a text; -1 if it is not."""
+    head = (
+        rf"^[ \t]*((?:%(?:override|extend)[ \t]+)?(?:{'|'.join(map(re.escape, names))})[ \t]*(?:\.[ \t]*-?\d+)?[ \t]*:)"
+    )
+    found = re.search(head, source, re.MULTILINE)
+    raw = terminal.pattern.raw
+    if found:
+        return found.start(1)
+    return source.find(raw) if raw else -1
 
 
 def load(
@@ -84,23 +121,54 @@ def load(
     Raises GrammarSyntaxError where Lark refuses the grammar, UnsupportedGrammarError for terminals that are
     declared without a definition.
     """
+    builder = GrammarBuilder(import_paths=list(import_paths))
     try:
-        builder = GrammarBuilder(import_paths=list(import_paths))
         builder.load_grammar(source, source_path or "<string>")
         grammar = builder.build()
+        _refuse_declared_rules(grammar)
         _refuse_explosions(grammar)
         terminals, rules, ignore = grammar.compile([start], set(kept))
         imported = tuple((str(Path(at).absolute()), of) for at, of in builder.used_files.items() if isinstance(at, str))
         loaded = LoadedGrammar(
-            source=source, start=start, terminals=terminals, rules=rules, ignore=tuple(ignore), imported=imported
+            source=source,
+            path=source_path,
+            start=start,
+            terminals=terminals,
+            rules=rules,
+            ignore=tuple(ignore),
+            imported=imported,
         )
-        if not any(rule.origin.name == start for rule in rules):
-            raise GrammarSyntaxError(f"no rule is named {start!r}, the start", source=source)
         _check_rules(rules)
-    except (LarkError, AssertionError, OSError) as error:
-        raise syntax_error(error, source) from error
+    except (LarkError, AssertionError, OSError, TypeError) as error:  # (TypeError: a bug in Lark's own error messages)
+        explained = explain(error, _texts(source, source_path, builder.used_files))
+        if explained is None:
+            raise
+        raise explained from error
+    if not any(rule.origin.name == start for rule in rules):
+        raise loaded.text.error(_no_start(start, [str(name) for name, *_ in grammar.rule_defs]))
     _check_defined(loaded, made_up)
     return loaded
+
+
+def _texts(source: str, path: str | None, used_files: Mapping[Any, str]) -> list[GrammarText]:
+    """The main text and those of files that it imports, as far as loading came."""
+    texts = [GrammarText(text=source, path=path)]
+    paths = [file for file in used_files if isinstance(file, str)]
+    texts += [GrammarText(text=Path(file).read_text(encoding="utf-8"), path=file) for file in paths]
+    return texts
+
+
+def _no_start(start: str, names: Sequence[str]) -> str:
+    near = get_close_matches(start, names, n=1) or names[:1]
+    hint = f"; pass start={near[0]!r}, or rename the rule" if near else ": the grammar has no rules"
+    return f"no rule is named {start!r}, the start{hint}"
+
+
+def _refuse_declared_rules(grammar: Grammar) -> None:
+    """``%declare`` is for terminals; Lark fails on rules only later, without words."""
+    for name, _, tree, _ in grammar.rule_defs:
+        if tree is None:
+            raise GrammarError(f"%declare of rule {name}")
 
 
 def _refuse_explosions(grammar: Grammar) -> None:
@@ -169,59 +237,19 @@ def _check_defined(loaded: LoadedGrammar, made_up: Collection[str]) -> None:
             if isinstance(symbol, LarkTerminal) and symbol.name not in defined:
                 raise UnsupportedGrammarError(
                     f"the terminal {symbol.name}, declared without a definition,",
-                    place=f"rule {rule.origin.name}",
+                    place=_place_of_declaration(symbol.name, loaded) + f"used in rule {rule.origin.name}",
                     advice="Define it, leave it out, or pass the postlexer that makes it up.",
                 )
     for name in loaded.ignore:
         if name not in defined:
-            raise GrammarSyntaxError(f"%ignore of {name}, which is not defined", source=loaded.source)
+            raise loaded.text.error(f"%ignore of {name}, which is not defined")
 
 
-def syntax_error(error: Exception, source: str) -> GrammarSyntaxError:
-    """One of Lark's exceptions as ours; line and column are kept where Lark tells them and they are in ``source``."""
-    cause: Exception = error.orig_exc if isinstance(error, VisitError) else error
-    if isinstance(cause, OSError):
-        return _import_error(cause, source)
-    text = str(cause) or type(cause).__name__
-    found = None
-    if isinstance(cause, UnexpectedInput):
-        line, column = cause.line, cause.column
-        token = getattr(cause, "token", None)
-        text = f"unexpected {str(token)!r}" if token is not None else "unexpected input"
-    else:
-        found = _PLACE.search(text)
-        if found:
-            line, column = int(found[1]), int(found[2])
-            text = text[: found.start()].removesuffix(" at ").rstrip(" ,")
-        else:
-            line, column = _place_of_name(text, source)
-            text = " ".join(text.split("\n\n")[0].split())
-    if found and not _is_in_main_source(source):
-        return GrammarSyntaxError(f"in an imported grammar: {text}", line=line, column=column)
-    return GrammarSyntaxError(text, source=source, line=max(line, 1), column=max(column, 1))
-
-
-def _place_of_name(message: str, source: str) -> tuple[int, int]:
-    """Where the name that a message quotes first stands in the source: the best place where Lark tells none."""
-    quoted = re.search(r"'([A-Za-z_]\w*)'|<([A-Za-z_]\w*) :", message)
-    found = re.search(rf"(?<!\w){quoted[1] or quoted[2]}(?!\w)", source) if quoted else None
+def _place_of_declaration(name: str, loaded: LoadedGrammar) -> str:
+    found = re.search(rf"^[ \t]*%declare\b.*?\b({re.escape(name)})\b", loaded.source, re.MULTILINE)
     if not found:
-        return 1, 1
-    return source.count("\n", 0, found.start()) + 1, found.start() - source.rfind("\n", 0, found.start())
-
-
-def _import_error(error: OSError, source: str) -> GrammarSyntaxError:
-    missing = str(error.filename or error)
-    name = missing.removesuffix(".lark").replace("/", ".").replace("\\", ".")
-    found = re.search(rf"^%import[ \t]+\.?{re.escape(name)}", source, re.MULTILINE)
-    line = source.count("\n", 0, found.start()) + 1 if found else 1
-    return GrammarSyntaxError(f"cannot import {name!r}: no such grammar", source=source, line=line)
-
-
-def _is_in_main_source(source: str) -> bool:
-    """Does the complaint concern ``source`` itself, not a grammar that it imports?"""
-    try:
-        _parse_grammar(source, "<string>")  # type: ignore[no-untyped-call]
-    except LarkError:
-        return True
-    return False
+        return ""
+    before = loaded.source[: found.start(1)]
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    file = "" if loaded.path is None else f"{loaded.path}, "
+    return f"{file}line {line}, column {column}; "

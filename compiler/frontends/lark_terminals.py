@@ -288,9 +288,7 @@ def _matches_nothing(definition: TerminalDef, loaded: LoadedGrammar) -> Unsuppor
 
 
 def _broken(message: str, definition: TerminalDef, loaded: LoadedGrammar) -> GrammarSyntaxError:
-    line = loaded.line_of(definition)
-    text = f"terminal {definition.user_repr()}: {message}"
-    return GrammarSyntaxError(text, source=loaded.source if line else "", line=line or 1)
+    return loaded.broken(definition, message)
 
 
 def _entangled(definition: TerminalDef, loaded: LoadedGrammar) -> UnsupportedGrammarError:
