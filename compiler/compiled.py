@@ -67,6 +67,8 @@ class CompiledGrammar:
         self._begin = begin
         self._newest = begin(None)
         self._lock = threading.Lock()
+        self.shown = vocabulary
+        """The vocabulary to decode texts with: special tokens of the grammar are shown by their names."""
         self.closing_ids: frozenset[int] = frozenset()
         """Stop tokens that the grammar itself names; they end a text where they complete it."""
         self.renewals = 0
@@ -109,6 +111,10 @@ class CompiledGrammar:
             count += follow(engine, text)
         self.is_warmed = self.is_warmed or count > 0
         return count
+
+    def text_of(self, token_ids: Iterable[int]) -> str:
+        """The text of tokens, with the names of those special tokens that take part in the grammar."""
+        return self.shown.decode(token_ids).decode("utf-8", "replace")
 
     @property
     def not_enforced(self) -> tuple[NotEnforced, ...]:
@@ -157,7 +163,7 @@ class GrammarCompiler:
         self._stop_ids = np.array(vocabulary.stop_token_ids, np.int32)
         self._cache: OrderedDict[tuple[object, ...], CompiledGrammar] = OrderedDict()
         self._cache_size = cache_size
-        self._beside: dict[tuple[int, ...], GrammarCompiler] = {}
+        self._beside: dict[tuple[int, ...], tuple[GrammarCompiler, Vocabulary]] = {}
         self._lock = threading.Lock()
         if prepare:
             self._prepare()
@@ -299,8 +305,12 @@ class GrammarCompiler:
         found = None if text is None else self._known(key)
         if found is None:
             read = structural_tag_grammar(data, self.vocabulary, options, special_tokens=special_tokens)
-            compiler = self._with_tokens(read.tokens) if read.tokens else self
-            found = compiler.compile_grammar(read.grammar)
+            if read.tokens:
+                compiler, shown = self._with_tokens(read.tokens)
+                found = compiler.compile_grammar(read.grammar)
+                found.shown = shown
+            else:
+                found = self._bind(read.grammar)
             found.closing_ids = frozenset(self.vocabulary.stop_token_ids).intersection(read.tokens)
             if text is not None:
                 self._keep(key, found)
@@ -348,16 +358,18 @@ class GrammarCompiler:
                 while len(self._cache) > self._cache_size:
                     self._cache.popitem(last=False)
 
-    def _with_tokens(self, token_ids: tuple[int, ...]) -> GrammarCompiler:
-        """The compiler for grammars in which some special tokens take part (see ``special_names.with_tokens``)."""
-        from grammar_engine.compiler.frontends.structural_tag.special_names import with_tokens
+    def _with_tokens(self, token_ids: tuple[int, ...]) -> tuple[GrammarCompiler, Vocabulary]:
+        """The compiler for grammars in which some special tokens take part, and a vocabulary to decode with (see
+        ``special_names``).
+        """
+        from grammar_engine.compiler.frontends.structural_tag.special_names import as_shown, with_tokens
 
         with self._lock:
             found = self._beside.get(token_ids)
         if found is None:
-            found = GrammarCompiler(
-                with_tokens(self.vocabulary, token_ids), limits=self.limits, cache_size=0, cache_dir="", prepare=False
-            )
+            vocabulary = with_tokens(self.vocabulary, token_ids)
+            made = GrammarCompiler(vocabulary, limits=self.limits, cache_size=0, cache_dir="", prepare=False)
+            found = made, as_shown(vocabulary, self.vocabulary.special_tokens)
             with self._lock:
                 found = self._beside.setdefault(token_ids, found)
         return found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
 
 MAX_KNOWN = 8192
-"""Positions of which is remembered which bytes may come next."""
+"""Positions of which is remembered which bytes may come next, or what a bracket opened."""
 _BYTES = np.arange(256, dtype=np.int32)
 
 
@@ -90,6 +90,8 @@ class LiveParses:
             assert opens is not None
             numbers = self._engine.symbol_numbers[0]
             known = any(symbol in numbers and opens(numbers[symbol]) for _, symbol in self._last_symbols(position))
+            if len(self._opens) >= MAX_KNOWN:
+                self._opens.clear()
             self._opens[position] = known
         return known
 

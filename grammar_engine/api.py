@@ -22,6 +22,7 @@ from grammar_engine.errors import (
     LimitExceededError,
 )
 from grammar_engine.generation import Generation, TokenEvent
+from grammar_engine.integrations.openai import ChatConstraint, constraint_for
 from grammar_engine.models import Message, Model, ModelLike, Prompt, shared_models
 from grammar_engine.sampling.samplers import Greedy, Sampler
 
@@ -34,6 +35,8 @@ DRAFTS = 8
 
 OnToken = Callable[[TokenEvent], None]
 Prompts = Prompt | Sequence[Prompt]
+Tools = Sequence[Mapping[str, Any]] | ChatConstraint
+_CONSTRAINTS = ("schema", "regex", "grammar", "choices", "structural_tag", "tools")
 
 
 def generate(
@@ -43,6 +46,8 @@ def generate(
     regex: str | None = None,
     grammar: str | os.PathLike[str] | None = None,
     choices: Sequence[str] | None = None,
+    structural_tag: Mapping[str, Any] | str | None = None,
+    tools: Tools | None = None,
     model: ModelLike = "smollm2",
     sampler: Sampler | None = None,
     max_tokens: int = 512,
@@ -60,6 +65,9 @@ def generate(
         regex: a pattern in Python's syntax that the whole text matches.
         grammar: the name of a shipped grammar, Lark or GBNF source, or the path of a .lark or .gbnf file.
         choices: the texts to choose from.
+        structural_tag: free text with constrained regions, as for ``GrammarCompiler.compile_structural_tag``.
+        tools: functions that the answer may call, as in OpenAI's Chat Completions, or a ``ChatConstraint`` (of
+            ``grammar_engine.integrations.openai.chat_constraint``), which says more. The chat template shows them.
         model: "smollm2", a Hugging Face id or path, ``(hf_model, hf_tokenizer)``, or a ``Model``.
         sampler: default ``Greedy()``; ``Sample(...)`` draws.
         max_tokens: most tokens to generate, the stop token included; less where the model's context ends before.
@@ -71,7 +79,8 @@ def generate(
         on_token: called with a ``TokenEvent`` for each token.
 
     Returns:
-        For a type: a validated instance; for a JSON Schema: plain Python data; else the text. A list for a batch.
+        For a type: a validated instance; for a JSON Schema: plain Python data; for tools: a ``ChatMessage``; else the
+        text. A list for a batch.
 
     Raises:
         InvalidArgumentError: no constraint or several, an empty batch, a malformed prompt or model.
@@ -82,7 +91,9 @@ def generate(
     """
     call = _prepare(
         prompt,
-        constraint=Constraint(schema=schema, regex=regex, grammar=grammar, choices=choices),
+        constraint=Constraint(
+            schema=schema, regex=regex, grammar=grammar, choices=choices, structural_tag=structural_tag, tools=tools
+        ),
         model=model,
         sampler=sampler,
         max_tokens=max_tokens,
@@ -105,6 +116,8 @@ def stream(
     regex: str | None = None,
     grammar: str | os.PathLike[str] | None = None,
     choices: Sequence[str] | None = None,
+    structural_tag: Mapping[str, Any] | str | None = None,
+    tools: Tools | None = None,
     model: ModelLike = "smollm2",
     sampler: Sampler | None = None,
     max_tokens: int = 512,
@@ -121,7 +134,9 @@ def stream(
     """
     call = _prepare(
         prompt,
-        constraint=Constraint(schema=schema, regex=regex, grammar=grammar, choices=choices),
+        constraint=Constraint(
+            schema=schema, regex=regex, grammar=grammar, choices=choices, structural_tag=structural_tag, tools=tools
+        ),
         model=model,
         sampler=sampler,
         max_tokens=max_tokens,
@@ -151,6 +166,8 @@ async def agenerate(
     regex: str | None = None,
     grammar: str | os.PathLike[str] | None = None,
     choices: Sequence[str] | None = None,
+    structural_tag: Mapping[str, Any] | str | None = None,
+    tools: Tools | None = None,
     model: ModelLike = "smollm2",
     sampler: Sampler | None = None,
     max_tokens: int = 512,
@@ -168,6 +185,8 @@ async def agenerate(
         regex=regex,
         grammar=grammar,
         choices=choices,
+        structural_tag=structural_tag,
+        tools=tools,
         model=model,
         sampler=sampler,
         max_tokens=max_tokens,
@@ -186,6 +205,8 @@ async def astream(
     regex: str | None = None,
     grammar: str | os.PathLike[str] | None = None,
     choices: Sequence[str] | None = None,
+    structural_tag: Mapping[str, Any] | str | None = None,
+    tools: Tools | None = None,
     model: ModelLike = "smollm2",
     sampler: Sampler | None = None,
     max_tokens: int = 512,
@@ -211,6 +232,8 @@ async def astream(
                 regex=regex,
                 grammar=grammar,
                 choices=choices,
+                structural_tag=structural_tag,
+                tools=tools,
                 model=model,
                 sampler=sampler,
                 max_tokens=max_tokens,
@@ -250,19 +273,34 @@ class Constraint:
     regex: str | None = None
     grammar: str | os.PathLike[str] | None = None
     choices: Sequence[str] | None = None
+    structural_tag: Mapping[str, Any] | str | None = None
+    tools: Tools | None = None
 
     def __post_init__(self) -> None:
         """Refuse none and several."""
-        given = [name for name in ("schema", "regex", "grammar", "choices") if getattr(self, name) is not None]
+        given = [name for name in _CONSTRAINTS if getattr(self, name) is not None]
         if not given:
-            raise InvalidArgumentError(
-                "a constraint is needed: give one of schema, regex, grammar, choices", argument="schema"
-            )
+            known = ", ".join(_CONSTRAINTS)
+            raise InvalidArgumentError(f"a constraint is needed: give one of {known}", argument="schema")
         if len(given) > 1:
             raise InvalidArgumentError(f"one constraint at a time, not {' and '.join(given)}", argument=given[1])
 
-    def compile(self, compiler: GrammarCompiler) -> tuple[CompiledGrammar, Callable[[str], Any]]:
-        """The compiled grammar, and the function from a complete text to its value."""
+    @property
+    def shown_tools(self) -> Sequence[Mapping[str, Any]] | None:
+        """The tools that the chat template shows."""
+        return self.tools.tools if isinstance(self.tools, ChatConstraint) else self.tools
+
+    def compile(
+        self, compiler: GrammarCompiler, tokenizer: object = None
+    ) -> tuple[CompiledGrammar, Callable[[str], Any]]:
+        """The compiled grammar, and the function from a complete text to its value. tokenizer: whose chat template says
+        how tools are called.
+        """
+        if self.tools is not None:
+            constraint = constraint_for(self.tools, tokenizer)
+            return constraint.compile(compiler), constraint.read
+        if self.structural_tag is not None:
+            return compiler.compile_structural_tag(_checked(self.structural_tag, (Mapping, str), "structural_tag")), str
         if self.schema is not None:
             from grammar_engine.types import schema_of
 
@@ -335,10 +373,17 @@ def _prepare(
         raise InvalidArgumentError(f"expected Greedy() or Sample(...), not {sampler!r}", argument="sampler")
     prompts, batch = _as_batch(prompt)
     loaded = shared_models().get(model)
-    compiled, validate = constraint.compile(loaded.compiler)
+    compiled, validate = constraint.compile(loaded.compiler, loaded.tokenizer)
     return _Call(
         run=_start(
-            loaded, prompts, compiled, sampler or Greedy(), max_tokens=max_tokens, seed=seed, steer=steer, drafts=drafts
+            loaded,
+            [loaded.encode(one, constraint.shown_tools) for one in prompts],
+            compiled,
+            sampler or Greedy(),
+            max_tokens=max_tokens,
+            seed=seed,
+            steer=steer,
+            drafts=drafts,
         ),
         validate=validate,
         batch=batch,
@@ -348,7 +393,7 @@ def _prepare(
 
 def _start(
     model: Model,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[list[int]],
     compiled: CompiledGrammar,
     sampler: Sampler,
     *,
@@ -357,12 +402,12 @@ def _start(
     steer: bool,
     drafts: int,
 ) -> DecodingRun:
+    from grammar_engine.completion import SpellingTable
     from grammar_engine.matcher import Matcher
     from grammar_engine.runtime import DecodingRun, Request
 
     requests = []
-    for i, prompt in enumerate(prompts):
-        prompt_ids = model.encode(prompt)
+    for i, prompt_ids in enumerate(prompts):
         room = max_tokens if model.context_length is None else model.context_length - len(prompt_ids)
         requests.append(
             Request(
@@ -373,13 +418,17 @@ def _start(
                 steer=steer,
             )
         )
+    spelling = None
+    if steer or drafts:
+        own = compiled.vocabulary is not model.vocabulary  # some special tokens take part in the grammar
+        spelling = SpellingTable(compiled.vocabulary) if own else model.spelling
     return DecodingRun(
         model.network,
-        model.vocabulary,
+        compiled.shown,
         requests,
         sampler,
         pad_token_id=model.pad_token_id,
-        spelling=model.spelling if steer or drafts else None,
+        spelling=spelling,
         drafts=drafts,
     )
 

@@ -100,8 +100,8 @@ class Model:
                 return value
         return 0
 
-    def encode(self, prompt: Prompt) -> list[int]:
-        """Token ids of one prompt, chat template and generation prompt included.
+    def encode(self, prompt: Prompt, tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
+        """Token ids of one prompt, chat template and generation prompt included. tools: shown by the chat template.
 
         Raises:
             InvalidArgumentError: an empty prompt, or chat messages for a model without a chat template.
@@ -110,7 +110,8 @@ class Model:
         if isinstance(prompt, str) and not self.chat:
             token_ids = [int(i) for i in self.tokenizer(prompt)["input_ids"]]
         else:
-            token_ids = self._encode_chat([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)
+            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            token_ids = self._encode_chat(messages, tools)
         if not token_ids:
             # An empty text still needs something to stand behind.
             start = getattr(self.tokenizer, "bos_token_id", None)
@@ -127,7 +128,7 @@ class Model:
             )
         return token_ids
 
-    def _encode_chat(self, messages: Sequence[Message]) -> list[int]:
+    def _encode_chat(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None) -> list[int]:
         if not getattr(self.tokenizer, "chat_template", None):
             raise InvalidArgumentError(
                 f"model {self.name!r} has no chat template; give the prompt as a string", argument="prompt"
@@ -137,8 +138,13 @@ class Model:
                 raise InvalidArgumentError(
                     f"a chat message is a dict with 'role' and 'content', not {message!r}", argument="prompt"
                 )
+        shown = {} if tools is None else {"tools": [dict(tool) for tool in tools]}
         encoded = self.tokenizer.apply_chat_template(
-            [dict(message) for message in messages], add_generation_prompt=True, tokenize=True, return_dict=True
+            [dict(message) for message in messages],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            **shown,
         )
         return [int(i) for i in encoded["input_ids"]]
 

@@ -1,14 +1,34 @@
-"""JSON Schemas that plainly need no guard (``ir.Guarding``): every object is closed, no items must differ."""
+"""What a JSON Schema plainly says: that it needs no guard (``ir.Guarding``), since every object is closed and no items
+must differ; how its texts begin.
+"""
 
 from __future__ import annotations
 
 _SCALARS = frozenset(("string", "integer", "number", "boolean", "null"))
+_DIGITS = b"-0123456789"
 _REFERENCES = frozenset(("$ref", "anyOf", "oneOf"))
 _BESIDE = frozenset(
     ("$comment", "$defs", "$id", "$schema", "default", "definitions", "description", "examples", "title")
 )
 _OF_OBJECTS = frozenset(("type", "properties", "required", "additionalProperties"))
 _OF_ARRAYS = frozenset(("type", "items", "minItems", "maxItems"))
+
+
+_FIRST = {
+    "object": b"{",
+    "array": b"[",
+    "string": b'"',
+    "number": _DIGITS,
+    "integer": _DIGITS,
+    "boolean": b"tf",
+    "null": b"n",
+}
+
+
+def first_bytes(schema: object) -> bytes:
+    """Bytes with which the texts of a schema may begin; some too many where only a closer look would tell."""
+    kind = schema.get("type") if isinstance(schema, dict) else None
+    return _FIRST[kind] if isinstance(kind, str) and kind in _FIRST else b"".join(_FIRST.values())
 
 
 def needs_no_guard(schema: object) -> bool:

@@ -36,12 +36,13 @@ class Free:
 class Part:
     """The texts of a grammar. ``is_json``: of a JSON Schema; ``is_closed``: one that needs no guard.
 
-    pointer: where in the tag.
+    first: bytes with which a JSON text of it may begin. pointer: where in the tag.
     """
 
     grammar: Grammar
     is_json: bool
     is_closed: bool
+    first: bytes
     pointer: str
 
 

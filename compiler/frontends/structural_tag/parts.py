@@ -13,7 +13,7 @@ from grammar_engine.compiler.errors import (
 )
 from grammar_engine.compiler.frontends.json_schema.grammar import json_schema_grammar
 from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
-from grammar_engine.compiler.frontends.structural_tag.closed_schemas import needs_no_guard
+from grammar_engine.compiler.frontends.structural_tag.closed_schemas import first_bytes, needs_no_guard
 from grammar_engine.compiler.frontends.structural_tag.formats import (
     Part,
 )
@@ -50,7 +50,8 @@ class Parts:
             place = f"{pointer}/{field}" if field else pointer
             grammar = _placed(build, place)
             is_json = schema is not None
-            found = Part(grammar=grammar, is_json=is_json, is_closed=is_json and needs_no_guard(schema), pointer=place)
+            closed, first = is_json and needs_no_guard(schema), first_bytes(schema) if is_json else b""
+            found = Part(grammar=grammar, is_json=is_json, is_closed=closed, first=first, pointer=place)
             self._parts[key] = found
         return found
 

@@ -11,7 +11,7 @@ Subset construction (Rabin and Scott, 1959) over the tag as a nondeterministic a
 
 from __future__ import annotations
 
-from grammar_engine.compiler.automaton import MATCH, ByteAutomaton, literal
+from grammar_engine.compiler.automaton import MATCH, ByteAutomaton
 from grammar_engine.compiler.errors import LimitExceededError, UnsupportedGrammarError
 from grammar_engine.compiler.frontends.structural_tag.formats import (
     Choice,
@@ -28,7 +28,6 @@ from grammar_engine.compiler.frontends.structural_tag.special_names import spell
 from grammar_engine.compiler.ir import EagerGrammar
 
 _MAX_SETS = 200_000
-_FIRST_OF_JSON = frozenset(b'{["-0123456789tfn')
 Moves = list[tuple[int, int, int]]
 """Lowest byte, highest byte, state behind."""
 
@@ -46,7 +45,7 @@ def check_separation(tag: Format) -> None:
         states = todo.pop()
         moves = [move for state in states for move in net.moves[state]]
         values = [edge for state in states for edge in net.values[state]]
-        if values and any(low <= byte <= high for low, high, _ in moves for byte in _FIRST_OF_JSON):
+        if values and any(low <= byte <= high for low, high, _ in moves for _, part in values for byte in part.first):
             part = next((part for _, part in values if not part.is_closed), values[0][1])
             raise UnsupportedGrammarError(
                 "a JSON value that begins where the text may be read as something else too",
@@ -118,10 +117,7 @@ class _Net:
         end = self._state()
         if isinstance(tag, Text):
             for text in tag.texts:
-                if text:
-                    self._automaton(literal(text), start, end)
-                else:
-                    self._jumps[start].append(end)
+                self._chain(text, start, end)
         elif isinstance(tag, Free):
             self._jumps[start].append(end)
             self._automaton(FreeText(excludes=frozenset(tag.excludes)).texts(max_chars=tag.max_chars), start, end)
@@ -179,10 +175,17 @@ class _Net:
                 self._automaton(free.ending(trigger.text) if trigger.text else free.texts(), begin, before)
                 if not trigger.text:
                     self._jumps[begin].append(before)
-                self._automaton(literal(spelled_token(trigger.token)), before, ready)
+                self._chain(spelled_token(trigger.token), before, ready)
             for way in rule.ways:
                 behind = self.add(way, ready)
                 self._jumps[behind] += [begin, end] if tag.loop else [end]
+
+    def _chain(self, text: bytes, start: int, end: int) -> None:
+        for byte in text:
+            behind = self._state()
+            self.moves[start].append((byte, byte, behind))
+            start = behind
+        self._jumps[start].append(end)
 
     def _automaton(self, automaton: ByteAutomaton | None, start: int, end: int) -> None:
         if automaton is None:

@@ -88,6 +88,23 @@ def _joined(parts: tuple[str | int, ...]) -> Segments:
     return tuple(out)
 
 
+def as_shown(vocabulary: Vocabulary, names: Mapping[str, int]) -> Vocabulary:
+    """A vocabulary of ``with_tokens`` that shows these tokens by their names: to decode texts with, not to match."""
+    tokens = list(vocabulary.tokens)
+    for token_id, token in enumerate(tokens):
+        if token is not None and token.startswith(OPENING):
+            tokens[token_id] = None
+    for name, token_id in names.items():
+        if vocabulary.tokens[token_id] is not None:
+            tokens[token_id] = name.encode()
+    return Vocabulary(
+        tokens,
+        stop_token_ids=vocabulary.stop_token_ids,
+        special_token_ids=vocabulary.special_token_ids,
+        strips_leading_space=vocabulary.strips_leading_space,
+    )
+
+
 def with_tokens(vocabulary: Vocabulary, token_ids: Collection[int]) -> Vocabulary:
     """The vocabulary in which some special tokens have their private spelling; those of them that stop are text then.
 
