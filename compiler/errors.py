@@ -9,7 +9,7 @@
     ├── TokenizerError              not a tokenizer, or one that contradicts itself
     ├── LimitExceededError          a documented limit: limit, given
     ├── IncompleteGenerationError   tokens ran out before the text was complete: partial text
-    └── AllParticlesDeadError       sequential Monte Carlo lost its whole population (nothing raises it yet)
+    └── AllParticlesDeadError       sequential Monte Carlo lost its whole population
 
 ``grammar_engine.errors`` adds those of calls and of models. Errors carry data, not only prose: callers can point an
 editor at ``line`` and ``column`` or a form at ``pointer``.
@@ -137,4 +137,8 @@ class IncompleteGenerationError(GrammarEngineError):
 
 
 class AllParticlesDeadError(GrammarEngineError):
-    """Every particle of a population has weight zero."""
+    """Every particle of a population has weight zero; ``population`` keeps them (a ``sampling.Population``)."""
+
+    def __init__(self, message: str, *, population: object) -> None:
+        super().__init__(message)
+        self.population = population

@@ -41,13 +41,15 @@ _HOMES = {
     "grammar_engine.generation": ("Generation", "Stats", "TokenEvent"),
     "grammar_engine.matcher": ("Matcher",),
     "grammar_engine.models": ("Model", "load_model"),
-    "grammar_engine.sampling": ("Greedy", "Sample"),
+    "grammar_engine.sampling": ("AWRS", "SMC", "Greedy", "Sample"),
     "grammar_engine.tokenizers": ("Vocabulary",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _SUBPACKAGES = ("sampling",)
 
 __all__ = [
+    "AWRS",
+    "SMC",
     "AllParticlesDeadError",
     "CompiledGrammar",
     "Generation",
@@ -114,7 +116,7 @@ if TYPE_CHECKING:
     from grammar_engine.generation import Generation, Stats, TokenEvent
     from grammar_engine.matcher import Matcher
     from grammar_engine.models import Model, load_model
-    from grammar_engine.sampling import Greedy, Sample
+    from grammar_engine.sampling import AWRS, SMC, Greedy, Sample
     from grammar_engine.tokenizers import Vocabulary
 
 

@@ -1,8 +1,42 @@
-"""Samplers: how a token is drawn once the grammar has said which ones are possible."""
+"""Samplers: how a token is drawn once the grammar has said which ones are possible, and what weighted draws are for."""
 
 from __future__ import annotations
 
+from grammar_engine.sampling.awrs import Draw, awrs, masked
+from grammar_engine.sampling.conditions import (
+    Condition,
+    MonotoneError,
+    OnFields,
+    OnText,
+    OnTexts,
+    OnValue,
+    Partial,
+    check_monotone,
+)
 from grammar_engine.sampling.fused import FusedSampler
+from grammar_engine.sampling.population import Particle, Population
 from grammar_engine.sampling.samplers import Greedy, Sample, Sampler
+from grammar_engine.sampling.smc import AWRS, SMC, smc
 
-__all__ = ["FusedSampler", "Greedy", "Sample", "Sampler"]
+__all__ = [
+    "AWRS",
+    "SMC",
+    "Condition",
+    "Draw",
+    "FusedSampler",
+    "Greedy",
+    "MonotoneError",
+    "OnFields",
+    "OnText",
+    "OnTexts",
+    "OnValue",
+    "Partial",
+    "Particle",
+    "Population",
+    "Sample",
+    "Sampler",
+    "awrs",
+    "check_monotone",
+    "masked",
+    "smc",
+]

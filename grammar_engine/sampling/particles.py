@@ -1,0 +1,340 @@
+"""Particles: the rows of a weighted run, from prompts to populations.
+
+Sequential Monte Carlo over tokens (Lew et al. 2023; Loula et al. 2025). The target of a prompt is the model's own
+distribution, cut to the texts that grammar and condition accept:
+
+    logits := prefill(prompts), one row for each particle
+    repeat, while any particle is writing:
+        mask the logits by the grammar; draw a token:  masked, or awrs over the masked masses if there is a condition
+        w := w · (weight of the draw) · critic(text) / critic(text before)
+        finished particles give the critic's factor back; those without a token die
+        if the effective sample size is below the threshold: resample, copying matchers and rows of the cache
+        logits := step(tokens)                beside it, in a worker thread: masks of the new positions
+
+The draw's weight is properly weighted for the mass of what may follow, so the product is properly weighted for texts:
+grammar exactly (Z of the mask), condition by estimate, in one. Each slot draws from a generator of its own; which
+other prompts and rows are in the batch does not matter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from grammar_engine.sampling.awrs import Checks, Draw, awrs_checks, masked
+from grammar_engine.sampling.conditions import Condition, Partial
+from grammar_engine.sampling.population import CUT, DEAD, FINISHED, Particle, Population, Step
+from grammar_engine.sampling.resampling import ancestors, effective_sample_size, log_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from grammar_engine.compiler.vocabulary import Vocabulary
+    from grammar_engine.protocols import MatcherLike
+
+Critic = Callable[[str], float]
+
+
+class Forward(Protocol):
+    """What a run needs of a model: ``forward.CausalForward``, or a table in tests."""
+
+    passes: int
+
+    def prefill(self) -> Tensor:
+        """Logits behind each prompt, ``(prompts, V)``."""
+
+    def step(self, token_ids: Sequence[int]) -> Tensor:
+        """Append a token per row; logits ``(rows, V)`` behind it."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Rows of the batch to go on with, in this order; a row may come several times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How particles are drawn, weighted and resampled; see ``smc``."""
+
+    condition: Condition | None = None
+    critic: Critic | None = None
+    ess_threshold: float = 0.5
+    resampling: str = "stratified"
+    temperature: float = 1.0
+    method: str = "auto"
+    max_accepts: int = 2
+    max_rejects: int | None = None
+    max_tokens: int = 512
+
+
+@dataclass(kw_only=True)
+class _Particle:
+    """A particle while it is written."""
+
+    matcher: MatcherLike
+    eve: int
+    token_ids: list[int] = field(default_factory=list)
+    data: bytes = b""
+    log_weight: float = 0.0
+    logprob: float = 0.0
+    twist: float = 0.0
+    state: str = ""
+
+    def copy(self) -> _Particle:
+        return _Particle(
+            matcher=self.matcher.fork(),
+            eve=self.eve,
+            token_ids=self.token_ids.copy(),
+            data=self.data,
+            log_weight=self.log_weight,
+            logprob=self.logprob,
+            twist=self.twist,
+            state=self.state,
+        )
+
+
+@dataclass(kw_only=True)
+class _Group:
+    """The particles of one prompt. generators: one for each slot, and the last for resampling."""
+
+    particles: list[_Particle]
+    generators: list[np.random.Generator]
+    history: list[Step] = field(default_factory=list)
+    num_checks: int = 0
+
+    @property
+    def log_weights(self) -> npt.NDArray[np.float64]:
+        return np.array([particle.log_weight for particle in self.particles])
+
+    @property
+    def is_writing(self) -> bool:
+        return any(not particle.state for particle in self.particles)
+
+
+class ParticleRun:
+    """Prompts to populations. ``run`` does it; ``on_step`` is called after each step with its number."""
+
+    def __init__(
+        self,
+        forward: Forward,
+        vocabulary: Vocabulary,
+        matchers: Sequence[MatcherLike],
+        rngs: Sequence[np.random.Generator],
+        settings: Settings,
+        *,
+        particles: int,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            forward: over one row per prompt.
+            vocabulary: as wide as the logits.
+            matchers: one for each prompt, at the beginning of its text.
+            rngs: one for each prompt: all its randomness.
+            settings: see there.
+            particles: how many for each prompt.
+        """
+        self._forward = forward
+        self._vocabulary = vocabulary
+        self._settings = settings
+        self._words = (vocabulary.size + 31) // 32
+        self._groups = [
+            _Group(
+                particles=[_Particle(matcher=matcher.fork(), eve=i) for i in range(particles)],
+                generators=rng.spawn(particles + 1),
+            )
+            for matcher, rng in zip(matchers, rngs, strict=True)
+        ]
+
+    def run(self, on_step: Callable[[int], None] | None = None) -> list[Population]:
+        """One population for each prompt; particles may all be dead (see ``smc`` for an error instead)."""
+        with ThreadPoolExecutor(1, thread_name_prefix="grammar-engine") as worker:
+            self._run(worker, on_step)
+        return [self._population(group) for group in self._groups]
+
+    def _run(self, worker: ThreadPoolExecutor, on_step: Callable[[int], None] | None) -> None:
+        for group in self._groups:
+            for particle in group.particles:
+                particle.twist = self._score(particle)
+                particle.log_weight = particle.twist
+                if particle.twist == -math.inf:
+                    particle.state = DEAD
+        rows = [
+            (group, slot)
+            for group in self._groups
+            for slot, particle in enumerate(group.particles)
+            if not particle.state
+        ]
+        if not rows:
+            return
+        masks = worker.submit(self._masks, rows)
+        logits = self._forward.prefill()
+        numbers = {id(group): number for number, group in enumerate(self._groups)}
+        expanded = [numbers[id(group)] for group, _ in rows]
+        self._forward.keep(expanded)
+        logits = logits[expanded]
+        number = 0
+        while rows:
+            tokens = self._draw(rows, logits, masks)
+            number += 1
+            origin = {(id(group), slot): i for i, (group, slot) in enumerate(rows)}
+            rows, kept = [], []
+            for group in self._groups:
+                if not any((id(group), slot) in origin for slot in range(len(group.particles))):
+                    continue
+                chosen = self._resampled(group, tokens)
+                for slot, ancestor in enumerate(chosen):
+                    if not group.particles[slot].state:
+                        rows.append((group, slot))
+                        kept.append(origin[id(group), ancestor])
+            if on_step is not None:
+                on_step(number)
+            if rows:
+                self._forward.keep(kept)
+                masks = worker.submit(self._masks, rows)
+                logits = self._forward.step([group.particles[slot].token_ids[-1] for group, slot in rows])
+
+    def _masks(self, rows: list[tuple[_Group, int]]) -> npt.NDArray[np.int32]:
+        bitmask = np.zeros((len(rows), self._words), np.int32)
+        for i, (group, slot) in enumerate(rows):
+            group.particles[slot].matcher.fill_next_token_bitmask(bitmask, i)
+        return bitmask
+
+    def _draw(
+        self, rows: list[tuple[_Group, int]], logits: Tensor, masks: Future[npt.NDArray[np.int32]]
+    ) -> dict[tuple[int, int], int]:
+        """Draw a token for each row and weight it. Returns tokens by group and slot."""
+        logps = (logits.double() / self._settings.temperature).log_softmax(-1).cpu().numpy()
+        bitmask = masks.result()
+        draws = self._draws(rows, logps, bitmask)
+        tokens: dict[tuple[int, int], int] = {}
+        for i, ((group, slot), draw) in enumerate(zip(rows, draws, strict=True)):
+            particle = group.particles[slot]
+            group.num_checks += draw.num_checks
+            if draw.token is None:
+                particle.log_weight, particle.state = -math.inf, DEAD
+                continue
+            tokens[id(group), slot] = draw.token
+            particle.log_weight += draw.log_weight
+            particle.logprob += float(logps[i, draw.token])
+            self._append(particle, draw.token)
+        return tokens
+
+    def _draws(
+        self, rows: list[tuple[_Group, int]], logps: npt.NDArray[np.float64], bitmask: npt.NDArray[np.int32]
+    ) -> list[Draw]:
+        generators = [group.generators[slot] for group, slot in rows]
+        settings = self._settings
+        if settings.condition is None:
+            return [masked(logps[i], bitmask[i], rng=rng) for i, rng in enumerate(generators)]
+        bits = np.unpackbits(bitmask.view(np.uint8), axis=1, bitorder="little", count=logps.shape[1])
+        logps = np.where(bits, logps, -math.inf)
+        checks: list[Checks] = [
+            awrs_checks(
+                logps[i],
+                rng=rng,
+                method=settings.method,
+                max_accepts=settings.max_accepts,
+                max_rejects=settings.max_rejects,
+            )
+            for i, rng in enumerate(generators)
+        ]
+        return _checked_together(
+            checks, lambda i, token: self._partial(rows[i][0].particles[rows[i][1]], token), settings.condition
+        )
+
+    def _partial(self, particle: _Particle, token: int) -> Partial:
+        if token in self._vocabulary.stop_token_ids:
+            return Partial(particle.data, complete=True, token_ids=tuple(particle.token_ids))
+        data = particle.data + (self._vocabulary.tokens[token] or b"")
+        return Partial(data, token_ids=(*particle.token_ids, token))
+
+    def _append(self, particle: _Particle, token: int) -> None:
+        particle.matcher.accept_token(token)
+        if particle.matcher.is_terminated():
+            particle.state = FINISHED
+            particle.log_weight -= particle.twist  # the critic only guides
+            return
+        particle.token_ids.append(token)
+        particle.data += self._vocabulary.tokens[token] or b""
+        score = self._score(particle)
+        particle.log_weight += score - particle.twist
+        particle.twist = score
+        if score == -math.inf:
+            particle.log_weight, particle.state = -math.inf, DEAD
+        elif len(particle.token_ids) >= self._settings.max_tokens:
+            particle.log_weight, particle.state = -math.inf, CUT
+
+    def _score(self, particle: _Particle) -> float:
+        if self._settings.critic is None:
+            return 0.0
+        return float(self._settings.critic(particle.data.decode("utf-8", "ignore")))
+
+    def _resampled(self, group: _Group, tokens: dict[tuple[int, int], int]) -> list[int]:
+        """Note the step, and resample if the weights are too uneven. Returns each slot's ancestor."""
+        log_weights = group.log_weights
+        count = len(log_weights)
+        ess = effective_sample_size(log_weights)
+        same = list(range(count))
+        chosen = same
+        # (Where nobody has weight there is nobody to copy; where nobody writes, copies would only lose texts.)
+        if count > 1 and 0 < ess < self._settings.ess_threshold * count and group.is_writing:
+            chosen = ancestors(log_weights, self._settings.resampling, group.generators[-1])
+            level = log_mean(log_weights)
+            group.particles = [group.particles[ancestor].copy() for ancestor in chosen]
+            for particle in group.particles:
+                particle.log_weight = level
+        group.history.append(
+            Step(
+                token_ids=tuple(tokens.get((id(group), slot), -1) for slot in range(count)),
+                log_weights=tuple(log_weights.tolist()),
+                ess=ess,
+                ancestors=None if chosen is same else tuple(chosen),
+            )
+        )
+        return chosen
+
+    def _population(self, group: _Group) -> Population:
+        return Population(
+            particles=tuple(
+                Particle(
+                    text=particle.data.decode("utf-8", "replace"),
+                    token_ids=tuple(particle.token_ids),
+                    log_weight=particle.log_weight,
+                    logprob=particle.logprob,
+                    state=particle.state,
+                    eve=particle.eve,
+                )
+                for particle in group.particles
+            ),
+            history=tuple(group.history),
+            num_checks=group.num_checks,
+            passes=self._forward.passes,
+        )
+
+
+def _checked_together(
+    checks: Sequence[Checks], partial_of: Callable[[int, int], Partial], condition: Condition
+) -> list[Draw]:
+    """Finish many draws, asking the condition about one token of each at a time."""
+    draws: list[Draw | None] = [None] * len(checks)
+    asked: dict[int, int] = {}
+
+    def advance(i: int, verdict: Any) -> None:
+        try:
+            asked[i] = checks[i].send(verdict)
+        except StopIteration as finished:
+            draws[i] = finished.value
+
+    for i in range(len(checks)):
+        advance(i, None)
+    while asked:
+        waiting, asked = asked, {}
+        verdicts = condition.accept_many([partial_of(i, token) for i, token in waiting.items()])
+        for i, verdict in zip(waiting, verdicts, strict=True):
+            advance(i, verdict)
+    return [draw for draw in draws if draw is not None]

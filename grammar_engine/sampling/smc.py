@@ -1,0 +1,261 @@
+"""Sequential Monte Carlo over a language model's texts, and weighted samplers for ``generate``.
+
+population = smc(model, "A haiku:", compiled, particles=16, rng=numpy.random.default_rng(0), condition=is_haiku)
+population.posterior(), population.log_evidence
+generate(..., sampler=SMC(particles=16, condition=is_haiku))
+generate(..., sampler=AWRS(condition=is_haiku))               one particle: a weighted draw at each token
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grammar_engine.errors import AllParticlesDeadError, IncompleteGenerationError, InvalidArgumentError
+from grammar_engine.forward import CausalForward
+from grammar_engine.matcher import Matcher
+from grammar_engine.sampling.awrs import METHODS as ESTIMATORS
+from grammar_engine.sampling.conditions import Condition, as_condition
+from grammar_engine.sampling.particles import Critic, ParticleRun, Settings
+from grammar_engine.sampling.population import CUT, FINISHED, Particle, Population
+from grammar_engine.sampling.resampling import METHODS
+
+if TYPE_CHECKING:
+    from grammar_engine.compiler.compiled import CompiledGrammar
+    from grammar_engine.models import Model, Prompt
+
+SAMPLE, BEST = "sample", "best"
+
+
+@dataclass(frozen=True)
+class AWRS:
+    """Weighted draws under a condition that no mask can carry, for ``generate``.
+
+    condition:   a predicate of the text so far, or a ``Condition``; None: the grammar alone.
+    temperature: > 0; of the distribution that is aimed at.
+    method, max_accepts, max_rejects: the estimator, see ``awrs``.
+
+    One text per prompt, properly weighted by ``Generation.log_weight``. A text may end where nothing is accepted any
+    more (``AllParticlesDeadError``): that is a weight of 0. ``SMC`` goes on with others there.
+    """
+
+    condition: Condition | Callable[[str], bool] | None = None
+    temperature: float = 1.0
+    method: str = "auto"
+    max_accepts: int = 2
+    max_rejects: int | None = None
+
+    def settings(self, max_tokens: int) -> Settings:
+        """Checked settings for a run. InvalidArgumentError where they make no sense."""
+        return _settings(
+            condition=self.condition,
+            critic=None,
+            ess_threshold=0.0,
+            resampling=METHODS[0],
+            temperature=self.temperature,
+            method=self.method,
+            max_accepts=self.max_accepts,
+            max_rejects=self.max_rejects,
+            max_tokens=max_tokens,
+        )
+
+    @property
+    def num_particles(self) -> int:
+        """One per prompt."""
+        return 1
+
+    @property
+    def pick(self) -> str:
+        """There is one to pick."""
+        return SAMPLE
+
+
+@dataclass(frozen=True)
+class SMC:
+    """Sequential Monte Carlo, for ``generate``.
+
+    particles:     texts that are written side by side.
+    critic:        a log-score of unfinished texts that guides where particles are kept; it does not change what is
+                   aimed at, its factor is taken back when a text is finished.
+    ess_threshold: resample where the effective sample size falls below this share of the particles; 0: never.
+    resampling:    "stratified", "systematic", "multinomial" or "residual".
+    pick:          "sample": a particle by weight, which is a draw from the estimated posterior; "best": the finished
+                   text that the model finds most probable.
+    condition, temperature, method, max_accepts, max_rejects: as for ``AWRS``.
+    """
+
+    particles: int = 8
+    critic: Critic | None = None
+    ess_threshold: float = 0.5
+    condition: Condition | Callable[[str], bool] | None = None
+    resampling: str = "stratified"
+    temperature: float = 1.0
+    pick: str = SAMPLE
+    method: str = "auto"
+    max_accepts: int = 2
+    max_rejects: int | None = None
+
+    def settings(self, max_tokens: int) -> Settings:
+        """Checked settings for a run. InvalidArgumentError where they make no sense."""
+        if self.pick not in (SAMPLE, BEST):
+            raise InvalidArgumentError(f"expected 'sample' or 'best', not {self.pick!r}", argument="pick")
+        _check_particles(self.particles)
+        return _settings(
+            condition=self.condition,
+            critic=self.critic,
+            ess_threshold=self.ess_threshold,
+            resampling=self.resampling,
+            temperature=self.temperature,
+            method=self.method,
+            max_accepts=self.max_accepts,
+            max_rejects=self.max_rejects,
+            max_tokens=max_tokens,
+        )
+
+    @property
+    def num_particles(self) -> int:
+        """Per prompt."""
+        return self.particles
+
+
+def smc(
+    model: Model,
+    prompt: Prompt,
+    compiled: CompiledGrammar,
+    *,
+    particles: int,
+    rng: np.random.Generator,
+    critic: Critic | None = None,
+    ess_threshold: float = 0.5,
+    resampling: str = "stratified",
+    max_tokens: int,
+    condition: Condition | Callable[[str], bool] | None = None,
+    temperature: float = 1.0,
+    method: str = "auto",
+    max_accepts: int = 2,
+    max_rejects: int | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> Population:
+    """Weighted texts of a language for one prompt.
+
+    Args:
+        model: see ``load_model``.
+        prompt: a string or chat messages.
+        compiled: the grammar, compiled for the model's vocabulary.
+        particles, critic, ess_threshold, resampling, condition, temperature, method, max_accepts, max_rejects: see
+            ``SMC``.
+        rng: the only source of randomness.
+        max_tokens: most tokens of a text, the stop token included. What is aimed at are texts of at most so many: a
+            longer one has weight 0.
+        on_step: called behind each step with its number.
+
+    Returns:
+        The population; at least one particle has weight.
+
+    Raises:
+        AllParticlesDeadError: no particle has weight; carries the population.
+        InvalidArgumentError: settings that make no sense.
+    """
+    _check_particles(particles)
+    settings = _settings(
+        condition=condition,
+        critic=critic,
+        ess_threshold=ess_threshold,
+        resampling=resampling,
+        temperature=temperature,
+        method=method,
+        max_accepts=max_accepts,
+        max_rejects=max_rejects,
+        max_tokens=max_tokens,
+    )
+    population = populations(model, [prompt], [compiled], [rng], settings, particles=particles, on_step=on_step)[0]
+    require_weight(population)
+    return population
+
+
+def populations(
+    model: Model,
+    prompts: Sequence[Prompt],
+    grammars: Sequence[CompiledGrammar],
+    rngs: Sequence[np.random.Generator],
+    settings: Settings,
+    *,
+    particles: int,
+    on_step: Callable[[int], None] | None = None,
+) -> list[Population]:
+    """A population for each prompt, in one batch; any of them may be without weight."""
+    prompt_ids = [model.encode(prompt) for prompt in prompts]
+    forward = CausalForward(model.network, prompt_ids, pad_token_id=model.pad_token_id)
+    matchers = [Matcher(compiled) for compiled in grammars]
+    run = ParticleRun(forward, model.vocabulary, matchers, rngs, settings, particles=particles)
+    return run.run(on_step)
+
+
+def require_weight(population: Population) -> None:
+    """Raise if no particle has weight.
+
+    Raises:
+        IncompleteGenerationError: all that is missing are tokens; carries the longest text.
+        AllParticlesDeadError: nothing was accepted any more; carries the population.
+    """
+    if any(particle.log_weight > -math.inf for particle in population.particles):
+        return
+    states = [particle.state for particle in population.particles]
+    longest = max((particle.text for particle in population.particles), key=len)
+    if CUT in states:
+        raise IncompleteGenerationError(
+            f"no text was finished in time ({states.count(CUT)} of {len(states)} particles ran out of tokens); raise "
+            "max_tokens",
+            partial_text=longest,
+        )
+    raise AllParticlesDeadError(
+        f"all {len(states)} particles are dead: grammar and condition accept no token behind {longest[-60:]!r}. Use "
+        "more particles, or see whether the condition can be met and is monotone (check_monotone)",
+        population=population,
+    )
+
+
+def chosen_particle(population: Population, pick: str, rng: np.random.Generator) -> Particle:
+    """The particle that ``generate`` answers with; one must have weight."""
+    return population.best() if pick == BEST else population.sample(rng)
+
+
+def _check_particles(particles: int) -> None:
+    if isinstance(particles, bool) or not isinstance(particles, int) or particles < 1:
+        raise InvalidArgumentError(f"must be a number, at least 1, not {particles!r}", argument="particles")
+
+
+def _settings(
+    *, condition: Condition | Callable[[str], bool] | None, ess_threshold: float, resampling: str, temperature: float,
+    critic: Critic | None, method: str, max_accepts: int, max_rejects: int | None, max_tokens: int,
+) -> Settings:  # fmt: skip
+    if not 0 <= ess_threshold <= 1:
+        raise InvalidArgumentError(f"must be between 0 and 1, not {ess_threshold}", argument="ess_threshold")
+    if resampling not in METHODS:
+        raise InvalidArgumentError(f"expected one of {', '.join(METHODS)}, not {resampling!r}", argument="resampling")
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise InvalidArgumentError(f"must be above 0, not {temperature}", argument="temperature")
+    if method not in ESTIMATORS:
+        raise InvalidArgumentError(f"expected one of {', '.join(ESTIMATORS)}, not {method!r}", argument="method")
+    if max_tokens < 1:
+        raise InvalidArgumentError(f"must be at least 1, not {max_tokens}", argument="max_tokens")
+    if critic is not None and not callable(critic):
+        raise InvalidArgumentError(f"expected a function of the text so far, not {critic!r}", argument="critic")
+    return Settings(
+        condition=None if condition is None else as_condition(condition),
+        critic=critic,
+        ess_threshold=ess_threshold,
+        resampling=resampling,
+        temperature=temperature,
+        method=method,
+        max_accepts=max_accepts,
+        max_rejects=max_rejects,
+        max_tokens=max_tokens,
+    )
+
+
+__all__ = ["AWRS", "BEST", "FINISHED", "SAMPLE", "SMC", "chosen_particle", "populations", "require_weight", "smc"]
