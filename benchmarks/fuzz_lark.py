@@ -36,6 +36,8 @@ def show(report: Report, seconds: float) -> None:
     write("compared grammars with: " + ", ".join(f"{name} {n}" for name, n in report.compared.most_common()) + "\n")
     for name, count in report.refused.most_common():
         write(f"  refused {count:6}  {name}\n")
+    for name, count in report.refused_later.most_common():
+        write(f"  refused while reading {count:6}  limit: {name}\n")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     write(f"slowest grammar {report.slowest[0]:.2f} s; {memory} MiB at most\n")
 

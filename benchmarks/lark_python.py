@@ -1,6 +1,7 @@
 """Lark's own python.lark over the standard library: our verdicts and Lark's, on each file and on mutations of it.
 
     python benchmarks/lark_python.py [--step N] [--mutations N] [--most-bytes N] [--seed N] [--show N]
+        [--library FOLDER]
 
 Prints how many files and mutations there were, how many of them Lark accepts, how many verdicts differ, and the seconds
 that both took. Texts that end inside a comment are left out: there the engine, as documented, may refuse what Lark
@@ -28,13 +29,14 @@ def main() -> int:
     parser.add_argument("--most-bytes", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, default=5, help="differences that are printed")
+    parser.add_argument("--library", type=Path, help="of another Python than the running one")
     arguments = parser.parse_args()
 
     both = python_grammar()
     rng = random.Random(arguments.seed)
     counts: Counter[str] = Counter()
     write = sys.stdout.write
-    for path in library_files(arguments.most_bytes)[:: arguments.step]:
+    for path in library_files(arguments.most_bytes, arguments.library)[:: arguments.step]:
         original = path.read_text(encoding="utf-8")
         for number in range(arguments.mutations + 1):
             text = mutation(original, rng) if number else original

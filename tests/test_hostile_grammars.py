@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from grammar_engine.compiler.compiled import GrammarCompiler
@@ -13,6 +16,8 @@ from grammar_engine.compiler.vocabulary import Vocabulary
 from grammar_engine.inspection.linting import lint
 from grammar_engine.matcher import Matcher
 
+ROOT = Path(__file__).resolve().parent
+MEBIBYTES = 200  # beyond what a process has that has compiled something small (docs/limits.md); measured: 60
 SECONDS = 20  # of processor time, on a slow and busy machine; each takes a fraction of it on an idle one
 
 
@@ -100,19 +105,20 @@ PARSERS = {  # Lark's loader takes its seconds each time
 CASES = [("lark", name) for name in LARK] + [("gbnf", name) for name in GBNF]
 
 
-@pytest.fixture(scope="module")
-def compiler() -> GrammarCompiler:
+def small_compiler() -> GrammarCompiler:
     tokens = [bytes([byte]) for byte in range(256)]
     return GrammarCompiler(
         Vocabulary([*tokens, b"ab", b"xx", b"aaaa", None], stop_token_ids=[259]), cache_size=0, cache_dir=""
     )
 
 
-@pytest.mark.timeout(100)
-@pytest.mark.parametrize(("kind", "name"), CASES)
-def test_a_grammar_or_an_error_of_ours(compiler: GrammarCompiler, kind: str, name: str) -> None:
+@pytest.fixture(scope="module")
+def compiler() -> GrammarCompiler:
+    return small_compiler()
+
+
+def compile_and_walk(compiler: GrammarCompiler, kind: str, name: str) -> None:
     source = LARK[name] if kind == "lark" else GBNF[name]
-    began = time.process_time()
     for parser in PARSERS.get(name, ("auto", "glr")) if kind == "lark" else ("",):
         try:
             if kind == "lark":
@@ -128,7 +134,41 @@ def test_a_grammar_or_an_error_of_ours(compiler: GrammarCompiler, kind: str, nam
         except GrammarEngineError as error:
             named = str(error)
             assert named
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_a_grammar_or_an_error_of_ours(compiler: GrammarCompiler, kind: str, name: str) -> None:
+    began = time.process_time()
+    compile_and_walk(compiler, kind, name)
     assert time.process_time() - began < SECONDS
+
+
+MEASURE = """
+import resource, sys
+sys.path[:0] = sys.argv[1:3]
+import test_hostile_grammars as hostile
+compiler = hostile.small_compiler()
+hostile.compile_and_walk(compiler, "lark", "cycles")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for kind, name in hostile.CASES:
+    if name in hostile.LARGE:
+        hostile.compile_and_walk(compiler, kind, name)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+LARGE = (
+    "10,000 rules in a chain", "4,000 rules side by side", "10,000 alternatives", "nullable everything",
+    "nested counts", "large counts", "large counts in a terminal", "look-aheads", "very deep nesting",
+    "exponential templates",
+)  # fmt: skip
+
+
+@pytest.mark.timeout(200)
+def test_memory_stays_small() -> None:
+    """Of a process that compiles the large ones, one after the other; the highest, in KiB, over what it began with."""
+    command = [sys.executable, "-c", MEASURE, str(ROOT), str(ROOT / "support")]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert int(output.split()[-1]) < MEBIBYTES * 1024
 
 
 @pytest.mark.timeout(120)

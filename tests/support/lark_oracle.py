@@ -64,10 +64,10 @@ def lark_grammar_of_lark() -> Both:
     return Both((GRAMMARS / "lark.lark").read_text(encoding="utf-8"))
 
 
-def library_files(most_bytes: int) -> list[Path]:
-    """The files of the standard library that are UTF-8 and not larger, in order."""
+def library_files(most_bytes: int, folder: Path | None = None) -> list[Path]:
+    """The files of the standard library (or of another folder) that are UTF-8 and not larger, in order."""
     found: list[Path] = []
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+    for path in sorted((folder or Path(sysconfig.get_paths()["stdlib"])).rglob("*.py")):
         if "site-packages" in path.parts or path.stat().st_size > most_bytes:
             continue
         try:

@@ -67,6 +67,7 @@ class Report:
     dead_ends: int = 0
     compared: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    refused_later: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     slowest: tuple[float, str] = (0.0, "")
 
@@ -109,6 +110,8 @@ class Campaign:
             pair = self._both(grammar)
             if pair is not None:
                 self._compare_texts(grammar, pair)
+        except LimitExceededError as error:
+            report.refused_later[error.limit] += 1
         except BUGS as error:
             self._differ("error", grammar, "", f"{type(error).__name__}: {error}")
         seconds = time.thread_time() - started
