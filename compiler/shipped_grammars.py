@@ -30,11 +30,9 @@ SOURCES = (
     "assertions", "automaton", "automaton_algebra", "automaton_product", "char_automaton", "char_program",
     "char_states", "charset", "conditions", "construct", "errors", "format_store", "grammar_codec", "ir", "lalr",
     "last_character", "layout", "limits", "normalize", "python_regex", "regex_ast", "search", "spelling", "string_set",
-    "unicode_classes", "utf8", "frontends/lark", "frontends/lark_assertions", "frontends/lark_behind",
-    "frontends/lark_indentation", "frontends/lark_lexing", "frontends/lark_loading", "frontends/lark_patterns",
-    "frontends/lark_reserved", "frontends/lark_source", "frontends/lark_table", "frontends/lark_terminals",
+    "unicode_classes", "utf8",
 )  # fmt: skip
-"""The modules of the front end: all that it imports."""
+"""The modules that the front end imports, beside its own."""
 
 
 def stored_grammar(source: LarkSource, path: Path | None = None) -> LarkGrammar | None:
@@ -92,7 +90,8 @@ def _key(source: LarkSource) -> str:
 def _environment() -> str:
     """What compiling depends on besides the grammar."""
     digest = hashlib.sha256()
-    for name in SOURCES:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    here = Path(__file__).parent
+    for path in (*(here / f"{name}.py" for name in SOURCES), *sorted((here / "frontends").glob("lark*.py"))):
+        digest.update(path.read_bytes())
     versions = [metadata.version("lark"), list(sys.version_info[:2]), unicodedata.unidata_version]
     return json.dumps([digest.hexdigest(), versions])
