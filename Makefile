@@ -20,13 +20,18 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo test lint format model bench clean help
 
 help:
-	@echo "make demo | test | test-vllm | test-sglang | lint | format | model | bench | clean"
+	@echo "make demo | test | test-gpu | test-vllm | test-sglang | lint | format | model | bench | clean"
 
 demo: $(VENV)/.hf model
 	@$(BIN)/grammar-engine demo
 
 test: $(VENV)/.test model
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# Kernels on a CUDA device, the same tests that `make test` runs in Triton's interpreter; skipped where there is none.
+test-gpu: $(VENV)/.test
+	GRAMMAR_ENGINE_TEST_GPU=1 $(BIN)/pytest -m gpu tests/test_device_masking.py tests/test_device_sampling.py \
+		tests/test_device_store.py tests/test_device_automata.py
 
 # vLLM in an environment of its own (3.5 GB, Python 3.11), in the user's cache folder. Takes some minutes.
 test-vllm: model $(VLLM_VENV)/.ready

@@ -45,7 +45,7 @@ _HOMES = {
     "grammar_engine.tokenizers": ("Vocabulary",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_SUBPACKAGES = ("sampling",)
+_SUBPACKAGES = ("device", "sampling")
 
 __all__ = [
     "AWRS",
@@ -80,6 +80,7 @@ __all__ = [
     "allocate_token_bitmask",
     "apply_token_bitmask_inplace",
     "astream",
+    "device",
     "fill_next_token_bitmask_batch",
     "generate",
     "load_model",
@@ -88,7 +89,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from grammar_engine import sampling
+    from grammar_engine import device, sampling
     from grammar_engine.api import agenerate, astream, generate, stream
     from grammar_engine.bitmask import (
         allocate_token_bitmask,

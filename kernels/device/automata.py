@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from grammar_engine.kernels.device.backend import TRITON, backend_of
+from grammar_engine.kernels.device.backend import TRITON, backend_of, on_device_of
 
 
 def advance(
@@ -34,7 +34,8 @@ def advance(
     if backend_of(states) == TRITON:
         from grammar_engine.kernels.device import automata_triton
 
-        automata_triton.advance(states, tokens, transitions, token_classes, mask_rows, rows, accepted)
+        with on_device_of(states):
+            automata_triton.advance(states, tokens, transitions, token_classes, mask_rows, rows, accepted)
     else:
         advance_reference(states, tokens, transitions, token_classes, mask_rows, rows, accepted)
 

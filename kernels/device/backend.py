@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
@@ -32,6 +33,11 @@ def backend_of(tensor: torch.Tensor) -> str:
     if tensor.is_cuda and has_triton():
         return TRITON
     return NUMBA if tensor.device.type == "cpu" else REFERENCE
+
+
+def on_device_of(tensor: torch.Tensor) -> AbstractContextManager[object]:
+    """Triton launches on the current device: make it that of a tensor."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 def as_rows(logits: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ logits are not looked at.
 from __future__ import annotations
 
 import torch
-from grammar_engine.kernels.device.backend import NUMBA, TRITON, as_bits, as_rows, backend_of
+from grammar_engine.kernels.device.backend import NUMBA, TRITON, as_bits, as_rows, backend_of, on_device_of
 
 RECORD = 64
 """int32 per record: 256 bytes."""
@@ -59,7 +59,8 @@ def apply_bitmask(
     elif backend == TRITON:
         from grammar_engine.kernels.device import masking_triton
 
-        masking_triton.apply_bitmask(as_bits(rows), rows.dtype, bitmask, indices, mask_rows)
+        with on_device_of(rows):
+            masking_triton.apply_bitmask(as_bits(rows), rows.dtype, bitmask, indices, mask_rows)
     else:
         from grammar_engine.kernels.device import masking_reference
 
@@ -91,7 +92,8 @@ def apply_records(
     if backend_of(rows) == TRITON:
         from grammar_engine.kernels.device import masking_triton
 
-        masking_triton.apply_records(as_bits(rows), rows.dtype, table, records, indices)
+        with on_device_of(rows):
+            masking_triton.apply_records(as_bits(rows), rows.dtype, table, records, indices)
         return
     words = torch.empty((len(records), table.shape[1]), dtype=torch.int32, device=rows.device)
     expand_records(table, records, words)
@@ -112,7 +114,8 @@ def expand_records(table: torch.Tensor, records: torch.Tensor, bitmask: torch.Te
     if backend_of(bitmask) == TRITON:
         from grammar_engine.kernels.device import masking_triton
 
-        masking_triton.expand_records(table, records, bitmask)
+        with on_device_of(bitmask):
+            masking_triton.expand_records(table, records, bitmask)
     else:
         from grammar_engine.kernels.device import masking_reference
 

@@ -15,8 +15,10 @@ import triton.language as tl
 from grammar_engine.kernels.device import masking
 from grammar_engine.kernels.device.backend import MINUS_INFINITY
 
-_WORDS = 128  # of a tile: 4,096 logits
-_FEW_TILES = 256  # so many programs leave a GPU idle: smaller tiles then
+# Words of a tile: of 4,096 logits, or of 1,024 where larger ones would leave most of a GPU idle. Each size is compiled
+# when it is first used, so there are two.
+_LARGE, _SMALL = 128, 32
+_FEW_TILES = 256
 _RECORD = tl.constexpr(masking.RECORD)
 _RECORD_ROWS = tl.constexpr(masking.RECORD_ROWS)
 _RECORD_TOKENS = tl.constexpr(masking.RECORD_TOKENS)
@@ -60,7 +62,7 @@ def _union(table, table_stride, record, word_ids, num_words):
     return words
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tiles"])
 def _apply_bitmask_kernel(
     logits, row_stride, column_stride, vocabulary, bitmask, mask_stride, num_words, indices, mask_rows, tiles,
     HAS_INDICES: tl.constexpr, HAS_MASK_ROWS: tl.constexpr, WORDS: tl.constexpr, MINUS: tl.constexpr,
@@ -79,7 +81,7 @@ def _apply_bitmask_kernel(
         _mask_tile(logits + row * row_stride, column_stride, first_word, words, vocabulary, WORDS, MINUS)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tiles"])
 def _apply_records_kernel(
     logits, row_stride, column_stride, vocabulary, table, table_stride, num_words, records, indices, tiles,
     HAS_INDICES: tl.constexpr, WORDS: tl.constexpr, MINUS: tl.constexpr,
@@ -96,7 +98,7 @@ def _apply_records_kernel(
         _mask_tile(logits + row * row_stride, column_stride, first_word, words, vocabulary, WORDS, MINUS)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tiles"])
 def _expand_records_kernel(
     bitmask, mask_stride, table, table_stride, num_words, records, tiles, WORDS: tl.constexpr
 ):  # fmt: skip
@@ -108,9 +110,7 @@ def _expand_records_kernel(
 
 def _tiling(rows: int, words: int) -> tuple[int, int]:
     """Words per tile, and tiles per row."""
-    size = _WORDS
-    while size > 16 and rows * triton.cdiv(words, size) < _FEW_TILES:
-        size //= 2
+    size = _LARGE if rows * triton.cdiv(words, _LARGE) >= _FEW_TILES else _SMALL
     return size, triton.cdiv(words, size)
 
 

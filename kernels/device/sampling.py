@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from grammar_engine.kernels.device.backend import TRITON, as_rows, backend_of
+from grammar_engine.kernels.device.backend import TRITON, as_rows, backend_of, on_device_of
 from grammar_engine.kernels.device.masking import _check_numbers, _check_words
 
 MOST_LOGITS = 1 << 22
@@ -103,7 +103,8 @@ def draw(
     if backend_of(rows) == TRITON:
         from grammar_engine.kernels.device import sampling_triton
 
-        return sampling_triton.draw(rows, settings, bitmask, indices, mask_rows)
+        with on_device_of(rows):
+            return sampling_triton.draw(rows, settings, bitmask, indices, mask_rows)
     from grammar_engine.kernels.device import sampling_reference
 
     return sampling_reference.draw(rows, settings, bitmask, indices, mask_rows)

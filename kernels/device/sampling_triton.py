@@ -20,7 +20,7 @@ from grammar_engine.kernels.device.sampling import GREATEST, Draws, Settings
 
 _BLOCK = 1024  # logits of a tile
 _SEARCH_BLOCK = 4096  # where one program reads the whole row
-_MOST_PARTS = 64
+_PARTS = (1, 8, 64)  # into how many parts a row may be split: each is compiled when it is first used
 _BUSY = 512  # programs that keep a large GPU busy
 _GREATEST = tl.constexpr(GREATEST)
 _ONE = tl.constexpr(float(exact_reference.ONE))
@@ -68,7 +68,7 @@ def _row_of(i, indices, mask_rows, bitmask, mask_stride, HAS_INDICES: tl.constex
     return row, bitmask + tl.maximum(mask_row, 0) * mask_stride, mask_row
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tiles"])
 def _maxima_kernel(
     logits, row_stride, column_stride, vocabulary, bitmask, mask_stride, num_words, indices, mask_rows, maxima,
     tiles,
@@ -217,7 +217,7 @@ def _threshold_kernel(
     tl.store(lasts + i, last)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tiles"])
 def _draw_kernel(
     logits, row_stride, column_stride, vocabulary, bitmask, mask_stride, num_words, indices, mask_rows, maxima,
     temperatures, min_p, seeds, steps, thresholds, lasts, sums, scores, ids, tiles,
@@ -324,9 +324,8 @@ def draw(
     if not count:
         return draws
     total_tiles = triton.cdiv(vocabulary, block)
-    parts = 1
-    while parts < _MOST_PARTS and parts < total_tiles and parts * count < busy:
-        parts *= 2
+    enough = (parts for parts in _PARTS if parts * count >= busy or parts >= total_tiles)
+    parts = next(enough, _PARTS[-1])
     tiles = triton.cdiv(total_tiles, parts)
     maxima = torch.empty((count, parts, 2), device=device)
     sums = torch.empty((count, parts, 3), dtype=torch.int64, device=device)
@@ -355,7 +354,7 @@ def draw(
         )  # fmt: skip
     _draw_kernel[(count * parts,)](
         *where, settings.temperature, settings.min_p, settings.seeds, settings.steps, thresholds, lasts,
-        sums, scores, ids, tiles, TRUNCATES=settings.truncates, BLOCK=block, **flags,
+        sums, scores, ids, tiles, TRUNCATES=settings.truncates, BLOCK=block, num_warps=8, **flags,
     )  # fmt: skip
     _finish_kernel[(count,)](
         rows, rows.stride(0), rows.stride(1), vocabulary, indices, maxima, settings.temperature, sums, scores, ids,

@@ -63,7 +63,8 @@ def compile_one(module: str, name: str, family: dict[str, Any], changes: dict[st
         for i, (argument, value) in enumerate(values.items())
         if isinstance(value, str) and (value.startswith("*") or argument in ALIGNED)
     }
-    options = {"enable_fp_fusion": False, "num_warps": 16 if name == "_threshold_kernel" else 4}
+    num_warps = {"_threshold_kernel": 16, "_draw_kernel": 8, "_finish_kernel": 1}.get(name, 4)
+    options = {"enable_fp_fusion": False, "num_warps": num_warps}
     source = ASTSource(kernel, types, constants, aligned)
     return str(triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm["ptx"])
 
