@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from grammar_engine.sampling.population import Population
 
 T = TypeVar("T")
 
@@ -61,6 +64,8 @@ class Generation(Generic[T]):
                    ``Sample()`` (temperature 1, nothing cut) exp(log_weight) makes the sample properly weighted.
     finish_reason: "stop": the model ended the text, or nothing but its end was possible;
                    "length": the budget ended, at a place where the text is complete.
+    population:    of a weighted sampler: all particles, with evidence and history. ``log_weight`` is then the
+                   particle's own for ``AWRS``; after resampling in ``SMC`` use ``population``.
     """
 
     value: T
@@ -70,6 +75,7 @@ class Generation(Generic[T]):
     log_weight: float
     finish_reason: str
     stats: Stats
+    population: Population | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from grammar_engine.generation import Stats
 if TYPE_CHECKING:
     from grammar_engine.budget import BudgetGuard
     from grammar_engine.protocols import MatcherLike
+    from grammar_engine.sampling.population import Population
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a request. ``complete``: the text is in the language."""
+    """What became of a request. ``complete``: the text is in the language. ``population``: of a weighted run."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -37,6 +38,7 @@ class Outcome:
     finish_reason: str
     complete: bool
     stats: Stats
+    population: Population | None = None
 
 
 @dataclass(kw_only=True)

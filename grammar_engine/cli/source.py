@@ -14,9 +14,9 @@ from grammar_engine.cli.output import BrokenQuestionError
 from grammar_engine.grammars import shipped_names
 
 if TYPE_CHECKING:
-    from grammar_engine.api import Constraint
     from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
     from grammar_engine.compiler.vocabulary import Vocabulary
+    from grammar_engine.constraint import Constraint
 
 GrammarArgument = Annotated[
     str | None,
@@ -42,7 +42,7 @@ def constraint(grammar: str | None, regex: str | None, choices: list[str] | None
     Raises:
         BrokenQuestionError: none or several, or neither a file of a known kind nor a shipped name.
     """
-    from grammar_engine.api import Constraint
+    from grammar_engine.constraint import Constraint
 
     given = [name for name, value in (("GRAMMAR", grammar), ("--regex", regex), ("--choice", choices)) if value]
     if len(given) != 1:

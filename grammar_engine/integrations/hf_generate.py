@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from grammar_engine.api import Constraint
+from grammar_engine.constraint import Constraint
 from grammar_engine.errors import InvalidArgumentError
 from grammar_engine.integrations.hf import GrammarLogitsProcessor
 from grammar_engine.models import Model

@@ -19,7 +19,7 @@ other prompts and rows are in the batch does not matter.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -103,6 +103,8 @@ class _Group:
 
     particles: list[_Particle]
     generators: list[np.random.Generator]
+    max_tokens: int
+    step: int = 0  # the last one that it took part in
     history: list[Step] = field(default_factory=list)
     num_checks: int = 0
 
@@ -116,7 +118,7 @@ class _Group:
 
 
 class ParticleRun:
-    """Prompts to populations. ``run`` does it; ``on_step`` is called after each step with its number."""
+    """Prompts to populations. ``run`` does it at once, ``steps`` step by step."""
 
     def __init__(
         self,
@@ -127,6 +129,7 @@ class ParticleRun:
         settings: Settings,
         *,
         particles: int,
+        max_tokens: Sequence[int] = (),
     ) -> None:
         """Prepare a run.
 
@@ -137,26 +140,44 @@ class ParticleRun:
             rngs: one for each prompt: all its randomness.
             settings: see there.
             particles: how many for each prompt.
+            max_tokens: for each prompt, where ``settings`` does not say it for all.
         """
         self._forward = forward
         self._vocabulary = vocabulary
         self._settings = settings
         self._words = (vocabulary.size + 31) // 32
+        limits = max_tokens or [settings.max_tokens] * len(matchers)
         self._groups = [
             _Group(
                 particles=[_Particle(matcher=matcher.fork(), eve=i) for i in range(particles)],
                 generators=rng.spawn(particles + 1),
+                max_tokens=most,
             )
-            for matcher, rng in zip(matchers, rngs, strict=True)
+            for matcher, rng, most in zip(matchers, rngs, limits, strict=True)
         ]
+        self._step = 0
 
     def run(self, on_step: Callable[[int], None] | None = None) -> list[Population]:
         """One population for each prompt; particles may all be dead (see ``smc`` for an error instead)."""
+        for number in self.steps():
+            if on_step is not None:
+                on_step(number)
+        return self.populations()
+
+    def steps(self) -> Iterator[int]:
+        """Go step by step: yields the number of each behind it."""
         with ThreadPoolExecutor(1, thread_name_prefix="grammar-engine") as worker:
-            self._run(worker, on_step)
+            yield from self._steps(worker)
+
+    def last_tokens(self) -> list[int]:
+        """Of each prompt the first particle's token of the last step; −1 where it was finished before."""
+        return [group.history[-1].token_ids[0] if group.step == self._step else -1 for group in self._groups]
+
+    def populations(self) -> list[Population]:
+        """The populations as they are."""
         return [self._population(group) for group in self._groups]
 
-    def _run(self, worker: ThreadPoolExecutor, on_step: Callable[[int], None] | None) -> None:
+    def _steps(self, worker: ThreadPoolExecutor) -> Iterator[int]:
         for group in self._groups:
             for particle in group.particles:
                 particle.twist = self._score(particle)
@@ -177,10 +198,9 @@ class ParticleRun:
         expanded = [numbers[id(group)] for group, _ in rows]
         self._forward.keep(expanded)
         logits = logits[expanded]
-        number = 0
         while rows:
+            self._step += 1
             tokens = self._draw(rows, logits, masks)
-            number += 1
             origin = {(id(group), slot): i for i, (group, slot) in enumerate(rows)}
             rows, kept = [], []
             for group in self._groups:
@@ -191,8 +211,7 @@ class ParticleRun:
                     if not group.particles[slot].state:
                         rows.append((group, slot))
                         kept.append(origin[id(group), ancestor])
-            if on_step is not None:
-                on_step(number)
+            yield self._step
             if rows:
                 self._forward.keep(kept)
                 masks = worker.submit(self._masks, rows)
@@ -221,7 +240,7 @@ class ParticleRun:
             tokens[id(group), slot] = draw.token
             particle.log_weight += draw.log_weight
             particle.logprob += float(logps[i, draw.token])
-            self._append(particle, draw.token)
+            self._append(particle, draw.token, group.max_tokens)
         return tokens
 
     def _draws(
@@ -253,7 +272,7 @@ class ParticleRun:
         data = particle.data + (self._vocabulary.tokens[token] or b"")
         return Partial(data, token_ids=(*particle.token_ids, token))
 
-    def _append(self, particle: _Particle, token: int) -> None:
+    def _append(self, particle: _Particle, token: int, max_tokens: int) -> None:
         particle.matcher.accept_token(token)
         if particle.matcher.is_terminated():
             particle.state = FINISHED
@@ -266,7 +285,7 @@ class ParticleRun:
         particle.twist = score
         if score == -math.inf:
             particle.log_weight, particle.state = -math.inf, DEAD
-        elif len(particle.token_ids) >= self._settings.max_tokens:
+        elif len(particle.token_ids) >= max_tokens:
             particle.log_weight, particle.state = -math.inf, CUT
 
     def _score(self, particle: _Particle) -> float:
@@ -288,6 +307,7 @@ class ParticleRun:
             group.particles = [group.particles[ancestor].copy() for ancestor in chosen]
             for particle in group.particles:
                 particle.log_weight = level
+        group.step = self._step
         group.history.append(
             Step(
                 token_ids=tuple(tokens.get((id(group), slot), -1) for slot in range(count)),

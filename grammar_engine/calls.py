@@ -1,0 +1,173 @@
+"""From arguments to a run: what ``generate`` and its forms share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from grammar_engine.constraint import Constraint
+from grammar_engine.errors import (
+    IncompleteGenerationError,
+    InvalidArgumentError,
+    LimitExceededError,
+)
+from grammar_engine.generation import Generation
+from grammar_engine.models import Message, Model, ModelLike, Prompt, shared_models
+from grammar_engine.sampling.samplers import Greedy, Sampler
+from grammar_engine.sampling.smc import AWRS, SMC, require_weight
+from grammar_engine.weighted_run import WeightedRun
+
+if TYPE_CHECKING:
+    from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
+    from grammar_engine.requests import Outcome
+    from grammar_engine.runtime import DecodingRun
+
+Prompts = Prompt | Sequence[Prompt]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call that has been checked and compiled."""
+
+    run: DecodingRun | WeightedRun
+    validate: Callable[[str], Any]
+    batch: bool
+    compiler: GrammarCompiler
+
+    def keep_rows(self) -> None:
+        """Write new mask rows to the disk cache. Where that cannot be written, later calls only take longer."""
+        with contextlib.suppress(OSError):
+            self.compiler.save_cache()
+
+    def finish(self, outcome: Outcome, *, details: bool) -> Any:
+        """The value of an outcome, or its ``Generation``. Raises where the text is not complete."""
+        if outcome.population is not None:
+            require_weight(outcome.population)
+        if not outcome.complete:
+            raise IncompleteGenerationError(
+                f"the text is not complete after {outcome.stats.tokens} tokens; raise max_tokens",
+                partial_text=outcome.text,
+            )
+        value = self.validate(outcome.text)
+        if not details:
+            return value
+        return Generation(
+            value=value,
+            text=outcome.text,
+            token_ids=outcome.token_ids,
+            logprob=outcome.logprob,
+            log_weight=outcome.log_weight,
+            finish_reason=outcome.finish_reason,
+            stats=outcome.stats,
+            population=outcome.population,
+        )
+
+
+def prepare(
+    prompt: Prompts,
+    *,
+    constraint: Constraint,
+    model: ModelLike,
+    sampler: Sampler | AWRS | SMC | None,
+    max_tokens: int,
+    seed: int | None,
+    steer: bool,
+    drafts: int,
+) -> Call:
+    """Check everything that can be checked before the first token; cheap checks before the model is loaded."""
+    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int):
+        raise InvalidArgumentError(f"must be an integer, not {max_tokens!r}", argument="max_tokens")
+    if max_tokens < 1:
+        raise LimitExceededError("at least one token is needed", limit="max_tokens >= 1", given=max_tokens)
+    if isinstance(drafts, bool) or not isinstance(drafts, int) or drafts < 0:
+        raise InvalidArgumentError(f"must be a number of tokens, 0 or more, not {drafts!r}", argument="drafts")
+    if isinstance(sampler, (AWRS, SMC)):
+        sampler.settings(max_tokens)  # refuses what makes no sense
+    elif sampler is not None and not hasattr(sampler, "choose"):
+        raise InvalidArgumentError(
+            f"expected Greedy(), Sample(...), AWRS(...) or SMC(...), not {sampler!r}", argument="sampler"
+        )
+    prompts, batch = _as_batch(prompt)
+    loaded = shared_models().get(model)
+    compiled, validate = constraint.compile(loaded.compiler, loaded.tokenizer)
+    return Call(
+        run=_start(
+            loaded,
+            [loaded.encode(one, constraint.shown_tools) for one in prompts],
+            compiled,
+            sampler or Greedy(),
+            max_tokens=max_tokens,
+            seed=seed,
+            steer=steer,
+            drafts=drafts,
+        ),
+        validate=validate,
+        batch=batch,
+        compiler=loaded.compiler,
+    )
+
+
+def _start(
+    model: Model,
+    prompts: Sequence[list[int]],
+    compiled: CompiledGrammar,
+    sampler: Sampler | AWRS | SMC,
+    *,
+    max_tokens: int,
+    seed: int | None,
+    steer: bool,
+    drafts: int,
+) -> DecodingRun | WeightedRun:
+    from grammar_engine.completion import SpellingTable
+    from grammar_engine.matcher import Matcher
+    from grammar_engine.runtime import DecodingRun, Request
+
+    requests = []
+    for i, prompt_ids in enumerate(prompts):
+        room = max_tokens if model.context_length is None else model.context_length - len(prompt_ids)
+        requests.append(
+            Request(
+                prompt_ids=prompt_ids,
+                matcher=Matcher(compiled),
+                max_tokens=min(max_tokens, room),
+                seed=None if seed is None else seed + i,
+                steer=steer,
+            )
+        )
+    if isinstance(sampler, (AWRS, SMC)):
+        return WeightedRun(model.network, compiled.shown, requests, sampler, pad_token_id=model.pad_token_id)
+    spelling = None
+    if steer or drafts:
+        own = compiled.vocabulary is not model.vocabulary  # some special tokens take part in the grammar
+        spelling = SpellingTable(compiled.vocabulary) if own else model.spelling
+    return DecodingRun(
+        model.network,
+        compiled.shown,
+        requests,
+        sampler,
+        pad_token_id=model.pad_token_id,
+        spelling=spelling,
+        drafts=drafts,
+    )
+
+
+def _as_batch(prompt: Prompts) -> tuple[list[Prompt], bool]:
+    """The prompts, and whether a list of them was given: a list of dicts is one chat, any other list is a batch."""
+    if isinstance(prompt, str):
+        return [prompt], False
+    if not isinstance(prompt, Sequence) or not prompt:
+        raise InvalidArgumentError("expected a string, chat messages, or a non-empty list of either", argument="prompt")
+    if all(isinstance(item, Mapping) for item in prompt):
+        messages: list[Message] = [item for item in prompt if isinstance(item, Mapping)]
+        return [messages], False
+    batch: list[Prompt] = []
+    for item in prompt:
+        row, nested = _as_batch(item) if not isinstance(item, Mapping) else ([], True)
+        if nested:
+            raise InvalidArgumentError(
+                "a batch holds strings and lists of chat messages, nothing else", argument="prompt"
+            )
+        batch += row
+    return batch, True

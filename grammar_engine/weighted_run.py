@@ -1,0 +1,105 @@
+"""``generate`` with weighted samplers: requests to populations, and of each the particle that is answered with."""
+
+from __future__ import annotations
+
+import codecs
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from grammar_engine.forward import CausalForward
+from grammar_engine.generation import LENGTH, STOP, Stats, TokenEvent
+from grammar_engine.requests import Outcome, Request
+from grammar_engine.sampling.particles import ParticleRun
+from grammar_engine.sampling.population import FINISHED, Population
+from grammar_engine.sampling.smc import AWRS, SMC, chosen_particle
+
+if TYPE_CHECKING:
+    from grammar_engine.compiler.vocabulary import Vocabulary
+
+
+class WeightedRun:
+    """One batch from prompts to outcomes. Iterate once; ``outcomes`` is there afterwards.
+
+    Events are yielded for single particles (``AWRS``) alone: of several, nobody knows whose text stays.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        vocabulary: Vocabulary,
+        requests: Sequence[Request],
+        sampler: AWRS | SMC,
+        *,
+        pad_token_id: int = 0,
+    ) -> None:
+        """Prepare a run; arguments as for ``runtime.DecodingRun``. Each row's seed is all its randomness."""
+        self._network = network
+        self._vocabulary = vocabulary
+        self._requests = list(requests)
+        self._sampler = sampler
+        self._pad_token_id = pad_token_id
+        self.outcomes: list[Outcome] = []
+
+    def __iter__(self) -> Iterator[TokenEvent]:
+        """Sample; to be called once."""
+        began = time.perf_counter()
+        # (A chosen particle is drawn by the row's own generator too, so a batch and single calls draw alike.)
+        rngs = [np.random.default_rng(request.seed) for request in self._requests]
+        forward = CausalForward(
+            self._network, [request.prompt_ids for request in self._requests], pad_token_id=self._pad_token_id
+        )
+        run = ParticleRun(
+            forward,
+            self._vocabulary,
+            [request.matcher for request in self._requests],
+            rngs,
+            self._sampler.settings(max(request.max_tokens for request in self._requests)),
+            particles=self._sampler.num_particles,
+            max_tokens=[request.max_tokens for request in self._requests],
+        )
+        shown = [codecs.getincrementaldecoder("utf-8")("replace") for _ in self._requests]
+        first_step = 0.0
+        for number in run.steps():
+            first_step = time.perf_counter() - began if number == 1 else first_step
+            if self._sampler.num_particles > 1:
+                continue
+            for row, token_id in enumerate(run.last_tokens()):
+                if token_id >= 0:
+                    piece = shown[row].decode(self._vocabulary.tokens[token_id] or b"")
+                    yield TokenEvent(row=row, token_id=token_id, text=piece)
+        seconds = time.perf_counter() - began
+        for request, population, rng in zip(self._requests, run.populations(), rngs, strict=True):
+            self.outcomes.append(self._outcome(request, population, rng, seconds, first_step))
+
+    def _outcome(
+        self, request: Request, population: Population, rng: np.random.Generator, seconds: float, first_step: float
+    ) -> Outcome:
+        weighted = any(particle.log_weight > -math.inf for particle in population.particles)
+        particle = (
+            chosen_particle(population, self._sampler.pick, rng)
+            if weighted
+            else max(population.particles, key=lambda particle: len(particle.token_ids))
+        )
+        finished = particle.state == FINISHED
+        return Outcome(
+            text=particle.text,
+            token_ids=particle.token_ids,
+            logprob=particle.logprob,
+            log_weight=particle.log_weight,
+            finish_reason=STOP if finished else LENGTH,
+            complete=finished,
+            stats=Stats(
+                prompt_tokens=len(request.prompt_ids),
+                tokens=len(particle.token_ids) + finished,
+                seconds=seconds,
+                prefill_seconds=first_step,
+                mask_seconds=0.0,
+                mask_wait_seconds=0.0,
+                passes=population.passes,
+            ),
+            population=population,
+        )
