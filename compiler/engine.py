@@ -20,7 +20,7 @@ from grammar_engine.compiler.ir import Grammar, ParseTable
 from grammar_engine.compiler.limits import Limits
 from grammar_engine.compiler.mask_parts import MaskParts, read_mask_parts
 from grammar_engine.compiler.mask_store import MaskStore, RowPool
-from grammar_engine.compiler.memory import Template, reserve
+from grammar_engine.compiler.memory import Template, longer, reserve
 from grammar_engine.compiler.prelude import Prelude, Snapshot, take_snapshot
 from grammar_engine.compiler.production_writer import ProductionWriter
 from grammar_engine.compiler.row_loader import RowLoader
@@ -90,23 +90,26 @@ class EngineContext:
             mem = np.empty(max(INITIAL_ARENA, 2 * len(content)), np.int32)
             rows = np.empty((INITIAL_ROWS, self.words), np.uint32)
         else:
-            spare, rows = self._spare.pop() if self._spare else (None, self._new_rows())
+            spare, rows = self._spare.pop() if self._spare else (None, self._new_rows(limits))
             if spare is None:
-                return reserve(RESERVED_ARENA, beginning), rows
+                return reserve(RESERVED_ARENA, beginning, limits.arena_bytes // 4), rows
             mem = spare
         mem[: len(content)] = content
         return mem, rows
 
     def map_image(self, image: EngineImage, limits: Limits) -> tuple[Int32Array, Uint32Array]:
         """An arena and a pool of rows that begin with what an image holds."""
-        mem = reserve(max(RESERVED_ARENA, 2 * len(image.arena.content)), image.arena)
+        mem = reserve(max(RESERVED_ARENA, 2 * len(image.arena.content)), image.arena, limits.arena_bytes // 4)
         # (a pool that is nearly full would soon be emptied: here it is as large as it may be)
         most = max(limits.mask_bytes, image.rows.content.nbytes + 4 * INITIAL_ROWS * self.words)
-        return mem, self._new_rows(most if 2 * image.rows.content.nbytes > RESERVED_ROWS_BYTES else 0, image.rows)
+        return mem, self._new_rows(
+            limits, most if 2 * image.rows.content.nbytes > RESERVED_ROWS_BYTES else 0, image.rows
+        )
 
-    def _new_rows(self, size: int = 0, beginning: Template | None = None) -> Uint32Array:
+    def _new_rows(self, limits: Limits, size: int = 0, beginning: Template | None = None) -> Uint32Array:
         num_rows = max(RESERVED_ROWS_BYTES, size) // (4 * self.words)
-        return reserve(num_rows * self.words, beginning).view(np.uint32).reshape(num_rows, self.words)
+        memory = reserve(num_rows * self.words, beginning, limits.mask_bytes // 4)
+        return memory.view(np.uint32).reshape(num_rows, self.words)
 
     def give_memory(self, mem: Int32Array, rows: Uint32Array) -> None:
         """Keep what a grammar leaves for the next one, unless there is enough or it is large."""
@@ -379,17 +382,14 @@ class Engine:
         if size < ints:
             limit = f"arena of {self.limits.arena_bytes} bytes"
             raise LimitExceededError("the automata of this grammar grew too large", limit=limit, given=4 * ints)
-        grown = reserve(size)
-        grown[: len(self.mem)] = self.mem
-        self.mem = grown
+        self.mem = longer(self.mem, size)
 
     def grow_rows(self) -> None:
         """Double the pool of rows, or empty it (and forget the masks built on it) when it is at its budget."""
         rows = self.rows
         if 2 * rows.nbytes <= max(self.limits.mask_bytes, 4 * INITIAL_ROWS * 4 * self.context.words):
-            grown = reserve(2 * rows.size).view(np.uint32).reshape(2 * len(rows), self.context.words)
-            grown[: len(rows)] = rows
-            self.rows = grown
+            grown = longer(rows.reshape(-1).view(np.int32), 2 * rows.size)
+            self.rows = grown.view(np.uint32).reshape(2 * len(rows), self.context.words)
             return
         # Positions stay valid; masks are built again when asked for.
         mem = self.mem
@@ -460,7 +460,7 @@ class Engine:
         mem[top + parser.C_FIELDS] = self.grammar.accepts_empty
         mem[top + parser.C_FIELDS + 1] = node
         configuration = int(arena.intern(mem, arena.T_CONFIG, parser.C_FIELDS, 2))
-        mem[configuration + parser.C_START] = mem[configuration + parser.C_SHAPE] = 0
+        mem[configuration + arena.R_LENGTH + 1 : configuration + parser.C_FIELDS] = 0
         self.start_position = self.call(OP_START, configuration)
 
     def _initialize_table(self, table: ParseTable) -> None:

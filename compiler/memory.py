@@ -23,19 +23,41 @@ import numpy.typing as npt
 Int32Array = npt.NDArray[np.int32]
 
 _FIXED = 0x10  # MAP_FIXED: replace what is mapped there
+_NO_RESERVE = 0x4000  # MAP_NORESERVE: addresses that are not used count nowhere
 _NO_HUGE_PAGES = 15  # MADV_NOHUGEPAGE
 _FAILED = ctypes.c_void_p(-1).value
 _CAN_MAP = sys.platform == "linux" and sys.maxsize > 1 << 32 and hasattr(os, "memfd_create")
 
 
-def reserve(words: int, beginning: Template | None = None) -> Int32Array:
-    """int32 zeros, or what ``beginning`` holds and zeros behind it; mapped when touched."""
-    mapped = _map(4 * words, beginning) if _CAN_MAP else None
+def reserve(words: int, beginning: Template | None = None, room: int = 0) -> Int32Array:
+    """int32 zeros, or what ``beginning`` holds and zeros behind it; mapped when touched.
+
+    room: words that it may grow to (see ``longer``). What is not used of them are addresses, no memory.
+    """
+    mapped = None
+    if _CAN_MAP and room > words:
+        mapped = _map(4 * room, beginning)
+        if mapped is not None:
+            return mapped[:words]
+    if _CAN_MAP:
+        mapped = _map(4 * words, beginning)
     if mapped is None:
         mapped = np.frombuffer(mmap.mmap(-1, 4 * words), np.int32)
         if beginning is not None:
             mapped[: len(beginning.content)] = beginning.content
     return mapped
+
+
+def longer(memory: Int32Array, words: int) -> Int32Array:
+    """The same memory with so many words where it was reserved with room for them, else a copy; zeros behind it."""
+    whole = memory
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    if len(whole) >= words:
+        return whole[:words]
+    copy = reserve(words)
+    copy[: len(memory)] = memory
+    return copy
 
 
 class Template:
@@ -96,7 +118,7 @@ def _map(size: int, beginning: Template | None) -> Int32Array | None:
         return None
     map_memory, advise, unmap = _calls()
     access = mmap.PROT_READ | mmap.PROT_WRITE
-    address = map_memory(None, size, access, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    address = map_memory(None, size, access, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE, -1, 0)
     if address in (None, _FAILED):
         return None
     advise(address, size, _NO_HUGE_PAGES)

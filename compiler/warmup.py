@@ -12,9 +12,9 @@ from collections.abc import Callable
 from types import ModuleType
 
 KERNEL_MODULES = (
-    "arena", "trie", "lexer", "lexer_steps", "lexer_starts", "lexer_views", "runs", "terminals", "parser",
+    "arena", "trie", "seen", "lexer", "lexer_steps", "lexer_starts", "lexer_views", "runs", "terminals", "parser",
     "table_lookaheads", "starts", "rows", "walks", "counted_walks", "loosened_walks", "root_walks", "start_walks",
-    "masks", "positions", "steps", "engine", "export.token_walks",
+    "expansions", "closed_expansions", "masks", "positions", "steps", "engine", "export.token_walks",
 )  # fmt: skip
 
 

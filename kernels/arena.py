@@ -107,7 +107,7 @@ H_TOP = 0  # first free address
 H_PRESSURE = 1  # 1: some hash table is more than half full
 H_MISS = 2  # what a MISS code is about
 H_EPOCH = 3  # stamps "seen" marks
-H_ORDERED = 4  # the value of ir.Lexing: 0, 1 (leftmost-first) or ONE_BY_ONE
+H_ORDERED = 4  # the value of ir.Lexing: 0, LEFTMOST_FIRST or ONE_BY_ONE
 H_START = 5  # the augmented start nonterminal
 H_IGNORED = 6  # list of ignored terminals
 H_ROWS_USED = 7  # rows handed out
@@ -118,7 +118,7 @@ H_LAYOUT = 11  # what indentation is made of, or 0
 H_BEHIND = 13  # 1: terminals ask for the character before the lexeme
 H_TRIED = 12  # list of terminals that the lexer tries whether the parser expects them or not, or 0
 
-ONE_BY_ONE = 2
+LEFTMOST_FIRST, ONE_BY_ONE = 1, 2
 
 # Tables: [address of slots, capacity - 1, number of entries]; interned tables hold addresses, memos (a, b, value).
 T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION = 16, 20, 24, 28, 32, 36

@@ -15,6 +15,7 @@ from grammar_engine.kernels.arena import (
     FULL,
     H_ORDERED,
     H_TOP,
+    LEFTMOST_FIRST,
     LIMIT,
     M_EXPANSION,
     MEMORY,
@@ -36,13 +37,15 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_TOKENS,
     SCRATCH_TOKENS_SIZE,
 )
+from grammar_engine.kernels.stack_tops import least_of
 from grammar_engine.kernels.start_walks import B_COUNT, B_LIST, B_TOKENS, start_walks
 from grammar_engine.kernels.starts import starts_of
 from grammar_engine.kernels.walks import E_COUNT, E_NODES, W_GROUPS, W_LIST, W_ROW, W_TOKENS, walk_behind
 
-# Expansion: [number of walks whose tokens may follow, of children, of open ones, walks..., (walk, configuration,
+# Expansion: [number of walks whose tokens may follow, of children, of open ones, whether it is closed, walk of what
+# follows if it is (both: kernels.closed_expansions), walks..., (walk, configuration,
 # terminal or 0)..., (group, terminal)...]. Children are not among the walks: their tokens are.
-X_WALKS, X_CHILDREN, X_OPEN, X_LIST = 0, 1, 2, 3
+X_WALKS, X_CHILDREN, X_OPEN, X_CLOSED, X_ALL, X_LIST = 0, 1, 2, 3, 4, 5
 # The expansion being built, in scratch: numbers of its walks, children and tokens. Behind them walks from the bottom,
 # children from the first third on, open ones from the second.
 N_WALKS, N_CHILDREN, N_TOKENS = 0, 1, 2
@@ -144,6 +147,10 @@ def expansion_of(mem, scratch, trie, shared, rows, found, configuration):
                 continue
             if starts < 0:
                 return starts
+            if mem[H_ORDERED] == LEFTMOST_FIRST:
+                after = np.int64(least_of(mem, scratch, after))
+                if after < 0:
+                    return after
             for s in range(starts + 1, starts + 1 + mem[starts]):
                 goes_on = True
                 by = 0 if v & 1 else terminal
@@ -174,6 +181,8 @@ def expansion_of(mem, scratch, trie, shared, rows, found, configuration):
     mem[top + X_WALKS] = walks
     mem[top + X_CHILDREN] = children
     mem[top + X_OPEN] = still_open
+    mem[top + X_CLOSED] = 0
+    mem[top + X_ALL] = 0
     at = top + X_LIST
     for k in range(WALKS, WALKS + walks):
         mem[at] = scratch[k]

@@ -82,7 +82,9 @@ BLOCKS, ALL_MATCHES = -3, -4  # X_LAYOUT of a blocker, and of a terminal whose f
 L_SHARED, L_SHADOWED, L_MARK, L_GROUP, L_EXIT, L_TABLE, L_STEPS, L_BYTES = 2, 3, 4, 5, 6, 7, 8, 9
 # What kernels.runs knows: L_LOOSE: the state without counts. L_ROOM: rounds that its loops have left. L_RUNS: classes
 # of bytes. L_ALIVE: how long texts of NUM_TEXTS kinds keep it alive.
-L_LOOSE, L_ROOM, L_RUNS, L_ALIVE, NUM_TEXTS, L_FIELDS = 11, 12, 13, 14, 4, 18
+L_LOOSE, L_ROOM, L_RUNS, L_ALIVE, NUM_TEXTS = 11, 12, 13, 14, 4
+# L_PLAIN: of a start with monitors, the same start without (see kernels.lexer_starts), or 0.
+L_PLAIN, L_FIELDS = 18, 19
 L_KIND, L_THREADS, L_MONITORS, L_MATCHES, L_LIST = L_FIELDS, L_FIELDS + 1, L_FIELDS + 2, L_FIELDS + 3, L_FIELDS + 4
 # L_KIND. AT_START: of a lexeme. NOT_AT_END: the same, where the text must not end. ENDED: a lexeme has ended, of which
 # only matches and monitors are kept; ENDED_OR_LIVES: from a state in which it may go on too.
@@ -213,6 +215,7 @@ def intern_lexer_state(mem, length):
         mem[state + L_BYTES + 1] = 0
         mem[state + L_LOOSE] = 0
         mem[state + L_ROOM] = ENDLESS
+        mem[state + L_PLAIN] = 0
         for kind in range(NUM_TEXTS):
             mem[state + L_ALIVE + kind] = UNKNOWN
     return state

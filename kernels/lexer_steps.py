@@ -18,6 +18,7 @@ from grammar_engine.kernels.lexer import (
     L_FIELDS,
     L_LIST,
     L_MONITORS,
+    L_PLAIN,
     L_STEPS,
     L_TABLE,
     L_THREADS,
@@ -200,8 +201,38 @@ def moved_monitors(mem, state, byte, base, limit):
 
 
 @kernel("int64(int32[::1], int64, int64)")
+def is_killed(mem, state, byte):
+    """1 if a monitor of a state matches at a byte."""
+    first = state + L_LIST + 2 * mem[state + L_THREADS]
+    for i in range(first, first + 2 * mem[state + L_MONITORS], 2):
+        position = mem[i]
+        if byte < mem[position + P_LOW] or byte > mem[position + P_HIGH]:
+            continue
+        closure = mem[position + P_NEXT]
+        for entry in range(closure + 1, closure + 1 + 3 * mem[closure], 3):
+            target = mem[entry]
+            if (
+                target < 0
+                and mem[-target + X_CONDITION_OF] == 0
+                and mem[-target + X_SHADOW_OF] == 0
+                and counter_after(mem[i + 1], mem[entry + 1], mem[entry + 2]) != CLOSED
+            ):
+                return 1
+    return 0
+
+
+@kernel("int64(int32[::1], int64, int64)")
 def lexer_step(mem, state, byte):
     """The lexer state after ``byte``: an address, 0 if no thread survives and nothing matched, or a code."""
+    if mem[state + L_PLAIN] != 0:
+        reads = False
+        monitors = state + L_LIST + 2 * mem[state + L_THREADS]
+        for i in range(monitors, monitors + 2 * mem[state + L_MONITORS], 2):
+            if mem[mem[i] + P_LOW] <= byte <= mem[mem[i] + P_HIGH]:
+                reads = True
+                break
+        if not reads:
+            state = np.int64(mem[state + L_PLAIN])
     table = np.int64(mem[state + L_TABLE])
     if table == 0:
         mem[state + L_STEPS] += 1

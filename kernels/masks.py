@@ -21,22 +21,27 @@ from grammar_engine.kernels.arena import (
     H_ROOT_GROUP,
     H_ROWS_USED,
     H_TOP,
+    LEFTMOST_FIRST,
     LIMIT,
+    M_EXPANSION,
     MEMORY,
     ROWS,
     SLACK,
     TRIE,
     kernel,
+    memo_get,
     mix,
     must_grow,
 )
-from grammar_engine.kernels.expansions import X_CHILDREN, X_LIST, X_OPEN, X_WALKS, expansion_of
+from grammar_engine.kernels.closed_expansions import CLOSED, TOO_MANY, all_behind, note_closed
+from grammar_engine.kernels.expansions import X_CHILDREN, X_CLOSED, X_LIST, X_OPEN, X_WALKS, expansion_of
 from grammar_engine.kernels.lexer import AT_START, ENDED_OR_LIVES, L_KIND, NOT_AT_END
 from grammar_engine.kernels.lexer_views import remembered
 from grammar_engine.kernels.root_walks import walk
 from grammar_engine.kernels.rows import add_row, new_row
 from grammar_engine.kernels.scratch import (
     MOST_PATHS,
+    PATH_EXPANSION,
     PATH_LEVEL,
     PATH_SIZE,
     SCRATCH_IDS,
@@ -49,7 +54,7 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_WORK,
     VISITED_SLOTS,
 )
-from grammar_engine.kernels.stack_tops import add_path, behind_path, first_path
+from grammar_engine.kernels.stack_tops import add_path, behind_path, first_path, least_of
 from grammar_engine.kernels.start_walks import B_COUNT, B_LIST, B_TOKENS, start_walks
 from grammar_engine.kernels.starts import starts_of
 from grammar_engine.kernels.walks import W_GROUPS, W_LIST, W_ROW, W_TOKENS, walk_behind
@@ -89,22 +94,6 @@ def first_visit(scratch, todo, epoch, a, b):
             return 0
         slot = (slot + 1) & (VISITED_SLOTS - 1)
     return LIMIT
-
-
-@kernel(f"int64({MEMORY}, int64, int64, int64, int64, int64, int64, int64)")
-def visit(mem, scratch, todo, epoch, found, configuration, path, level, terminal):
-    """Put (walk, configuration) behind a path on the list in scratch, if new; that list's length, or LIMIT."""
-    if mem[found + W_GROUPS] == 0:
-        return todo
-    new = first_visit(scratch, todo, epoch, found, configuration)
-    if new < 0 or todo + 1 >= MOST_PATHS:
-        return LIMIT
-    if new:
-        scratch[SCRATCH_WORK + 2 * todo] = found
-        scratch[SCRATCH_WORK + 2 * todo + 1] = configuration
-        add_path(scratch, todo, path, terminal, level, configuration)
-        todo += 1
-    return todo
 
 
 @kernel(f"int64({MEMORY}, {ROWS}, {ROWS}, int64, int64, int64)")
@@ -158,6 +147,35 @@ def allow(mem, scratch, shared, rows, found):
     return 0
 
 
+@kernel(f"int64({MEMORY}, {ROWS}, {ROWS}, int64, int64, int64, int64, int64, int64, int64)")
+def visit(mem, scratch, shared, rows, todo, epoch, found, configuration, path, level, terminal):
+    """Put (walk, configuration) behind a path on the list in scratch, if new; that list's length, or a code.
+
+    Where all that follows is known, its tokens are allowed instead.
+    """
+    if mem[found + W_GROUPS] == 0:
+        return todo
+    expansion = np.int64(0)
+    if mem[H_ORDERED] == LEFTMOST_FIRST:  # every walk belongs to one group, and that to one terminal: all are new
+        expansion = np.int64(max(memo_get(mem, M_EXPANSION, found, configuration), 0))
+        if expansion != 0 and mem[expansion + X_CLOSED] == CLOSED:
+            behind = np.int64(all_behind(mem, scratch, expansion))
+            if behind != TOO_MANY:
+                code = behind if behind < 0 else np.int64(allow(mem, scratch, shared, rows, behind))
+                return code if code < 0 else todo
+    else:
+        new = first_visit(scratch, todo, epoch, found, configuration)
+        if new <= 0:
+            return LIMIT if new < 0 else todo
+    if todo + 1 >= MOST_PATHS:
+        return LIMIT
+    scratch[SCRATCH_WORK + 2 * todo] = found
+    scratch[SCRATCH_WORK + 2 * todo + 1] = configuration
+    add_path(scratch, todo, path, terminal, level, configuration)
+    scratch[SCRATCH_PATHS + PATH_SIZE * todo + PATH_EXPANSION] = expansion
+    return todo + 1
+
+
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64, int64, int64, int64, int64, int64, int64, int64)")
 def follow(mem, scratch, trie, shared, rows, group, start, todo, epoch, after, path, level, terminal):
     """Allow and visit the walks of lexemes that begin in ``start`` at the exits of a group; the new length, or a code.
@@ -170,7 +188,7 @@ def follow(mem, scratch, trie, shared, rows, group, start, todo, epoch, after, p
         if code < 0:
             return code
         for k in range(parts + B_LIST, parts + B_LIST + mem[parts + B_COUNT]):
-            todo = np.int64(visit(mem, scratch, todo, epoch, mem[k], after, path, level, terminal))
+            todo = np.int64(visit(mem, scratch, shared, rows, todo, epoch, mem[k], after, path, level, terminal))
             if todo < 0:
                 return todo
         return todo
@@ -178,7 +196,7 @@ def follow(mem, scratch, trie, shared, rows, group, start, todo, epoch, after, p
     code = found if found < 0 else allow(mem, scratch, shared, rows, found)
     if code < 0:
         return code
-    return visit(mem, scratch, todo, epoch, found, after, path, level, terminal)
+    return visit(mem, scratch, shared, rows, todo, epoch, found, after, path, level, terminal)
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64, int64, int64, int64, int64)")
@@ -192,6 +210,11 @@ def follow_deeper(mem, scratch, trie, shared, rows, todo, epoch, path, group, te
     starts = starts_of(mem, scratch, after, remembered(mem, exit_state))
     if starts < 0:
         return starts
+    if mem[H_ORDERED] == LEFTMOST_FIRST:
+        level = np.int64(0)
+        after = np.int64(least_of(mem, scratch, after))
+        if after < 0:
+            return after
     first = starts if mem[starts] != 0 and mem[exit_state + L_KIND] != ENDED_OR_LIVES else starts + 1
     for s in range(first, starts + 1 + mem[starts]):
         start = 0 if s == starts else mem[s]
@@ -207,10 +230,16 @@ def follow_deeper(mem, scratch, trie, shared, rows, todo, epoch, path, group, te
 def expand(mem, scratch, trie, shared, rows, todo, epoch, path):
     """Allow and visit what follows the exits of the walk at a path's end; the list's length, or a code."""
     found, configuration = scratch[SCRATCH_WORK + 2 * path], scratch[SCRATCH_WORK + 2 * path + 1]
-    expansion = np.int64(expansion_of(mem, scratch, trie, shared, rows, found, configuration))
-    if expansion < 0:
-        return expansion
-    level = scratch[SCRATCH_PATHS + PATH_SIZE * path + PATH_LEVEL]
+    level = np.int64(scratch[SCRATCH_PATHS + PATH_SIZE * path + PATH_LEVEL])
+    known = SCRATCH_PATHS + PATH_SIZE * path + PATH_EXPANSION
+    expansion = np.int64(scratch[known])
+    if expansion == 0:
+        expansion = np.int64(expansion_of(mem, scratch, trie, shared, rows, found, configuration))
+        if expansion < 0:
+            return expansion
+        scratch[known] = expansion
+    if mem[H_ORDERED] == LEFTMOST_FIRST:  # its children are cut at the first level again
+        level = np.int64(0)
     walks = expansion + X_LIST
     children = walks + mem[expansion + X_WALKS]
     still_open = children + 3 * mem[expansion + X_CHILDREN]
@@ -221,7 +250,7 @@ def expand(mem, scratch, trie, shared, rows, todo, epoch, path):
         if code < 0:
             return code
     for k in range(children, still_open, 3):
-        todo = np.int64(visit(mem, scratch, todo, epoch, mem[k], mem[k + 1], path, level, mem[k + 2]))
+        todo = np.int64(visit(mem, scratch, shared, rows, todo, epoch, mem[k], mem[k + 1], path, level, mem[k + 2]))
         if todo < 0:
             return todo
     for k in range(still_open, last, 2):
@@ -263,13 +292,15 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
         found = np.int64(walk(mem, scratch, trie, shared, rows, state))
         code = found if found < 0 else np.int64(allow(mem, scratch, shared, rows, found))
         if code >= 0:
-            code = np.int64(visit(mem, scratch, todo, epoch, found, configuration, 0, level, 0))
+            code = np.int64(visit(mem, scratch, shared, rows, todo, epoch, found, configuration, 0, level, 0))
     while code >= 0:
         todo = code
         if done == todo:
             break
         code = np.int64(expand(mem, scratch, trie, shared, rows, todo, epoch, done))
         done += 1
+    if code >= 0 and mem[H_ORDERED] == LEFTMOST_FIRST:
+        note_closed(mem, scratch, todo)
     num_rows, num_walks = scratch[SCRATCH_MASK + A_ROWS], scratch[SCRATCH_MASK + A_WALKS]
     if code >= 0 and (must_grow(mem) or mem[H_TOP] + num_walks + SLACK > mem.size):
         code = FULL

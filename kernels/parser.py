@@ -55,8 +55,9 @@ N_PRODUCTIONS, N_MARK, NONTERMINAL_SIZE = 0, 1, 2
 S_CLOSURE, S_TERMINALS, S_COMPLETE, S_FIELDS = 2, 3, 4, 5
 # Stack node: payload [state, parents...].
 G_FIELDS = 2
-# Configuration: payload [accepting, nodes...]. C_SHAPE: see kernels.starts.
-C_START, C_SHAPE, C_FIELDS = 2, 3, 4
+# Configuration: payload [accepting, nodes...]. C_SHAPE: see kernels.starts, and of a shape, C_START. C_LEAST: 0, or the
+# configuration cut at the first level (kernels.stack_tops). C_CUT: see kernels.table_parser.
+C_START, C_SHAPE, C_LEAST, C_FIELDS = 2, 3, 4, 5
 
 
 @kernel("int64(int32[::1], int64)")
@@ -304,6 +305,7 @@ def shift(mem, scratch, configuration, terminal):
         if result == top:
             mem[result + C_START] = 0
             mem[result + C_SHAPE] = 0
+            mem[result + C_LEAST] = 0
     memo_put(mem, M_SHIFT, configuration, terminal, result)
     return result
 

@@ -50,7 +50,7 @@ from grammar_engine.kernels.lexer import (
     add_thread,
     intern_lexer_state,
 )
-from grammar_engine.kernels.lexer_steps import KILLED, lexer_step, moved_monitors
+from grammar_engine.kernels.lexer_steps import is_killed, lexer_step
 from grammar_engine.kernels.lexer_views import ending_of
 from grammar_engine.kernels.scratch import MOST_ALIVE, MOST_MIDDLE, SCRATCH_ALIVE, SCRATCH_BOUNDS, SCRATCH_MIDDLE
 from grammar_engine.kernels.trie import (
@@ -363,10 +363,7 @@ def lengthens(mem, scratch, state, below):
             if (runs & RUNS_OF_BYTE[byte]) == 0:
                 continue
             for k in range(mem[state + L_MATCHES]):
-                moved = moved_monitors(mem, ending_of(mem, state, k), byte, mem[H_TOP], mem.size - 64)
-                if moved == FULL:
-                    return FULL
-                if moved != KILLED:
+                if is_killed(mem, ending_of(mem, state, k), byte) == 0:
                     runs &= ~RUNS_OF_BYTE[byte]
         memo_put(mem, M_WALK, state, LENGTHENS, runs)
         known = runs

@@ -22,8 +22,9 @@ SCRATCH_CHILDREN = SCRATCH_IDS + SCRATCH_IDS_SIZE  # children of the expansion b
 SCRATCH_CHILDREN_SIZE = 1 << 15
 SCRATCH_TOKENS = SCRATCH_CHILDREN + SCRATCH_CHILDREN_SIZE  # its tokens: how many, and which
 SCRATCH_TOKENS_SIZE = 1 << 9
-# Paths of the mask being built (kernels.stack_tops): [path before, terminal, level, configuration by level or 0...].
-PATH_PARENT, PATH_TERMINAL, PATH_LEVEL, PATH_CONFIGURATIONS = 0, 1, 2, 3
+# Paths of the mask being built (kernels.stack_tops): [path before, terminal, level, expansion or 0, configuration by
+# level or 0...].
+PATH_PARENT, PATH_TERMINAL, PATH_LEVEL, PATH_EXPANSION, PATH_CONFIGURATIONS = 0, 1, 2, 3, 4
 WHOLE = 4  # the level where nothing is cut
 PATH_SIZE = PATH_CONFIGURATIONS + WHOLE + 1
 SCRATCH_PATHS = SCRATCH_TOKENS + SCRATCH_TOKENS_SIZE

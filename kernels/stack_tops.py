@@ -23,8 +23,10 @@ import numpy as np
 from grammar_engine.kernels.arena import (
     DEEP,
     FULL,
+    H_ORDERED,
     H_TABLE,
     H_TOP,
+    LEFTMOST_FIRST,
     MEMORY,
     SLACK,
     T_CONFIG,
@@ -33,9 +35,17 @@ from grammar_engine.kernels.arena import (
     kernel,
     must_grow,
 )
-from grammar_engine.kernels.parser import C_FIELDS, C_SHAPE, C_START, G_FIELDS, after_match, insert_sorted
+from grammar_engine.kernels.parser import (
+    C_FIELDS,
+    C_LEAST,
+    C_SHAPE,
+    G_FIELDS,
+    after_match,
+    insert_sorted,
+)
 from grammar_engine.kernels.scratch import (
     PATH_CONFIGURATIONS,
+    PATH_EXPANSION,
     PATH_LEVEL,
     PATH_PARENT,
     PATH_SIZE,
@@ -46,6 +56,7 @@ from grammar_engine.kernels.scratch import (
 )
 from grammar_engine.kernels.starts import shape_of
 from grammar_engine.kernels.table_parser import (
+    C_CUT,
     C_NODE,
     LAYOUT_BELOW,
     LAYOUT_COLUMN,
@@ -56,9 +67,16 @@ from grammar_engine.kernels.table_parser import (
     layout_above,
 )
 
-DEPTHS = (0, 3, 8, 24)  # by level; from WHOLE on nothing is cut
+DEPTHS = (1, 4, 9, 24)  # by level; from WHOLE on nothing is cut
+COLUMNS = (1, 2, 5, 24)  # of a layout
 MOST_NODES = 512  # of stacks with more nodes than this on top nothing is cut
 HOLES = 1 << 16  # from a hole of one level to that of the next
+
+
+@kernel("int64(int64)")
+def hole_of(level):
+    """What stands in the place of an opaque node's parents."""
+    return -(level * HOLES + 1)
 
 
 @kernel(f"int64({MEMORY}, int64, int64)")
@@ -70,13 +88,19 @@ def table_top(mem, scratch, configuration, level):
     depth = DEPTHS[level]
     node = np.int64(mem[configuration + C_NODE])
     layout = np.int64(mem[node + NODE_LAYOUT])
-    for d in range(depth + 1):
-        scratch[d] = node
+    below = np.int64(hole_of(level))
+    nodes = 0
+    while nodes <= depth:
+        scratch[nodes] = node
+        nodes += 1
         node = np.int64(mem[node + NODE_BELOW])
         if node == 0:
             return configuration
+        if node < 0:
+            below = node
+            break
     levels = 0
-    while layout > 0 and levels <= depth:
+    while layout > 0 and levels < COLUMNS[level]:
         scratch[depth + 1 + levels] = mem[layout + LAYOUT_COLUMN]
         levels += 1
         layout = np.int64(mem[layout + LAYOUT_BELOW])
@@ -86,8 +110,7 @@ def table_top(mem, scratch, configuration, level):
         if must_grow(mem):
             return FULL
         layout = np.int64(layout_above(mem, layout, scratch[k]))
-    below = np.int64(-(level * HOLES + 1))
-    for d in range(depth, -1, -1):
+    for d in range(nodes - 1, -1, -1):
         if must_grow(mem):
             return FULL
         top = mem[H_TOP]
@@ -103,8 +126,9 @@ def table_top(mem, scratch, configuration, level):
     mem[top + C_FIELDS + 2] = shape
     result = intern(mem, T_CONFIG, C_FIELDS, 3)
     if result == top:
-        mem[result + C_START] = 0
+        mem[result + C_CUT] = 1
         mem[result + C_SHAPE] = shape
+        mem[result + C_LEAST] = result if level == 0 else 0
     return result
 
 
@@ -132,22 +156,23 @@ def top_of(mem, scratch, configuration, level):
                 h = last
                 while h < end and scratch[h] != mem[g]:
                     h += 1
-                if h == end:
+                if h == end and mem[g] > 0:
                     if end == MOST_NODES:
                         return configuration
                     scratch[end] = mem[g]
                     end += 1
         first, last = last, end
     holes = 0
+    one = mem[H_ORDERED] == LEFTMOST_FIRST
     if must_grow(mem) or mem[H_TOP] + 4 * (last - first) + SLACK > mem.size:
         return FULL
     for f in range(first, last):
         node = scratch[f]
-        if mem[node + 1] > 1:
+        if mem[node + 1] > 1 and mem[node + G_FIELDS + 1] > 0:
             holes += 1
             top = mem[H_TOP]
             mem[top + G_FIELDS] = mem[node + G_FIELDS]
-            mem[top + G_FIELDS + 1] = -(level * HOLES + holes)
+            mem[top + G_FIELDS + 1] = hole_of(level) - (0 if one else holes - 1)
             node = intern(mem, T_NODE, G_FIELDS, 2)
         scratch[cut + f] = node
     if holes == 0:
@@ -163,10 +188,13 @@ def top_of(mem, scratch, configuration, level):
             base = top + G_FIELDS + 1
             count = 0
             for g in range(node + G_FIELDS + 1, node + G_FIELDS + mem[node + 1]):
-                h = last
-                while scratch[h] != mem[g]:
-                    h += 1
-                count = insert_sorted(mem, base, count, scratch[cut + h])
+                known = mem[g]
+                if known > 0:
+                    h = last
+                    while scratch[h] != known:
+                        h += 1
+                    known = scratch[cut + h]
+                count = insert_sorted(mem, base, count, known)
             mem[top + G_FIELDS] = mem[node + G_FIELDS]
             scratch[cut + f] = intern(mem, T_NODE, G_FIELDS, count + 1)
     if must_grow(mem):
@@ -179,9 +207,21 @@ def top_of(mem, scratch, configuration, level):
     mem[base - 1] = mem[configuration + C_FIELDS]
     result = intern(mem, T_CONFIG, C_FIELDS, count + 1)
     if result == top:
-        mem[result + C_START] = 0
+        mem[result + C_CUT] = 1
         mem[result + C_SHAPE] = 0
+        mem[result + C_LEAST] = result if one and level == 0 else 0
     return result
+
+
+@kernel(f"int64({MEMORY}, int64)")
+def least_of(mem, scratch, configuration):
+    """A configuration whose shape is known, cut at the first level; or a code."""
+    known = np.int64(mem[configuration + C_LEAST])
+    if known == 0:
+        known = np.int64(top_of(mem, scratch, configuration, 0))
+        if known > 0:
+            mem[configuration + C_LEAST] = known
+    return known
 
 
 @kernel("int64(int32[::1], int64, int64, int64, int64, int64)")
@@ -191,6 +231,7 @@ def add_path(scratch, path, parent, terminal, level, configuration):
     scratch[at + PATH_PARENT] = parent
     scratch[at + PATH_TERMINAL] = terminal
     scratch[at + PATH_LEVEL] = level
+    scratch[at + PATH_EXPANSION] = 0
     for other in range(WHOLE + 1):
         scratch[at + PATH_CONFIGURATIONS + other] = 0
     scratch[at + PATH_CONFIGURATIONS + level] = configuration
@@ -201,7 +242,7 @@ def add_path(scratch, path, parent, terminal, level, configuration):
 def first_path(mem, scratch, configuration):
     """Path 0: nothing read yet. Its configuration at the first level; or a code."""
     add_path(scratch, 0, 0, 0, WHOLE, configuration)
-    top = top_of(mem, scratch, configuration, 0)
+    top = least_of(mem, scratch, configuration)
     if top > 0:
         scratch[SCRATCH_PATHS + PATH_LEVEL] = 0
         scratch[SCRATCH_PATHS + PATH_CONFIGURATIONS] = top
@@ -236,8 +277,11 @@ def configuration_at(mem, scratch, path, level):
 
 @kernel(f"int64({MEMORY}, int64, int64)")
 def behind_path(mem, scratch, path, terminal):
-    """The configuration behind a terminal behind a path, at level scratch[0] then; 0 if there is none, or a code."""
-    level = np.int64(scratch[SCRATCH_PATHS + PATH_SIZE * path + PATH_LEVEL])
+    """The configuration behind a terminal behind a path, at level scratch[0] then; 0 if there is none, or a code.
+
+    At the path's own level it is known to be DEEP.
+    """
+    level = np.int64(scratch[SCRATCH_PATHS + PATH_SIZE * path + PATH_LEVEL] + 1)
     while True:
         found = np.int64(configuration_at(mem, scratch, path, level))
         if found > 0:

@@ -16,6 +16,7 @@ import numpy as np
 from grammar_engine.kernels.arena import (
     DEEP,
     FULL,
+    H_BEHIND,
     H_EPOCH,
     H_IGNORED,
     H_MISS,
@@ -23,6 +24,7 @@ from grammar_engine.kernels.arena import (
     H_TABLE,
     H_TOP,
     H_TRIED,
+    LEFTMOST_FIRST,
     LIMIT,
     M_START,
     MISS_BLOCKER,
@@ -50,7 +52,7 @@ from grammar_engine.kernels.lexer import (
     X_WIDE,
     write_texts,
 )
-from grammar_engine.kernels.lexer_starts import lexer_start
+from grammar_engine.kernels.lexer_starts import lexer_start, with_monitors
 from grammar_engine.kernels.lexer_steps import is_alive
 from grammar_engine.kernels.parser import (
     C_FIELDS,
@@ -63,7 +65,7 @@ from grammar_engine.kernels.parser import (
 )
 from grammar_engine.kernels.scratch import SCRATCH_SHIFT
 from grammar_engine.kernels.table_lookaheads import takes, takes_of
-from grammar_engine.kernels.table_parser import C_NODE, NODE_LAYOUT, NODE_STATE
+from grammar_engine.kernels.table_parser import C_NODE, NODE_LAYOUT, NODE_STATE, NOT_ASKED, may_end
 
 _MARK = -1  # minus 1 if accepting: configurations lie in the same table and begin with 0 or 1
 
@@ -75,13 +77,23 @@ def shape_of(mem, scratch, configuration):
     if known != 0:
         return known
     allowed = np.int64(0)
+    accepting = np.int64(mem[configuration + C_FIELDS])
     nodes = configuration + C_FIELDS + 1
     tops = mem[configuration + 1] - 1
     if mem[H_TABLE] != 0:
-        if mem[mem[configuration + C_NODE] + NODE_LAYOUT] < 0:
+        node = mem[configuration + C_NODE]
+        if mem[node + NODE_LAYOUT] < 0:
             return DEEP
+        if accepting == NOT_ASKED:
+            accepting = np.int64(may_end(mem, scratch, node, mem[node + NODE_LAYOUT]))
+            if accepting < 0:
+                if accepting == DEEP:
+                    mem[configuration + C_SHAPE] = DEEP
+                return accepting
         allowed = np.int64(takes_of(mem, scratch, mem[configuration + C_NODE]))
         if allowed < 0:
+            if allowed == DEEP:
+                mem[configuration + C_SHAPE] = DEEP
             return allowed
     else:
         for i in range(nodes, nodes + tops):
@@ -92,7 +104,7 @@ def shape_of(mem, scratch, configuration):
     base = top + C_FIELDS + 1
     if must_grow(mem) or base + tops + SLACK > mem.size:
         return FULL
-    mem[base - 1] = _MARK - mem[configuration + C_FIELDS]
+    mem[base - 1] = _MARK - accepting
     count = 0
     if mem[H_TABLE] != 0:
         node = mem[configuration + C_NODE]
@@ -120,16 +132,13 @@ def shape_of(mem, scratch, configuration):
 
 
 @kernel("int64(int32[::1], int32[::1], int64, int64)")
-def starts_of(mem, scratch, configuration, before):
-    """The list [n, lexer states...] at the start of a lexeme in a configuration, or a code.
+def starts_of_shape(mem, scratch, shape, before):
+    """The list [n, lexer states...] at the start of a lexeme in configurations of a shape, or a code.
 
     Unordered lexing: one state for each *wide* terminal (whose rows are worth sharing between grammars: see MISS_ROW)
     and one for all others; threads of different terminals never speak to each other, so only rows are affected.
     Leftmost-first: one, or one for each terminal (ONE_BY_ONE); none if no text may follow. ``before``: see lexer_start.
     """
-    shape = shape_of(mem, scratch, configuration)
-    if shape < 0:
-        return shape
     if before == 0:
         if mem[shape + C_START] != 0:
             return mem[shape + C_START]
@@ -213,4 +222,42 @@ def starts_of(mem, scratch, configuration, before):
         mem[shape + C_START] = result
     else:
         memo_put(mem, M_START, shape, before, result)
+    return result
+
+
+@kernel("int64(int32[::1], int32[::1], int64, int64)")
+def starts_of(mem, scratch, configuration, before):
+    """The list [n, lexer states...] at the start of a lexeme in a configuration, or a code.
+
+    before: see lexer_start.
+    """
+    shape = shape_of(mem, scratch, configuration)
+    if shape < 0:
+        return shape
+    if before == 0 or mem[H_ORDERED] != LEFTMOST_FIRST or mem[H_BEHIND] != 0:
+        return starts_of_shape(mem, scratch, shape, before)
+    known = memo_get(mem, M_START, shape, before)
+    if known != UNKNOWN:
+        return known
+    # What is offered without regard to what came before, with its monitors.
+    plain = np.int64(starts_of_shape(mem, scratch, shape, 0))
+    if plain < 0:
+        return plain
+    if must_grow(mem):
+        return FULL
+    state = np.int64(0)
+    if mem[plain] != 0:
+        state = np.int64(with_monitors(mem, mem[plain + 1], before))
+        if state < 0:
+            return state
+        accepting = mem[shape + C_FIELDS] == _MARK - 1 and mem[state + L_KIND] == AT_START
+        if not accepting and not is_alive(mem, state + L_LIST, mem[state + L_THREADS]):
+            state = np.int64(0)
+    if must_grow(mem):
+        return FULL
+    result = np.int64(mem[H_TOP])
+    mem[result] = 0 if state == 0 else 1
+    mem[result + 1] = state
+    mem[H_TOP] = result + 2
+    memo_put(mem, M_START, shape, before, result)
     return result

@@ -45,57 +45,69 @@ from grammar_engine.kernels.table_parser import (
 
 TABLE_TERMINALS = 1  # from H_TABLE: number of terminals
 MOST_PENDING = SCRATCH_SHIFT // 4
+BOTTOM = 1  # the node below the bottom of the stack
 
 
-@kernel("int64(int32[::1], int64, int64)")
-def reduced(mem, node, rule):
-    """The node behind the reduction of a node by a rule, or a code: DEEP if an opaque node is popped."""
-    if must_grow(mem):
-        return FULL
-    layout = mem[node + NODE_LAYOUT]
-    below = np.int64(node)
-    for _ in range(mem[rule + 1]):
-        below = np.int64(mem[below + NODE_BELOW])
+@kernel("int64(int32[::1], int64, int64, int64)")
+def below_reduction(mem, below, state, length):
+    """The node on which a reduction of ``length`` states ends, the uppermost of them ``state`` above ``below``; or a
+    code: DEEP if an opaque node is popped.
+
+    An empty rule ends on the uppermost state itself, which then needs a node.
+    """
+    if length == 0:
+        if must_grow(mem):
+            return FULL
+        top = mem[H_TOP]
+        mem[top + NODE_STATE] = state
+        mem[top + NODE_BELOW] = below
+        mem[top + NODE_LAYOUT] = 0
+        return intern(mem, T_NODE, NODE_STATE, 3)
+    for _ in range(length - 1):
         if below < 0:
             return DEEP
-    top = mem[H_TOP]
-    mem[top + NODE_STATE] = look_up(mem, mem[mem[below + NODE_STATE] + S_GOTOS], mem[rule])
-    mem[top + NODE_BELOW] = below
-    mem[top + NODE_LAYOUT] = layout
-    return intern(mem, T_NODE, NODE_STATE, 3)
+        below = np.int64(mem[below + NODE_BELOW])
+    return np.int64(DEEP if below < 0 else below)
 
 
 @kernel("int64(int32[::1], int32[::1], int64)")
-def takes_of(mem, scratch, root):
+def takes_of(mem, scratch, node):
     """The address of TAKES(node), words of 32 bits by number of terminal; or a code.
 
-    Nodes whose sets are asked for wait on a stack in scratch.
+    They are kept by what lies below the node and its state, so what reductions pass through needs no node. Those whose
+    sets are asked for wait on a stack in scratch.
     """
-    known = memo_get(mem, M_TAKES, root, 0)
-    if known != UNKNOWN:
-        return known
     words = (mem[mem[H_TABLE] + TABLE_TERMINALS] + 31) // 32
-    scratch[0] = root
+    scratch[0] = mem[node + NODE_BELOW]
+    scratch[1] = mem[node + NODE_STATE]
     pending = 1
+    result = np.int64(0)
     while pending > 0:
-        node = np.int64(scratch[pending - 1])
-        actions = mem[mem[node + NODE_STATE] + S_ACTIONS]
+        below, state = np.int64(scratch[2 * pending - 2]), np.int64(scratch[2 * pending - 1])
+        key = below if below != 0 else np.int64(BOTTOM)
+        result = np.int64(memo_get(mem, M_TAKES, key, state))
+        if result != UNKNOWN:
+            pending -= 1
+            continue
+        actions = mem[state + S_ACTIONS]
         first, last = actions + 1, actions + 1 + 2 * mem[actions]
         waits = False
         rule = np.int64(0)
         for i in range(first, last, 2):
             if mem[i + 1] < 0 and mem[i] != END and mem[i + 1] != rule:
                 rule = np.int64(mem[i + 1])
-                behind = reduced(mem, node, -rule)
-                if behind < 0:
-                    return behind
-                if memo_get(mem, M_TAKES, behind, 0) == UNKNOWN:
+                left = np.int64(below_reduction(mem, below, state, mem[-rule + 1]))
+                if left < 0:
+                    return left
+                behind = look_up(mem, mem[mem[left + NODE_STATE] + S_GOTOS], mem[-rule])
+                if memo_get(mem, M_TAKES, left, behind) == UNKNOWN:
                     for k in range(pending):
-                        if scratch[k] == behind:
+                        if scratch[2 * k] == left and scratch[2 * k + 1] == behind:
                             return LIMIT
                     if pending >= MOST_PENDING:
                         return LIMIT
-                    scratch[pending] = behind
+                    scratch[2 * pending] = left
+                    scratch[2 * pending + 1] = behind
                     pending += 1
                     waits = True
                     break
@@ -103,7 +115,7 @@ def takes_of(mem, scratch, root):
             continue
         if must_grow(mem) or mem[H_TOP] + words + SLACK > mem.size:
             return FULL
-        result = mem[H_TOP]
+        result = np.int64(mem[H_TOP])
         mem[H_TOP] = result + words
         for w in range(words):
             mem[result + w] = 0
@@ -116,18 +128,17 @@ def takes_of(mem, scratch, root):
             if mem[i + 1] < 0:
                 if mem[i + 1] != rule:
                     rule = np.int64(mem[i + 1])
-                    behind = reduced(mem, node, -rule)
-                    if behind < 0:
-                        return behind
-                    allowed = np.int64(memo_get(mem, M_TAKES, behind, 0))
+                    left = np.int64(below_reduction(mem, below, state, mem[-rule + 1]))
+                    if left < 0:
+                        return left
+                    behind = look_up(mem, mem[mem[left + NODE_STATE] + S_GOTOS], mem[-rule])
+                    allowed = np.int64(memo_get(mem, M_TAKES, left, behind))
                 if (mem[allowed + (number >> 5)] >> (number & 31)) & 1 == 0:
                     continue
             mem[result + (number >> 5)] |= np.int32(1) << np.int32(number & 31)
-        if must_grow(mem):
-            return FULL
-        memo_put(mem, M_TAKES, node, 0, result)
+        memo_put(mem, M_TAKES, key, state, result)
         pending -= 1
-    return memo_get(mem, M_TAKES, root, 0)
+    return result
 
 
 @kernel("int64(int32[::1], int64, int64, int64)")

@@ -50,7 +50,9 @@ from grammar_engine.kernels.scratch import SCRATCH_SHIFT
 S_ACTIONS, S_GOTOS, TABLE_STATE_SIZE = 5, 6, 7
 # H_TABLE: address of [end state, number of terminals]. H_LAYOUT: 0, or that of [newline, INDENT, DEDENT, columns].
 END = 0
-C_NODE = 5  # from the address of a configuration: its node
+C_CUT = 2  # 1 if there is an opaque node: whether the text may end is then asked when the shape is (kernels.starts)
+NOT_ASKED = 2
+C_NODE = 6  # from the address of a configuration: its node
 NODE_STATE, NODE_BELOW, NODE_LAYOUT = 2, 3, 4  # from the address of a node
 LAYOUT_COLUMN, LAYOUT_BELOW = 2, 3  # from the address of a layout
 PARENTHESIS = -1
@@ -165,12 +167,14 @@ def may_end(mem, scratch, node, layout):
     return feed(mem, scratch, END)
 
 
-@kernel("int64(int32[::1], int32[::1], int64)")
-def configuration_of(mem, scratch, node):
-    """The configuration whose stack is ``node``, or a code."""
-    accepting = may_end(mem, scratch, node, mem[node + NODE_LAYOUT])
-    if accepting < 0:
-        return accepting
+@kernel("int64(int32[::1], int32[::1], int64, int64)")
+def configuration_of(mem, scratch, node, is_cut):
+    """The configuration whose stack is ``node``, or a code. is_cut: C_CUT."""
+    accepting = NOT_ASKED
+    if is_cut == 0:
+        accepting = may_end(mem, scratch, node, mem[node + NODE_LAYOUT])
+        if accepting < 0:
+            return accepting
     if must_grow(mem):
         return FULL
     top = mem[H_TOP]
@@ -178,8 +182,9 @@ def configuration_of(mem, scratch, node):
     mem[top + C_NODE] = node
     result = intern(mem, T_CONFIG, C_NODE - 1, 2)
     if result == top:
-        mem[result + 2] = 0
+        mem[result + C_CUT] = is_cut
         mem[result + 3] = 0
+        mem[result + 4] = 0
     return result
 
 
@@ -227,7 +232,7 @@ def table_shift(mem, scratch, configuration, terminal):
                 mem[top + NODE_BELOW] = below
                 mem[top + NODE_LAYOUT] = layout
                 below = intern(mem, T_NODE, NODE_STATE, 3)
-            result = np.int64(configuration_of(mem, scratch, below))
+            result = np.int64(configuration_of(mem, scratch, below, mem[configuration + C_CUT]))
             if result < 0 and result != DEEP:
                 return result
     memo_put(mem, M_SHIFT, configuration, terminal, result)

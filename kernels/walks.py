@@ -29,7 +29,6 @@ from grammar_engine.kernels.arena import (
     kernel,
     memo_get,
     memo_put,
-    mix,
     must_grow,
 )
 from grammar_engine.kernels.lexer import (
@@ -42,7 +41,7 @@ from grammar_engine.kernels.lexer import (
     bytes_of,
     table_of,
 )
-from grammar_engine.kernels.lexer_steps import KILLED, lexer_step, moved_monitors
+from grammar_engine.kernels.lexer_steps import is_killed, lexer_step
 from grammar_engine.kernels.lexer_views import ending_of, exit_of
 from grammar_engine.kernels.rows import new_row
 from grammar_engine.kernels.runs import lengthens, takes
@@ -50,10 +49,9 @@ from grammar_engine.kernels.scratch import (
     SCRATCH_EXITS,
     SCRATCH_PATH,
     SCRATCH_ROUND,
-    SCRATCH_SEEN,
     SCRATCH_WALK,
-    SEEN_SLOTS,
 )
+from grammar_engine.kernels.seen import first_pair
 from grammar_engine.kernels.trie import (
     ALL_RUNS,
     NODE_DEPTH,
@@ -141,24 +139,6 @@ def close_walk(mem, scratch, rows, tokens_at, tokens, exits_at, exits):
     return top
 
 
-@kernel("int64(int32[::1], int64, int64, int64)")
-def first_exit(scratch, epoch, node, state):
-    """1 if the exit was not seen in this epoch, 0 if it was, LIMIT if too many were."""
-    h = mix(mix(np.int64(11), node), state)
-    slot = (h ^ (h >> 15)) & (SEEN_SLOTS - 1)
-    for _ in range(64):
-        at = SCRATCH_SEEN + 3 * slot
-        if scratch[at] != epoch:
-            scratch[at] = epoch
-            scratch[at + 1] = node
-            scratch[at + 2] = state
-            return 1
-        if scratch[at + 1] == node and scratch[at + 2] == state:
-            return 0
-        slot = (slot + 1) & (SEEN_SLOTS - 1)
-    return LIMIT
-
-
 @kernel("int64(int32[::1], int32[::1], int64, int64, int64, int64)")
 def next_node(mem, trie, node, parent, state, shadows):
     """Where a walk goes on that skips a node and what is below it: its next sibling, one that ``state`` (its shadows)
@@ -196,9 +176,8 @@ def leads_on(mem, trie, node, state, end_state):
             return after
         if after == 0 or mem[after + L_MATCHES] == 0:
             return 1
-        moved = moved_monitors(mem, end_state, byte, mem[H_TOP], mem.size - 64)
-        if moved != KILLED:
-            return moved if moved < 0 else 1
+        if is_killed(mem, end_state, byte) == 0:
+            return 1
         child = trie[child + V_END]
     return 0
 
@@ -286,7 +265,7 @@ def walk_from(mem, scratch, trie, rows, state, nodes, count, there):
                 # (Where the lexeme may go on and no token is longer, that it may end here adds nothing.)
                 new = 1
                 if count > 1 and there != 1 and new != 0:
-                    new = first_exit(scratch, epoch, i, after)
+                    new = first_pair(scratch, epoch, i, after)
                 if new < 0 or exits == most_exits:
                     return LIMIT
                 endings = new
