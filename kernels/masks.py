@@ -35,7 +35,7 @@ from grammar_engine.kernels.arena import (
 )
 from grammar_engine.kernels.closed_expansions import CLOSED, TOO_MANY, all_behind, note_closed
 from grammar_engine.kernels.expansions import X_CHILDREN, X_CLOSED, X_LIST, X_OPEN, X_WALKS, expansion_of
-from grammar_engine.kernels.lexer import AT_START, ENDED_OR_LIVES, L_KIND, NOT_AT_END
+from grammar_engine.kernels.lexer import AT_START, ENDED_OR_LIVES, L_KIND, L_SHARED, NOT_AT_END
 from grammar_engine.kernels.lexer_views import remembered
 from grammar_engine.kernels.root_walks import walk
 from grammar_engine.kernels.rows import add_row, new_row
@@ -284,7 +284,8 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
     scratch[SCRATCH_WORK + 1] = 0
     todo, done = np.int64(1), np.int64(1)
     code = np.int64(0)
-    if mem[H_ORDERED] != 0 and mem[state + L_KIND] in (AT_START, NOT_AT_END):
+    # Behind its next byte a lexeme is mostly in a state that others lead to as well: an identifier behind any keyword.
+    if mem[H_ORDERED] != 0 and (mem[state + L_SHARED] == 0 or mem[state + L_KIND] in (AT_START, NOT_AT_END)):
         code = np.int64(
             follow(mem, scratch, trie, shared, rows, H_ROOT_GROUP, state, todo, epoch, configuration, 0, level, 0)
         )
