@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from grammar_engine.compiler import memory
-from grammar_engine.compiler.memory import Template, reserve
+from grammar_engine.compiler.memory import Template, longer, reserve
 
 
 @pytest.mark.parametrize("can_map", [True, False])
@@ -55,3 +55,22 @@ def test_memory_is_given_back() -> None:
 def test_an_array_smaller_than_its_beginning_is_refused() -> None:
     with pytest.raises(ValueError, match="broadcast"):
         reserve(1024, Template(np.ones(5000, np.int32)))
+
+
+@pytest.mark.parametrize("can_map", [True, False])
+def test_memory_with_room_grows_in_place(monkeypatch: pytest.MonkeyPatch, can_map: bool) -> None:
+    if not can_map:
+        monkeypatch.setattr(memory, "_CAN_MAP", False)
+    template = Template(np.arange(3000, dtype=np.int32))
+    first = reserve(4096, template, room=1 << 18)
+    first[4000] = -1
+    grown = longer(first, 1 << 17)
+    assert len(grown) == 1 << 17
+    assert (grown[:4096] == first).all()
+    assert grown[4000] == -1
+    assert not grown[4096:].any()
+    assert np.shares_memory(first, grown) == memory._CAN_MAP
+    # Beyond the room there is a copy; a view of another shape is still the same memory.
+    assert (longer(grown, 1 << 19)[:4096] == first).all()
+    rows = grown.view(np.uint32).reshape(64, -1)
+    assert np.shares_memory(longer(rows.reshape(-1).view(np.int32), 1 << 18), first) == memory._CAN_MAP

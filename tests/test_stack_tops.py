@@ -26,11 +26,16 @@ root ::= sum+
 sum ::= item ("+" item)*
 item ::= "x" | "(" sum* ")" | "[" sum* "]" | "{" sum+ "}"
 """
+LALR = """
+    start: sum+
+    sum: item ("+" item)*
+    item: "x" | "(" sum* ")" | "[" sum* "]" | "{" sum+ "}"
+"""
 DEEPEST = 40
 
 
 def begins_sentence(text: str) -> bool:
-    """Whether a text can be continued to a sentence (of both grammars)."""
+    """Whether a text can be continued to a sentence (of all three grammars)."""
     open_brackets: list[str] = []
     before = ""  # the last character, or "" at the beginning
     for character in text:
@@ -60,12 +65,14 @@ def tokens() -> list[str]:
     return sorted(found)
 
 
-@pytest.fixture(scope="module", params=["lark", "gbnf"])
+@pytest.fixture(scope="module", params=["glr", "lalr", "gbnf"])
 def compiled(request: pytest.FixtureRequest) -> CompiledGrammar:
     compiler = GrammarCompiler(
         Vocabulary([*(token.encode() for token in tokens()), b""], stop_token_ids=[len(tokens())])
     )
-    return compiler.compile_lark(LARK, parser="glr") if request.param == "lark" else compiler.compile_gbnf(GBNF)
+    if request.param == "gbnf":
+        return compiler.compile_gbnf(GBNF)
+    return compiler.compile_lark(LALR if request.param == "lalr" else LARK, parser=request.param)
 
 
 @pytest.mark.parametrize("seed", range(6))
