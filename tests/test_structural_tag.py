@@ -83,7 +83,7 @@ REFUSED: list[tuple[Any, type[GrammarEngineError], str]] = [
     (wrapped({"type": "json_schema", "json_schema": 1}), InvalidSchemaError, "/format/json_schema"),
     (wrapped({"type": "json_schema", "json_schema": {"type": "x"}}), InvalidSchemaError, "/format/json_schema/type"),
     (wrapped({"type": "json_schema", "json_schema": False}), UnsatisfiableGrammarError, "/format/json_schema"),
-    (wrapped({**INTEGER, "style": "glm_xml"}), UnsupportedGrammarError, "/format/style"),
+    (wrapped({**INTEGER, "style": "cohere_xml"}), UnsupportedGrammarError, "/format/style"),
     (wrapped({**INTEGER, "excludes": ["a"]}), UnsupportedGrammarError, "/format/excludes"),
     (
         wrapped({"type": "json_schema", "json_schema": {"properties": {"a": {"minimum": "x"}}}}),

@@ -33,7 +33,7 @@ from grammar_engine.compiler.frontends.structural_tag.formats import (
 from grammar_engine.compiler.frontends.structural_tag.parts import Parts
 from grammar_engine.compiler.frontends.structural_tag.special_names import Segments, SpecialNames
 from grammar_engine.compiler.frontends.structural_tag.triggers import comes_first, text_behind, trigger_of
-from grammar_engine.compiler.frontends.structural_tag.xml_parameters import xml_parameters
+from grammar_engine.compiler.frontends.structural_tag.xml_parameters import STYLES, XmlParameters
 
 MAX_REPEAT = 10_000
 """Repetitions that are counted; each costs a rule."""
@@ -153,10 +153,13 @@ class Reader:
         if most is not None:
             options = replace(options, max_whitespace=most)
         schema, pointer = fields["json_schema"], fields.pointer + "/json_schema"
-        if style == "qwen_xml":
-            return xml_parameters(schema, pointer, lambda part, at: self._parts.json(part, at, options))
+        if style in STYLES:
+            space = rf"[ \t\r\n]{{0,{options.max_whitespace}}}"
+            gap = self._parts.part(("regex", space), pointer, "", lambda: regex_grammar(space))
+            parameters = XmlParameters(STYLES[style], gap, lambda part, at: self._parts.json(part, at, options))
+            return parameters.arguments(schema, pointer)
         if style != "json":
-            advice = 'Known are "json" and "qwen_xml".'
+            advice = f"Known are json, {', '.join(STYLES)}."
             raise UnsupportedGrammarError(f"the style {style!r}", place=fields.pointer + "/style", advice=advice)
         return self._parts.json(schema, pointer, options)
 

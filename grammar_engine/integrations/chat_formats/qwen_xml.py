@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from grammar_engine.compiler.frontends.structural_tag.xml_parameters import listed_texts
 from grammar_engine.integrations.chat_formats import tags
 from grammar_engine.integrations.chat_formats.base import ChatFormat, Section, ToolCall, expect, unreadable
 from grammar_engine.integrations.chat_formats.tags import Tag
 from grammar_engine.integrations.openai_request import Tool
 
 _OPEN, _CLOSE = "<parameter=", "</parameter>"
+_SPACE = re.compile(r"[ \t\r\n]*")
 _END = "</function>\n</tool_call>"
 
 
@@ -60,27 +63,20 @@ class QwenXml(ChatFormat):
         properties: dict[str, Any] = tool.parameters.get("properties", {})
         members: list[str] = []
         at = end + 2
-        while text.startswith(_OPEN, at):
+        while text.startswith(_OPEN, at := at + len(_SPACE.match(text, at)[0])):  # type: ignore[index]
             begin = text.find(">", at) + 1
             stop = text.find(_CLOSE, begin)
             if begin == 0 or stop < 0:
-                raise unreadable(text, begin, f"{_CLOSE} is missing")
-            key, value = text[at + len(_OPEN) : begin - 1], text[begin:stop].removeprefix("\n").removesuffix("\n")
-            if is_text(properties.get(key)):
-                value = json.dumps(value, ensure_ascii=False)
+                raise unreadable(text, at, f"{_CLOSE} is missing")
+            key, value = text[at + len(_OPEN) : begin - 1], text[begin:stop]
+            schema = properties.get(key)
+            if listed_texts(schema) is not None:
+                value = json.dumps(value.strip(" \t\r\n"), ensure_ascii=False)
+            elif isinstance(schema, dict) and schema.get("type") == "string":
+                value = json.dumps(value.removeprefix("\n").removesuffix("\n"), ensure_ascii=False)
+            else:
+                value = value.strip(" \t\r\n")
             members.append(f"{json.dumps(key, ensure_ascii=False)}: {value}")
             at = stop + len(_CLOSE)
-            if text.startswith("\n", at):
-                at += 1
         found(ToolCall(name=name, arguments="{" + ", ".join(members) + "}"))
         return expect(text, at, _END)
-
-
-def is_text(schema: object) -> bool:
-    """Is an argument written as it is, without quotes?"""
-    if not isinstance(schema, dict):
-        return False
-    listed = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    if isinstance(listed, list) and listed and all(isinstance(value, str) for value in listed):
-        return True
-    return schema.get("type") == "string"
