@@ -70,7 +70,7 @@ class CompiledGrammar:
         self.shown = vocabulary
         """The vocabulary to decode texts with: special tokens of the grammar are shown by their names."""
         self.closing_ids: frozenset[int] = frozenset()
-        """Stop tokens that the grammar itself names; they end a text where they complete it."""
+        """Stop tokens that the grammar itself names: where it has them they are text, and end it if it is complete."""
         self.renewals = 0
         self.is_warmed = False
 
@@ -308,7 +308,7 @@ class GrammarCompiler:
             if read.tokens:
                 compiler, shown = self._with_tokens(read.tokens)
                 found = compiler.compile_grammar(read.grammar)
-                found.shown = shown
+                found.shown, found.stop_ids = shown, self._stop_ids
             else:
                 found = self._bind(read.grammar)
             found.closing_ids = frozenset(self.vocabulary.stop_token_ids).intersection(read.tokens)

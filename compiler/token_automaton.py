@@ -159,7 +159,7 @@ class _Writer:
                     number[target] = len(order)
                     order.append(target)
         end = len(order)
-        mask_rows.append(self._mask(self._tokens[:0] if len(self._stop_ids) else self._closing_ids, stops=True))
+        mask_rows.append(self._mask(self._tokens[:0], stops=True))
         dtype = np.int16 if end < 1 << 15 else np.int32
         self._check("transitions", (end + 1) * num_classes * np.dtype(dtype).itemsize)
         transitions = np.full((end + 1, num_classes), FORBIDDEN, dtype)
@@ -168,9 +168,9 @@ class _Writer:
             after = number[targets]
             if len(self._closing_ids):
                 after[accepting[targets] & np.isin(tokens, self._closing_ids)] = end
-            row[classes[tokens]] = after
             if accepting[state]:
                 row[classes[self._stop_ids]] = end
+            row[classes[tokens]] = after  # (a stop id that the grammar has here is read first)
         return TokenAutomaton(
             transitions=transitions,
             token_classes=classes,

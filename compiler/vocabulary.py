@@ -27,6 +27,9 @@ from grammar_engine.compiler.errors import TokenizerError
 from grammar_engine.compiler.tokenizers import huggingface, sentencepiece, tiktoken
 from grammar_engine.compiler.tokenizers.table import TokenTable
 
+FIRST_PRIVATE_BYTE = 0xF8
+"""No text in UTF-8 holds this byte or a higher one: special tokens that take part in a grammar are spelled with them
+(``frontends/structural_tag/special_names.py``)."""
 MAX_VOCABULARY_SIZE = 1 << 24
 """Ids at or above this are taken for a damaged file: real vocabularies stay below a million."""
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grammar_engine.bitmask import Bitmask, as_uint32_rows
+from grammar_engine.compiler.vocabulary import FIRST_PRIVATE_BYTE
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar
@@ -98,7 +99,7 @@ class Matcher:
             index += len(rows)
         if self._terminated:
             rows[index] = 0
-            for token in self._stop_ids.tolist() or self._compiled.closing_ids:
+            for token in self._stop_ids.tolist():
                 rows[index, token >> 5] |= np.uint32(1 << (token & 31))
             return
         position = self._history[-1]
@@ -202,7 +203,10 @@ class Matcher:
         return self._terminated
 
     def jump_forward_bytes(self) -> bytes:
-        """The longest continuation that every text from here shares, at most 64 KiB; empty if the text may end here."""
+        """The longest continuation that every text from here shares, at most 64 KiB; empty if the text may end here.
+
+        It ends before a special token that the grammar has there: that is no text.
+        """
         if self._terminated:
             return b""
         engine = self._engine
@@ -220,7 +224,7 @@ class Matcher:
                     if following:
                         return bytes(forced)
                     only, following = byte, after
-            if not following:
+            if not following or only >= FIRST_PRIVATE_BYTE:
                 break
             forced.append(only)
             if text is not None:
@@ -251,4 +255,7 @@ class Matcher:
             if token_id in self._compiled.vocabulary.stop_token_ids and self._engine.is_accepting(position):
                 return -1
             return 0
-        return self._engine.advance(position, self._trie.data, start, end)
+        after = self._engine.advance(position, self._trie.data, start, end)
+        if after == 0 and token_id in self._closing_ids and self._engine.is_accepting(position):
+            return -1
+        return after

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from grammar_engine.bitmask import Bitmask
+from grammar_engine.compiler.vocabulary import FIRST_PRIVATE_BYTE
 from grammar_engine.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -116,8 +117,11 @@ def jump_forward_tokens(
         what is forced behind it. ``(len(token_ids), [])`` if nothing is forced, if the forced bytes end inside a
         character and nothing whole comes before it, or if the tokenizer's tokens do not spell this text.
     """
-    unchanged = (len(token_ids), list[int]())
     vocabulary = matcher.compiled.vocabulary
+    unchanged = (len(token_ids), list[int]())
+    # What stands before a special token of the grammar stays: no tokenizer joins it with what follows.
+    fixed = 1 + max((i for i, token in enumerate(token_ids) if _is_private(vocabulary[token])), default=-1)
+    token_ids = token_ids[fixed:]
     forced = matcher.jump_forward_bytes()
     if not forced:
         return unchanged
@@ -132,4 +136,8 @@ def jump_forward_tokens(
         (i for i, (old, new) in enumerate(zip(token_ids, encoded, strict=False)) if old != new),
         min(len(token_ids), len(encoded)),
     )
-    return kept, encoded[kept:]
+    return fixed + kept, encoded[kept:]
+
+
+def _is_private(token: bytes | None) -> bool:
+    return token is not None and token[0] >= FIRST_PRIVATE_BYTE

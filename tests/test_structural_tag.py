@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from grammar_engine.compiler.compiled import GrammarCompiler
 from grammar_engine.compiler.errors import (
@@ -19,7 +20,9 @@ from grammar_engine.compiler.errors import (
 )
 from grammar_engine.compiler.vocabulary import Vocabulary
 
+from grammar_engine.integrations.served_matcher import ServedMatcher
 from grammar_engine.matcher import Matcher
+from grammar_engine.speculation import jump_forward_tokens
 
 CALL, END, STOP, TOOLS = 256, 257, 258, 259
 WORDS = [b"<|call|>", b'{"a":', b'":1}', b"[TOOLS]"]
@@ -228,6 +231,13 @@ def test_a_stop_token_in_a_tag_ends_the_text(compiler: GrammarCompiler) -> None:
     matcher.rollback(1)
     assert not matcher.is_terminated()
     assert matcher.validate_tokens([*b"2", STOP, 65]) == 2
+    # In the other branch it ends the text as it does elsewhere.
+    matcher = run(compiled, [b"t:x", STOP])
+    assert matcher is not None
+    assert matcher.is_terminated()
+    assert matcher.allowed_token_ids().tolist() == [STOP]
+    matcher.rollback(1)
+    assert matcher.validate_tokens([*b"y", STOP, STOP]) == 2
 
 
 def test_special_tokens_stay_out_of_json_and_of_free_text(compiler: GrammarCompiler) -> None:
@@ -257,3 +267,47 @@ def test_what_is_left_out_is_told_with_its_place(compiler: GrammarCompiler) -> N
     with pytest.warns(SchemaNotEnforcedWarning, match=place):
         compiled = compiler.compile_structural_tag(made, on_unsupported="warn")
     assert [left_out.pointer for left_out in compiled.not_enforced] == [place]
+
+
+def test_forced_text_ends_before_a_special_token(compiler: GrammarCompiler) -> None:
+    compiled = compiler.compile_structural_tag(wrapped(CALLS))
+    matcher = run(compiled, [b"x", CALL])
+    assert matcher is not None
+    assert matcher.jump_forward_bytes() == b"f:"
+    only = {"type": "sequence", "elements": [{"type": "const_string", "value": "ab<|call|>cd"}, INTEGER]}
+    matcher = Matcher(compiler.compile_structural_tag(wrapped(only)))
+    assert matcher.jump_forward_bytes() == b"ab"
+    assert jump_forward_tokens(matcher, [], str.encode) == (0, [*b"ab"])
+    for token in [*b"ab", CALL]:
+        assert matcher.accept_token(token)
+    assert jump_forward_tokens(matcher, [*b"ab", CALL], str.encode) == (3, [*b"cd"])
+
+
+def test_stop_tokens_of_a_request(compiler: GrammarCompiler) -> None:
+    """A host that ends texts at a token which the grammar has itself."""
+    made = {"type": "or", "elements": [tag("f:", INTEGER, "<|stop|>"), tag("t:", ANY, "")]}
+    compiled = compiler.compile_structural_tag(wrapped(made))
+    served = ServedMatcher(compiled, [STOP, END])
+    for token in b"f:1":
+        assert served.accept(token)
+    assert served.validate([STOP, STOP]) == 1
+    bitmask = np.zeros((1, 9), np.int32)
+    served.fill(bitmask, 0)
+    bits = np.unpackbits(bitmask.view(np.uint8), bitorder="little")
+    assert bits[STOP]
+    assert not bits[END]
+    assert not served.accept(END)
+    assert served.accept(STOP)
+    assert served.is_terminated()
+    served.rollback(1)
+    assert not served.is_terminated()
+    assert served.fork().accept(ord("t"))
+    served.reset()
+    for token in b"t:x":
+        assert served.accept(token)
+    for end in (END, STOP):
+        served.fill(bitmask, 0)
+        assert int(bitmask[0, end >> 5]) >> (end & 31) & 1
+        assert served.accept(end)
+        assert served.is_terminated()
+        served.rollback(1)

@@ -52,6 +52,8 @@ class ServedMatcher:
             )
         self._compiled = compiled
         self._matcher = Matcher(compiled)
+        self._ends = stops
+        stops -= compiled.closing_ids  # the matcher knows where these are text, and where they end it
         self._stops = stops
         self._size = size
         self._cleared = sorted(own - stops)
@@ -78,7 +80,7 @@ class ServedMatcher:
 
     def fork(self) -> ServedMatcher:
         """The same grammar and stop tokens at the empty text."""
-        return ServedMatcher(self._compiled, self._stops)
+        return ServedMatcher(self._compiled, self._ends)
 
     def accept(self, token_id: int) -> bool:
         """Append a token. False, and nothing changes, if it is not allowed here or is no id at all."""
@@ -106,11 +108,11 @@ class ServedMatcher:
 
     def validate(self, token_ids: Sequence[int]) -> int:
         """How many of the tokens, from the first on, could be accepted up to the end of the text; nothing changes."""
-        if self._ended:
+        if self.is_terminated():
             return 0
         count = 0
         for token_id in token_ids:
-            if self._ended or not self.accept(token_id):
+            if self.is_terminated() or not self.accept(token_id):
                 break
             count += 1
         self.rollback(count)
@@ -133,7 +135,7 @@ class ServedMatcher:
 
     def is_terminated(self) -> bool:
         """Whether a stop token has been accepted."""
-        return self._ended > 0
+        return self._ended > 0 or self._matcher.is_terminated()
 
     def is_accepting(self) -> bool:
         """Whether the text may end here."""
@@ -162,7 +164,7 @@ class ServedMatcher:
             except GrammarEngineError as error:
                 self._failure = error
         row[:] = 0
-        for token_id in self._stops:
+        for token_id in self._ends:
             row[token_id >> 5] |= np.uint32(1 << (token_id & 31))
 
     def jump_forward_bytes(self) -> bytes:

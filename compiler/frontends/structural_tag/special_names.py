@@ -14,10 +14,10 @@ import itertools
 import re
 from collections.abc import Collection, Mapping
 
-from grammar_engine.compiler.vocabulary import Vocabulary
+from grammar_engine.compiler.vocabulary import FIRST_PRIVATE_BYTE, Vocabulary
 
 OPENING, CLOSING = b"\xff", b"\xfe"
-_NEVER_IN_UTF8 = re.compile(rb"[\xf8-\xff]")
+_NEVER_IN_UTF8 = re.compile(b"[%c-\xff]" % FIRST_PRIVATE_BYTE)
 
 Segments = tuple[str | int, ...]
 """A literal: text, and ids of special tokens."""
@@ -106,9 +106,8 @@ def as_shown(vocabulary: Vocabulary, names: Mapping[str, int]) -> Vocabulary:
 
 
 def with_tokens(vocabulary: Vocabulary, token_ids: Collection[int]) -> Vocabulary:
-    """The vocabulary in which some special tokens have their private spelling; those of them that stop are text then.
-
-    (A matcher takes a text for terminated behind such a token all the same: ``CompiledGrammar.closing_ids``.)
+    """The vocabulary in which some special tokens have their private spelling. Stop tokens among them are text in it:
+    matchers know that they are stop tokens too (``CompiledGrammar.closing_ids``).
     """
     tokens: list[bytes | None] = [
         None if token is None or _NEVER_IN_UTF8.search(token) else token for token in vocabulary.tokens
