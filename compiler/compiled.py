@@ -369,7 +369,7 @@ class GrammarCompiler:
         if found is None:
             vocabulary = with_tokens(self.vocabulary, token_ids)
             made = GrammarCompiler(vocabulary, limits=self.limits, cache_size=0, cache_dir="", prepare=False)
-            found = made, as_shown(vocabulary, self.vocabulary.special_tokens)
+            found = made, as_shown(vocabulary, token_ids, self.vocabulary.special_tokens)
             with self._lock:
                 found = self._beside.setdefault(token_ids, found)
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from grammar_engine.compiler.errors import (
     UnsupportedGrammarError,
     UnsupportedSchemaError,
 )
+from grammar_engine.compiler.frontends.structural_tag.closed_schemas import needs_no_guard
 from grammar_engine.compiler.vocabulary import Vocabulary
 
 from grammar_engine.integrations.served_matcher import ServedMatcher
@@ -82,7 +84,8 @@ REFUSED: list[tuple[Any, type[GrammarEngineError], str]] = [
     (wrapped({"type": "token", "token": True}), InvalidSchemaError, "/format/token"),
     (wrapped({"type": "regex", "pattern": "("}), GrammarSyntaxError, "/format/pattern"),
     (wrapped({"type": "regex", "pattern": "(?!)"}), UnsatisfiableGrammarError, "/format/pattern"),
-    (wrapped({"type": "grammar", "grammar": "start: 'a'"}), GrammarSyntaxError, "/format/grammar"),
+    (wrapped({"type": "grammar", "grammar": "start: 'a'"}), UnsupportedGrammarError, "/format/grammar"),
+    (wrapped({"type": "grammar", "grammar": "root ::= ("}), GrammarSyntaxError, "/format/grammar"),
     (wrapped({"type": "json_schema", "json_schema": 1}), InvalidSchemaError, "/format/json_schema"),
     (wrapped({"type": "json_schema", "json_schema": {"type": "x"}}), InvalidSchemaError, "/format/json_schema/type"),
     (wrapped({"type": "json_schema", "json_schema": False}), UnsatisfiableGrammarError, "/format/json_schema"),
@@ -311,3 +314,71 @@ def test_stop_tokens_of_a_request(compiler: GrammarCompiler) -> None:
         assert served.accept(end)
         assert served.is_terminated()
         served.rollback(1)
+
+
+OBJECT = {"type": "object", "additionalProperties": False}
+CLOSED: list[Any] = [
+    {**OBJECT, "properties": {"a": {"type": "string"}, "b": {"type": "array", "items": {"type": "integer"}}}},
+    {"anyOf": [{**OBJECT, "properties": {"a": {}}}, {**OBJECT, "properties": {"b": {"type": "null"}}}]},
+    {
+        "oneOf": [
+            {**OBJECT, "properties": {"kind": {"const": kind}, "a": {"type": "boolean"}}, "required": ["kind"]}
+            for kind in ("x", "y", "z")
+        ]
+    },
+    {
+        "$ref": "#/$defs/n",
+        "$defs": {"n": {**OBJECT, "properties": {"n": {"$ref": "#/$defs/n"}, "m": {"enum": [1, "b"]}}}},
+    },
+    {"type": "array", "items": {**OBJECT, "properties": {"a": {"type": "number"}}}, "maxItems": 3},
+]
+
+
+@pytest.mark.parametrize("number", range(len(CLOSED)))
+@pytest.mark.parametrize("order", ["declared", "any"])
+def test_closed_schemas_never_ask_for_a_guard(number: int, order: str, compiler: GrammarCompiler) -> None:
+    schema = CLOSED[number]
+    compiled = compiler.compile_json_schema(schema, property_order=order, max_whitespace=0)
+    rng = random.Random(number)
+    for _ in range(60):
+        matcher = Matcher(compiled)
+        for _ in range(40):
+            allowed = [token for token in matcher.allowed_token_ids().tolist() if token < 128]
+            marks = [token for token in allowed if token in b'{["}],:abknmixyz']
+            if not allowed or not matcher.accept_token(rng.choice(marks or allowed)):
+                break
+    asked = compiled.grammar.guarding
+    assert asked is not None
+    assert needs_no_guard(schema) == (number != 1)  # {} is any value
+    assert bool(asked.names or asked.distinct) == (number == 1)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        True,
+        {},
+        {"type": "object"},
+        {"type": "array"},
+        {"type": ["object", "null"]},
+        {"properties": {"a": {"type": "null"}}, "additionalProperties": False},
+        {"type": "array", "items": {"type": "null"}, "uniqueItems": True},
+        {"type": "array", "items": OBJECT, "prefixItems": [{}]},
+        {**OBJECT, "patternProperties": {"a": {}}},
+        {**OBJECT, "properties": {"a": {"type": "object"}}},
+        {"anyOf": [OBJECT, {"type": "object"}]},
+        {"enum": [1, {"a": 1}]},
+        {"allOf": [OBJECT]},
+    ],
+)
+def test_other_schemas_may_ask_for_one(schema: Any) -> None:
+    assert not needs_no_guard(schema)
+
+
+def test_without_a_guard_free_text_may_look_like_json(compiler: GrammarCompiler) -> None:
+    made = {"type": "sequence", "elements": [ANY, {"type": "json_schema", "json_schema": CLOSED[0]}]}
+    compiled = compiler.compile_structural_tag(wrapped(made))
+    assert compiled.guard is None
+    matcher = Matcher(compiled)
+    assert matcher.accept_bytes(b'{"a":"x","a":"x"}}]] {"a":"x"}')
+    assert matcher.is_accepting()

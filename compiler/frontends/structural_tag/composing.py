@@ -47,7 +47,8 @@ _Owned = tuple[int, int]
 class StructuralTagGrammar(Grammar):
     """See the module. Build it with ``structural_tag_grammar``."""
 
-    def __init__(self, tag: Format) -> None:
+    def __init__(self, tag: Format, *, guarded: bool) -> None:
+        """guarded: does JSON in it ask for a guard?"""
         self._parts: list[Grammar] = []
         self._part_pieces: dict[int, Piece] = {}
         self._terminals: list[Terminal | _Owned] = []
@@ -55,7 +56,7 @@ class StructuralTagGrammar(Grammar):
         self._numbers: dict[tuple[int, Symbol], Symbol] = {}  # (part, its symbol) → symbol
         self._texts: dict[object, Symbol] = {}
         self.prelude = None
-        self.guarding: Guarding = Guarding(opens=self._opens)
+        self.guarding: Guarding | None = Guarding(opens=self._opens) if guarded else None
         for part in _json_parts(tag):
             if part.prelude is not None:  # its symbols come first
                 self.prelude = part.prelude
@@ -160,7 +161,7 @@ class StructuralTagGrammar(Grammar):
     def _note_guarding(self, part: int) -> None:
         """Ask for what a part asks for by now (see ``ir.Guarding``)."""
         asked, wanted = self.guarding, self._parts[part].guarding
-        if wanted is None:
+        if wanted is None or asked is None:
             return
         asked.names |= wanted.names
         asked.thin |= wanted.thin

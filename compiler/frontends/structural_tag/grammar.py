@@ -40,8 +40,7 @@ def structural_tag_grammar(
     names = SpecialNames(vocabulary.special_tokens, ids, mode=special_tokens)
     try:
         formats = Reader(names, options or JsonSchemaOptions()).read(tag)
-        check_separation(formats)
-        grammar = StructuralTagGrammar(formats)
+        grammar = StructuralTagGrammar(formats, guarded=check_separation(formats))
     except RecursionError as error:
         raise LimitExceededError(
             "the structural tag is nested too deeply", limit="Python's recursion limit", given="more"

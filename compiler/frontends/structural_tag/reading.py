@@ -131,6 +131,9 @@ class Reader:
     def _grammar(self, fields: Fields, _ends: tuple[str, ...]) -> Format:
         fields.only("type", "grammar")
         source = fields.string("grammar")
+        if "::=" not in source:
+            advice = "Write it as GBNF or EBNF, from the rule root; Lark grammars are no part of structural tags."
+            raise UnsupportedGrammarError("a grammar of this kind", place=fields.pointer + "/grammar", advice=advice)
         return self._parts.part(("grammar", source), fields.pointer, "grammar", lambda: gbnf_grammar(source))
 
     def _regex(self, fields: Fields, _ends: tuple[str, ...]) -> Format:

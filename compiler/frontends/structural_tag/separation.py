@@ -32,10 +32,13 @@ Moves = list[tuple[int, int, int]]
 """Lowest byte, highest byte, state behind."""
 
 
-def check_separation(tag: Format) -> None:
-    """Raise UnsupportedGrammarError if a guarded JSON value may begin where the text may be read otherwise too."""
+def check_separation(tag: Format) -> bool:
+    """Is there JSON that must be guarded? UnsupportedGrammarError if it may begin where the text may be read otherwise.
+
+    (Without such JSON there is no guard, so it does not matter.)
+    """
     if not _has_guarded(tag):
-        return
+        return False
     net = _Net()
     net.add(tag, 0)
     start = net.closure({0})
@@ -62,6 +65,7 @@ def check_separation(tag: Format) -> None:
                 todo.append(following)
         if len(seen) > _MAX_SETS:
             raise LimitExceededError("the structural tag is too ambiguous", limit=f"{_MAX_SETS} sets", given="more")
+    return True
 
 
 def _after_bytes(moves: Moves) -> list[set[int]]:

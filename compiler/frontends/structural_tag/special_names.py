@@ -14,10 +14,10 @@ import itertools
 import re
 from collections.abc import Collection, Mapping
 
+import numpy as np
 from grammar_engine.compiler.vocabulary import FIRST_PRIVATE_BYTE, Vocabulary
 
 OPENING, CLOSING = b"\xff", b"\xfe"
-_NEVER_IN_UTF8 = re.compile(b"[%c-\xff]" % FIRST_PRIVATE_BYTE)
 
 Segments = tuple[str | int, ...]
 """A literal: text, and ids of special tokens."""
@@ -88,14 +88,13 @@ def _joined(parts: tuple[str | int, ...]) -> Segments:
     return tuple(out)
 
 
-def as_shown(vocabulary: Vocabulary, names: Mapping[str, int]) -> Vocabulary:
+def as_shown(vocabulary: Vocabulary, token_ids: Collection[int], names: Mapping[str, int]) -> Vocabulary:
     """A vocabulary of ``with_tokens`` that shows these tokens by their names: to decode texts with, not to match."""
     tokens = list(vocabulary.tokens)
-    for token_id, token in enumerate(tokens):
-        if token is not None and token.startswith(OPENING):
-            tokens[token_id] = None
+    for token_id in token_ids:
+        tokens[token_id] = None
     for name, token_id in names.items():
-        if vocabulary.tokens[token_id] is not None:
+        if token_id in token_ids:
             tokens[token_id] = name.encode()
     return Vocabulary(
         tokens,
@@ -109,9 +108,12 @@ def with_tokens(vocabulary: Vocabulary, token_ids: Collection[int]) -> Vocabular
     """The vocabulary in which some special tokens have their private spelling. Stop tokens among them are text in it:
     matchers know that they are stop tokens too (``CompiledGrammar.closing_ids``).
     """
-    tokens: list[bytes | None] = [
-        None if token is None or _NEVER_IN_UTF8.search(token) else token for token in vocabulary.tokens
-    ]
+    tokens = list(vocabulary.tokens)
+    texts = [token or b"" for token in tokens]
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
+    private = np.flatnonzero(np.frombuffer(b"".join(texts), np.uint8) >= FIRST_PRIVATE_BYTE)
+    for token_id in set(np.searchsorted(ends, private, side="right").tolist()):
+        tokens[token_id] = None
     for token_id in token_ids:
         tokens[token_id] = spelled_token(token_id)
     return Vocabulary(
