@@ -118,11 +118,15 @@ class GuardTokens:
                 by_head.setdefault(head, []).append(token)
             pieces = text.split(b'"')
             names: list[tuple[int, int, bytes]] = []
+            first_names: list[tuple[int, int, bytes]] = []
             for first, last in itertools.combinations(range(1, len(pieces)), 2):
                 is_name, is_item = _may_be_name(pieces, first, last), _may_be_item(pieces, first, last)
-                value = _value(b'"'.join(pieces[first:last])) if is_name or is_item else None
+                is_first = _may_be_first_name(pieces, first, last)
+                value = _value(b'"'.join(pieces[first:last])) if is_name or is_item or is_first else None
                 if value is None:
                     continue
+                if is_first:
+                    first_names.append((first, last, value))
                 if is_item:
                     items.setdefault(value, {})[token] = None
                 if not is_name:
@@ -134,7 +138,7 @@ class GuardTokens:
                     ending.setdefault(value, {})[token] = None
                     if head is not None and value.endswith(head):
                         ending_behind.setdefault(value[: len(value) - len(head)], {})[token] = None
-            if any(a[1] < b[0] and a[2] == b[2] for a in names for b in names):
+            if any(a[1] < b[0] and a[2] == b[2] for a in names + first_names for b in names):
                 twice.append(token)
         self._ending = {head: np.array(ids, np.int32) for head, ids in by_head.items()}
         self.whole = {value: tuple(ids) for value, ids in whole.items()}
@@ -307,6 +311,11 @@ def _may_be_name(pieces: Sequence[bytes], first: int, last: int) -> bool:
     before, behind = pieces[first - 1].rstrip(BLANKS), pieces[last].lstrip(BLANKS)
     begins = before.endswith(b",") or (first == 1 and not before)
     return begins and (behind.startswith(b":") or (not behind and last == len(pieces) - 1))
+
+
+def _may_be_first_name(pieces: Sequence[bytes], first: int, last: int) -> bool:
+    """The same of the first name of an object that a token opens, if it may hold another one: behind a colon."""
+    return pieces[first - 1].rstrip(BLANKS).endswith(b"{") and pieces[last].lstrip(BLANKS).startswith(b":")
 
 
 def _may_be_item(pieces: Sequence[bytes], first: int, last: int) -> bool:

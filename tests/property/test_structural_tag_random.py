@@ -241,7 +241,14 @@ def guarded_tag(schema: Any) -> Format:
     return {"type": "triggered_tags", "triggers": ["<{", "<<"], "tags": tags}
 
 
-@pytest.mark.parametrize("schema", [OPEN, THIN, DISTINCT, NESTED], ids=["open", "thin", "distinct", "nested"])
+NAMES = {"type": "object", "propertyNames": {"enum": ["a", "b", "ab"]}, "minProperties": 1}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [OPEN, THIN, DISTINCT, NESTED, NAMES, True],
+    ids=["open", "thin", "distinct", "nested", "names", "any value"],
+)
 def test_guarded_json_between_texts(schema: Any, compiler: GrammarCompiler) -> None:
     """Random walks by tokens: each mask is what brute force says, and each complete text is in the language."""
     tag = guarded_tag(schema)

@@ -233,6 +233,7 @@ class StructuralTagGrammar(Grammar):
             is_empty = grammar.accepts_empty and not grammar.productions(grammar.start)
             symbol = None if is_empty else self._symbol(number, ~grammar.start)
             found = self._part_pieces[number] = Piece(symbol, grammar.accepts_empty)
+            self._note_guarding(number)
         return found
 
     def _sequence(self, pieces: Items[Piece]) -> Piece:
