@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Two OpenMP threads on two busy cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint format model bench clean help
+.PHONY: demo test test-vllm test-sglang bench-vllm lint format model bench clean help
 
 help:
 	@echo "make demo | test | test-gpu | test-vllm | test-sglang | lint | format | model | bench | clean"
@@ -53,6 +53,10 @@ format: $(VENV)/.test
 # Kernels compiled and the embedded model in the user's cache folder; both checks take a second once they are there.
 model: $(VENV)/.hf
 	@$(BIN)/grammar-engine warmup --fetch-model
+
+# Structured outputs in vLLM through three backends, some twenty minutes.
+bench-vllm: model $(VLLM_VENV)/.ready
+	$(VLLM_VENV)/bin/python benchmarks/vllm_throughput.py
 
 bench: $(VENV)/.hf model
 	$(BIN)/python benchmarks/end_to_end.py

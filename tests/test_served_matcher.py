@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -167,7 +168,8 @@ def test_constraints_by_kind(compiler: GrammarCompiler) -> None:
         ("grammar", "/etc/passwd.lark", UnsupportedGrammarError, "the path of a grammar"),
         ("grammar", "secret.gbnf", UnsupportedGrammarError, "the path of a grammar"),
         ("grammar", "start: x\n%import .secret (x)\n", UnsupportedGrammarError, "%import of a file"),
-        ("structural_tag", "[", Exception, "JSON|structural tag"),
+        ("structural_tag", "[", InvalidSchemaError, "is not JSON"),
+        ("structural_tag", "[]", InvalidSchemaError, "expected an object"),
     ],
 )
 def test_requests_that_are_refused(
@@ -177,13 +179,35 @@ def test_requests_that_are_refused(
         compile_constraint(compiler, kind, spec)
 
 
-def test_a_structural_tag_is_refused_where_the_compiler_has_none(compiler: GrammarCompiler) -> None:
-    class Bare:
-        pass
+def test_a_stop_token_that_a_structural_tag_names_is_text_there_and_an_end_elsewhere() -> None:
+    tokens: list[bytes | None] = [b"a", b"(", b")", b"1", None, None]
+    vocabulary = Vocabulary(tokens, stop_token_ids=[4, 5], special_tokens={"<end>": 4, "<eos>": 5})
+    tags = [{"type": "tag", "begin": "(", "content": {"type": "regex", "pattern": "1+"}, "end": "<end>"}]
+    tag = {"type": "structural_tag", "format": {"type": "triggered_tags", "triggers": ["("], "tags": tags}}
+    compiler = GrammarCompiler(vocabulary, cache_dir="", prepare=False)
+    compiled = compile_constraint(compiler, "structural_tag", json.dumps(tag))
+    for stops in ({4}, {4, 5}, {5}, None):
+        served = ServedMatcher(compiled, stops)
+        ends = {4, 5} if stops is None else stops
+        assert served.accept(0)
+        assert _ids(served, 6) == {0, 1, 2, 3} | ends
+        assert served.accept_all([1, 3])
+        assert _ids(served, 6) == {3, 4}
+        assert served.accept(4)
+        assert served.is_terminated() == (4 in ends)  # else the host goes on, and so does free text
+        assert _ids(served, 6) == (ends if 4 in ends else {0, 1, 2, 3, 5})
+        served.rollback(3)
+        assert not served.is_terminated()
+        for end in ends:
+            assert served.accept(end)
+            assert served.is_terminated()
+            served.rollback(1)
 
-    with pytest.raises(UnsupportedGrammarError, match="a structural tag is not supported"):
-        compile_constraint(Bare(), "structural_tag", "{}")  # type: ignore[arg-type]
-    del compiler
+
+def _ids(served: ServedMatcher, size: int) -> set[int]:
+    bitmask = allocate_token_bitmask(1, size)
+    served.fill(bitmask, 0)
+    return set(np.flatnonzero(np.unpackbits(bitmask.view(np.uint8), bitorder="little")).tolist())
 
 
 def test_tokenizers_with_equal_vocabularies_share_a_compiler(tiny_pair: tuple[Any, Any]) -> None:

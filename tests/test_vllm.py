@@ -30,6 +30,16 @@ PERSON = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
+CALL = {
+    "type": "structural_tag",
+    "format": {
+        "type": "triggered_tags",
+        "triggers": ["<f>"],
+        "tags": [
+            {"type": "tag", "begin": "<f>", "content": {"type": "json_schema", "json_schema": PERSON}, "end": "</f>"},
+        ],
+    },
+}
 TEXTS = ["yes", "yes, I do", "no", "not at all", "none"]
 LAYERS = ("vllm_hooks", "vllm_backend", "vllm_processor", "vllm_settings")
 
@@ -220,11 +230,12 @@ def test_entry_points_exist() -> None:
         ({"json": {"type": "integer", "minimum": 3, "maximum": 2}}, {}, "nothing can satisfy"),
         ({"regex": "(a"}, {}, "unterminated subpattern"),
         ({"regex": r"(a)\1"}, {}, "is not supported"),
-        ({"grammar": "start: x\n"}, {}, "'x' used but not defined"),
+        ({"grammar": "start: x\n"}, {}, "used but not defined"),
         ({"grammar": "root ::= ["}, {}, "line 1"),
         ({"grammar": "a.lark"}, {}, "the path of a grammar"),
         ({"choice": []}, {}, "a list of one or more"),
         ({"json_object": False}, {}, "json_object is true"),
+        ({"structural_tag": '{"type": "structural_tag"}'}, {}, "format"),
         ({"json": PERSON}, {"ignore_eos": True}, "ignore_eos"),
         ({"json": PERSON, "whitespace_pattern": " "}, {}, "whitespace_pattern"),
         ({"json": PERSON, "disable_any_whitespace": True}, {}, "not read from requests"),
@@ -266,6 +277,7 @@ def test_no_tokenizer_and_diffusion_are_refused(
         ({"choice": TEXTS}, b"not at all"),
         ({"grammar": 'start: "a"+ /[0-9]/\n'}, b"aaa1"),
         ({"grammar": 'root ::= "a"{2,3} [0-9]'}, b"aa1"),
+        ({"structural_tag": json.dumps(CALL)}, b'so <f>{"name": "Ada", "age": 7}</f> then'),
     ],
 )
 def test_each_kind_is_served(
@@ -284,10 +296,10 @@ def test_each_kind_is_served(
     assert grammar.is_terminated()
     grammar.rollback(2)
     assert not grammar.is_terminated()
-    assert not grammar.accept_tokens("r", [tokenizer.eos_token_id])
+    assert grammar.accept_tokens("r", [tokenizer.eos_token_id]) == ("structural_tag" in constraint)
     grammar.reset()
     assert grammar.accept_tokens("r", tokens)
-    assert not grammar.accept_tokens("r", [table.index(b"!")])
+    assert grammar.accept_tokens("r", [table.index(b"!")]) == ("structural_tag" in constraint)  # free text
 
 
 def test_compact_json_has_no_white_space(served: dict[str, types.ModuleType], tiny_pair: tuple[Any, Any]) -> None:
@@ -518,7 +530,7 @@ def test_a_request_that_fails_behind_its_check_may_only_stop(
         ({"json_schema": {}, "indent": "x"}, "indent"),
         ({"regex": 5}, "regex is a text"),
         ({"choices": "a"}, "a list of one or more"),
-        ({"grammar": "start: x\n"}, "'x' used but not defined"),
+        ({"grammar": "start: x\n"}, "used but not defined"),
         ({"grammar": 'start: "a"\n', "root": "x"}, "root"),
         ({"grammar": "a.gbnf"}, "the path of a grammar"),
     ],
@@ -540,6 +552,7 @@ def test_settings_that_are_refused(served: dict[str, types.ModuleType], settings
         {"grammar": 'start: "a"\n', "parser": "lalr"},
         {"grammar": 'r ::= "a"', "root": "r"},
         {"grammar": "json"},
+        {"structural_tag": CALL},
     ],
 )
 def test_settings_that_are_served(served: dict[str, types.ModuleType], settings: Any) -> None:

@@ -43,7 +43,7 @@ def compile_constraint(
         kind: what ``spec`` is.
         spec: JSON text of a schema, of a list of strings ("choice") or of a structural tag; a regular expression; a
             Lark or GBNF/EBNF grammar, or the name of a shipped one; nothing for "json_object".
-        layout: options of ``compile_json_schema``, for "json" and "json_object".
+        layout: options of ``compile_json_schema``, for all that has schemas.
 
     Raises:
         GrammarEngineError: what the compiler raises, and InvalidSchemaError for a spec that is not JSON.
@@ -58,7 +58,7 @@ def compile_constraint(
         return compiler.compile_choices(_choices(spec))
     if kind == "grammar":
         return compile_grammar_text(compiler, spec)
-    return _compile_structural_tag(compiler, spec)
+    return compiler.compile_structural_tag(spec, **(layout or {}))
 
 
 def compile_grammar_text(compiler: GrammarCompiler, source: str, **options: Any) -> CompiledGrammar:
@@ -97,18 +97,6 @@ def _choices(spec: str) -> list[str]:
     if not isinstance(choices, list) or not choices or not all(isinstance(choice, str) for choice in choices):
         raise InvalidSchemaError("choices are a list of one or more strings")
     return cast("list[str]", choices)
-
-
-def _compile_structural_tag(compiler: GrammarCompiler, spec: str) -> CompiledGrammar:
-    compile_tag = getattr(compiler, "compile_structural_tag", None)
-    if compile_tag is None:
-        raise UnsupportedGrammarError(
-            "a structural tag", place="in a request", advice="Ask for a JSON schema, a regex, choices or a grammar."
-        )
-    tag = _json(spec, "the structural tag")
-    if not isinstance(tag, dict):
-        raise InvalidSchemaError("a structural tag is a JSON object")
-    return cast("CompiledGrammar", compile_tag(tag))
 
 
 def _json(text: str, what: str) -> Any:

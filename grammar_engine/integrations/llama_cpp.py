@@ -95,6 +95,8 @@ class GrammarLogitsProcessor:
         newest = ids[len(shown)]
         if not self._text.accept(newest):
             return False
+        if len(ids) > len(shown) + 1 and self._text.is_terminated():  # nothing is evaluated behind a stop token
+            return False
         if len(ids) > len(shown) + 1 and not self._drafts:
             self._text.rollback(1)
             raise InvalidArgumentError(

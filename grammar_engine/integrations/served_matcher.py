@@ -1,6 +1,7 @@
 """A matcher as serving engines drive it, whichever engine it is.
 
     a request has stop tokens of its own    they end the text where it is complete, and are masked elsewhere
+    a grammar may name one of them          (a structural tag) then it is a token of the text where the grammar says so
     drafts are tried and taken back         the stop tokens count as steps too
     an engine can't be told of a dead end   such a row allows only to stop, and the stop is then refused
 
@@ -42,9 +43,8 @@ class ServedMatcher:
         Raises:
             InvalidArgumentError: no id of the vocabulary ends the text.
         """
-        vocabulary = compiled.vocabulary
-        own = frozenset(vocabulary.stop_token_ids)
-        size = vocabulary.size
+        own = frozenset(compiled.stop_ids.tolist())
+        size = compiled.vocabulary.size
         stops = own if stop_token_ids is None else frozenset(i for i in stop_token_ids if 0 <= i < size)
         if not stops:
             raise InvalidArgumentError(
@@ -52,12 +52,11 @@ class ServedMatcher:
             )
         self._compiled = compiled
         self._matcher = Matcher(compiled)
-        self._ends = stops
-        stops -= compiled.closing_ids  # the matcher knows where these are text, and where they end it
         self._stops = stops
+        self._named = compiled.closing_ids  # the matcher knows where these are text, and where they end it
         self._size = size
-        self._cleared = sorted(own - stops)
-        self._set = sorted(stops - own) + self._cleared  # what the matcher's own masks do not say
+        self._cleared = own - stops - self._named
+        self._differing = sorted(own ^ stops)  # what the matcher's own masks do not say
         self._ended = 0
         self._failure: GrammarEngineError | None = None
         self._bitmask: Bitmask = None
@@ -80,21 +79,28 @@ class ServedMatcher:
 
     def fork(self) -> ServedMatcher:
         """The same grammar and stop tokens at the empty text."""
-        return ServedMatcher(self._compiled, self._ends)
+        return ServedMatcher(self._compiled, self._stops)
 
     def accept(self, token_id: int) -> bool:
         """Append a token. False, and nothing changes, if it is not allowed here or is no id at all."""
-        accepted = False
         self._failure = None
-        if token_id in self._stops:
-            accepted = self.is_accepting()
+        if self.is_terminated():
+            accepted = token_id in self._stops
             self._ended += accepted
-        elif not self._ended and 0 <= token_id < self._size and token_id not in self._cleared:
-            try:
-                accepted = self._matcher.accept_token(token_id)
-            except GrammarEngineError as error:
-                self._failure = error
-        return accepted
+            return accepted
+        if not 0 <= token_id < self._size or token_id in self._cleared:
+            return False
+        if token_id in self._stops and token_id not in self._named:
+            accepted = self._matcher.is_accepting()
+            self._ended += accepted
+            return accepted
+        try:
+            if token_id in self._named and token_id not in self._stops:
+                return self._matcher.accept_bytes(self._spelling(token_id))  # as text, never as an end
+            return self._matcher.accept_token(token_id)
+        except GrammarEngineError as error:
+            self._failure = error
+            return False
 
     def accept_all(self, token_ids: Iterable[int]) -> bool:
         """Append tokens, all of them or none."""
@@ -139,7 +145,7 @@ class ServedMatcher:
 
     def is_accepting(self) -> bool:
         """Whether the text may end here."""
-        return self._ended > 0 or self._matcher.is_accepting()
+        return self.is_terminated() or self._matcher.is_accepting()
 
     def fill(self, bitmask: Bitmask, index: int) -> None:
         """Row ``index`` of an int32 ``(batch, ceil(V/32))`` array or CPU tensor := what may come next.
@@ -151,10 +157,10 @@ class ServedMatcher:
             self._bitmask = bitmask
         row = self._rows[index]
         self._failure = None
-        if not self._ended:
+        if not self.is_terminated():
             try:
                 self._matcher.fill_next_token_bitmask(bitmask, index)
-                if self._set:
+                if self._differing:
                     self._adapt(row)
                 if row.any():
                     return
@@ -164,19 +170,28 @@ class ServedMatcher:
             except GrammarEngineError as error:
                 self._failure = error
         row[:] = 0
-        for token_id in self._ends:
+        for token_id in self._stops:
             row[token_id >> 5] |= np.uint32(1 << (token_id & 31))
 
     def jump_forward_bytes(self) -> bytes:
         """The longest continuation that every text from here shares; see ``Matcher``."""
-        return b"" if self._ended else self._matcher.jump_forward_bytes()
+        return b"" if self.is_terminated() else self._matcher.jump_forward_bytes()
 
     def _adapt(self, row: npt.NDArray[np.uint32]) -> None:
         """From the vocabulary's stop tokens to the request's."""
         may_end = self._matcher.is_accepting()
-        for token_id in self._set:
+        for token_id in self._differing:
             bit = np.uint32(1 << (token_id & 31))
-            if may_end and token_id in self._stops:
+            if token_id in self._stops and may_end:
                 row[token_id >> 5] |= bit
-            else:
+            elif token_id not in self._named or (may_end and not self._is_text(token_id)):
                 row[token_id >> 5] &= ~bit
+
+    def _is_text(self, token_id: int) -> bool:
+        """Whether the grammar has one of the tokens that it names here."""
+        accepted = self._matcher.accept_bytes(self._spelling(token_id))
+        self._matcher.rollback(accepted)
+        return accepted
+
+    def _spelling(self, token_id: int) -> bytes:
+        return self._compiled.vocabulary[token_id] or b""

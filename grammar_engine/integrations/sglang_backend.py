@@ -17,6 +17,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from sglang.srt.constrained.base_grammar_backend import (
     BaseGrammarBackend,
@@ -162,12 +163,13 @@ class GrammarEngineBackend(BaseGrammarBackend):
         row = vocab_mask[batch_idx]
         if reset_vocab_mask:
             row.fill_(0 if is_allowed else -1)
-        words = row.numpy().view("uint32")
+        words = row.numpy().view(np.uint32)
         for token_id in token_ids:
-            bit = 1 << (token_id & 31)
-            words[token_id >> 5] = (
-                words[token_id >> 5] | bit if is_allowed else words[token_id >> 5] & ~bit & 0xFFFFFFFF
-            )
+            bit = np.uint32(1 << (token_id & 31))
+            if is_allowed:
+                words[token_id >> 5] |= bit
+            else:
+                words[token_id >> 5] &= ~bit
 
     def dispatch_json(self, key_string: str) -> BaseGrammarObject:
         """A JSON Schema's text, or "$$ANY$$"."""

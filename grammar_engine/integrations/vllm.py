@@ -1,4 +1,4 @@
-"""vLLM: structured outputs served by this engine. Importing this loads nothing of vLLM; see docs/vllm.md.
+"""vLLM: structured outputs served by this engine. Importing this loads nothing of vLLM; see docs/serving.md.
 
 vLLM calls ``load_plugin`` in each of its processes (entry point ``vllm.general_plugins``). From then on it knows the
 backend "grammar-engine":

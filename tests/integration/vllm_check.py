@@ -46,6 +46,23 @@ PERSON = {
 }
 DATES = 'start: DATE ("," DATE)*\nDATE: /[0-9]{4}-[0-1][0-9]-[0-3][0-9]/\n'
 SUM = 'root ::= term ("+" term){1,4}\nterm ::= [1-9] [0-9]{0,2}'
+CALL = {
+    "type": "structural_tag",
+    "format": {
+        "type": "triggered_tags",
+        "triggers": ["<call>"],
+        "tags": [
+            {
+                "type": "tag",
+                "begin": "<call>",
+                "content": {"type": "json_schema", "json_schema": PERSON},
+                "end": "</call>",
+            },
+        ],
+        "at_least_one": True,
+        "stop_after_first": True,
+    },
+}
 ASK = [{"role": "user", "content": "Describe a person as JSON."}]
 
 
@@ -65,12 +82,17 @@ def lark_reads(grammar: str, text: str) -> bool:
     return True
 
 
+def called(text: str) -> bool:
+    return text.startswith("<call>") and text.endswith("</call>") and valid(PERSON, text[6:-7])
+
+
 KINDS: dict[str, tuple[dict[str, Any], Callable[[str], bool]]] = {
     "json": ({"json": PERSON}, lambda text: valid(PERSON, text)),
     "json_object": ({"json_object": True}, lambda text: isinstance(json.loads(text), dict)),
     "regex": ({"regex": r"[0-9]{3}-[A-Z]{2}"}, lambda text: bool(re.fullmatch(r"[0-9]{3}-[A-Z]{2}", text))),
     "choice": ({"choice": ["positive", "negative"]}, lambda text: text in {"positive", "negative"}),
     "lark": ({"grammar": DATES}, lambda text: lark_reads(DATES, text)),
+    "structural_tag": ({"structural_tag": json.dumps(CALL)}, called),
     "ebnf": ({"grammar": SUM}, lambda text: bool(re.fullmatch(r"[1-9][0-9]{0,2}(\+[1-9][0-9]{0,2}){1,4}", text))),
 }
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -78,7 +100,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "empty language": ({"json": {"type": "integer", "minimum": 3, "maximum": 2}}, "nothing can satisfy"),
     "regex": ({"regex": "(a"}, "unterminated subpattern"),
     "back-reference": ({"regex": r"(a)\1"}, "is not supported"),
-    "grammar": ({"grammar": "start: x\n"}, "'x' used but not defined"),
+    "grammar": ({"grammar": "start: x\n"}, "used but not defined"),
     "path": ({"grammar": "/etc/secret.lark"}, "the path of a grammar is not supported"),
 }
 

