@@ -312,9 +312,10 @@ def draw(
     mask_rows: torch.Tensor | None,
     *,
     block: int = _BLOCK,
+    search_block: int = _SEARCH_BLOCK,
     busy: int = _BUSY,
 ) -> Draws:
-    """See ``sampling.draw``; the arguments are checked. block, busy: how to split, of no effect on what is drawn."""
+    """See ``sampling.draw``; the arguments are checked. The rest: how to split, of no effect on what is drawn."""
     count, vocabulary = rows.shape[0] if indices is None else indices.shape[0], rows.shape[1]
     device = rows.device
     draws = Draws(
@@ -350,7 +351,7 @@ def draw(
         lasts = torch.empty_like(thresholds)
         _threshold_kernel[(count,)](
             *where, settings.temperature, settings.top_k, settings.top_p, thresholds, lasts,
-            BLOCK=_SEARCH_BLOCK, num_warps=16, **flags,
+            BLOCK=search_block, num_warps=16, **flags,
         )  # fmt: skip
     _draw_kernel[(count * parts,)](
         *where, settings.temperature, settings.min_p, settings.seeds, settings.steps, thresholds, lasts,
