@@ -169,7 +169,8 @@ class _Writer:
             if len(self._closing_ids):
                 after[accepting[targets] & np.isin(tokens, self._closing_ids)] = end
             if accepting[state]:
-                row[classes[self._stop_ids]] = end
+                stops = classes[self._stop_ids]
+                row[stops] = np.where(row[stops] < 0, end, row[stops])  # one that leads on does not end the text here
             row[classes[tokens]] = after  # (a stop id that the grammar has here is read first)
         return TokenAutomaton(
             transitions=transitions,

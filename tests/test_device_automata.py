@@ -71,24 +71,33 @@ def test_walks_of_schemas_are_those_of_matchers(schema: dict[str, Any]) -> None:
         compare(compiled, automaton, random.Random(seed), 40)
 
 
-def ending_in_a_token() -> Any:
-    """A structural tag in which the stop token is part of the grammar: one way to end of two."""
+NUMBER = {"type": "regex", "pattern": "[1-3]{1,4}"}
+
+
+def tag(begin: str, end: str) -> dict[str, Any]:
+    return {"type": "tag", "begin": begin, "content": NUMBER, "end": end}
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        [tag("f:", "<|stop|>"), tag("f:", "<|call|>!")],  # the stop token is part of the grammar, or ends the text
+        [tag("f:", "<|stop|>"), tag("f:", "<|call|>!<|stop|>")],
+        [NUMBER, tag("1<|stop|>", "<|call|>")],  # behind 1 it leads on, behind 2 it ends the text
+    ],
+)
+def test_special_tokens_of_a_grammar_lead_on_or_end(elements: list[Any]) -> None:
     tokens: list[bytes | None] = [bytes([byte]) for byte in range(256)]
     names = {"<|stop|>": 256, "<|call|>": 257}
-    compiler = ge.GrammarCompiler(
-        ge.Vocabulary([*tokens, None, None, b"12"], stop_token_ids=[256], special_tokens=names), cache_dir=""
+    vocabulary = ge.Vocabulary([*tokens, None, None, b"12"], stop_token_ids=[256], special_tokens=names)
+    compiler = ge.GrammarCompiler(vocabulary, cache_dir="")
+    compiled = compiler.compile_structural_tag(
+        {"type": "structural_tag", "format": {"type": "or", "elements": elements}}
     )
-    number = {"type": "regex", "pattern": "[1-3]{1,4}"}
-    tags = [{"type": "tag", "begin": "f:", "content": number, "end": end} for end in ("<|stop|>", "<|call|>!<|stop|>")]
-    return compiler.compile_structural_tag({"type": "structural_tag", "format": {"type": "or", "elements": tags}})
-
-
-def test_special_tokens_of_a_grammar_lead_on_or_end() -> None:
-    compiled = ending_in_a_token()
     automaton = DeviceAutomaton(compiled, batch_size=8)
     for seed in range(6):
         automaton.reset()
-        compare(compiled, automaton, random.Random(seed), 12)
+        compare(compiled, automaton, random.Random(seed), 14)
         assert automaton.is_terminated().any()
 
 
