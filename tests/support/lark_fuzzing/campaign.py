@@ -250,7 +250,7 @@ class Campaign:
         """A token of which the engine's mask says what the reference does not, behind a text that both take; or ""."""
         pair.matcher.reset()
         state = pair.followed(text)
-        if state is None or (text and not pair.matcher.accept_bytes(text)):
+        if (text and not pair.matcher.accept_bytes(text)) or state is None:
             return ""
         allowed = set(pair.matcher.allowed_token_ids().tolist())
         for index in self._tried:

@@ -157,7 +157,8 @@ class GrammarGenerator:
         kind = rng.random()
         if kind < 0.08 and depth < 2:
             self._features.add("group")
-            return f"({self._alternatives(symbols, depth + 1)}){self._operator()}"
+            # (No counts here: Lark multiplies them out, and takes minutes where they are nested.)
+            return f"({self._alternatives(symbols, depth + 1)}){rng.choice(['', '', '?', '*', '+'])}"
         if kind < 0.13 and depth < 2:
             self._features.add("[x]")
             return f"[{self._alternatives(symbols, depth + 1)}]"
