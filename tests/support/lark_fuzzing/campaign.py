@@ -34,7 +34,7 @@ from lark_fuzzing.grammars import PIECES, GrammarGenerator, RandomGrammar
 from lark_fuzzing.texts import changed, random_block, random_pieces, random_sentence
 
 # What Lark's own code raises for grammars that it refuses (asserts and re.error among them), and for texts.
-REFUSALS = (lark.exceptions.LarkError, AssertionError, ValueError, KeyError, IndexError)
+REFUSALS = (lark.exceptions.LarkError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 LINES = ("if a:\n", "  b\n", "    a\n", "\tb\n", "else:\n", "(a\n)", "# x\n", "\n", "  ", "a\n", " ", "\r\n")
 MOST_HYPOTHESES = 60  # of the reference, which keeps them apart
 BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
