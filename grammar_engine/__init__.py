@@ -32,6 +32,7 @@ _HOMES = {
         "MissingDependencyError",
         "ModelUnavailableError",
         "NotEnforced",
+        "NothingAcceptedError",
         "SchemaNotEnforcedWarning",
         "TokenizerError",
         "UnsatisfiableGrammarError",
@@ -41,7 +42,7 @@ _HOMES = {
     "grammar_engine.generation": ("Generation", "Stats", "TokenEvent"),
     "grammar_engine.matcher": ("Matcher",),
     "grammar_engine.models": ("Model", "load_model"),
-    "grammar_engine.sampling": ("AWRS", "SMC", "Greedy", "Sample"),
+    "grammar_engine.sampling": ("AWRS", "CARS", "SMC", "Beam", "BestOf", "CarsMemory", "Greedy", "Rejection", "Sample"),
     "grammar_engine.tokenizers": ("Vocabulary",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -49,8 +50,12 @@ _SUBPACKAGES = ("device", "sampling")
 
 __all__ = [
     "AWRS",
+    "CARS",
     "SMC",
     "AllParticlesDeadError",
+    "Beam",
+    "BestOf",
+    "CarsMemory",
     "CompiledGrammar",
     "Generation",
     "GrammarCompiler",
@@ -66,6 +71,8 @@ __all__ = [
     "Model",
     "ModelUnavailableError",
     "NotEnforced",
+    "NothingAcceptedError",
+    "Rejection",
     "Sample",
     "SchemaNotEnforcedWarning",
     "Stats",
@@ -108,6 +115,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         ModelUnavailableError,
         NotEnforced,
+        NothingAcceptedError,
         SchemaNotEnforcedWarning,
         TokenizerError,
         UnsatisfiableGrammarError,
@@ -117,7 +125,7 @@ if TYPE_CHECKING:
     from grammar_engine.generation import Generation, Stats, TokenEvent
     from grammar_engine.matcher import Matcher
     from grammar_engine.models import Model, load_model
-    from grammar_engine.sampling import AWRS, SMC, Greedy, Sample
+    from grammar_engine.sampling import AWRS, CARS, SMC, Beam, BestOf, CarsMemory, Greedy, Rejection, Sample
     from grammar_engine.tokenizers import Vocabulary
 
 

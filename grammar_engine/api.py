@@ -21,13 +21,13 @@ from grammar_engine.errors import InvalidArgumentError
 from grammar_engine.generation import TokenEvent
 from grammar_engine.models import ModelLike, Prompt
 from grammar_engine.sampling.samplers import Sampler
-from grammar_engine.sampling.smc import AWRS, SMC
+from grammar_engine.sampling.weighted import PopulationSampler
 
 DRAFTS = 8
 """Tokens guessed ahead unless asked otherwise: as many as small models verify at little more than the price of one."""
 
 OnToken = Callable[[TokenEvent], None]
-AnySampler = Sampler | AWRS | SMC
+AnySampler = Sampler | PopulationSampler
 
 
 def generate(
@@ -60,8 +60,8 @@ def generate(
         tools: functions that the answer may call, as in OpenAI's Chat Completions, or a ``ChatConstraint`` (of
             ``grammar_engine.integrations.openai.chat_constraint``), which says more. The chat template shows them.
         model: "smollm2", a Hugging Face id or path, ``(hf_model, hf_tokenizer)``, or a ``Model``.
-        sampler: default ``Greedy()``; ``Sample(...)`` draws; ``AWRS(...)`` and ``SMC(...)`` draw without distortion,
-            and under conditions (docs/sampling.md). Nothing is steered or drafted then: a text that does not end in
+        sampler: default ``Greedy()``; ``Sample(...)`` draws; ``AWRS(...)``, ``SMC(...)`` and others draw without
+            distortion, and under conditions; ``Beam(...)`` searches (docs/sampling.md). Nothing is steered or drafted then: a text that does not end in
             time has no weight.
         max_tokens: most tokens to generate, the stop token included; less where the model's context ends before.
         seed: for ``Sample``: row i of a batch draws with ``seed + i``. Default: different every time.
@@ -137,7 +137,7 @@ def stream(
         steer=steer,
         drafts=drafts,
     )
-    if isinstance(sampler, SMC):
+    if isinstance(sampler, PopulationSampler) and not sampler.shows_tokens:
         raise InvalidArgumentError(
             "the texts of particles are not known before the end; use generate", argument="sampler"
         )

@@ -16,7 +16,7 @@ from grammar_engine.errors import (
 from grammar_engine.generation import Generation
 from grammar_engine.models import Message, Model, ModelLike, Prompt, shared_models
 from grammar_engine.sampling.samplers import Greedy, Sampler
-from grammar_engine.sampling.smc import AWRS, SMC, require_weight
+from grammar_engine.sampling.weighted import PopulationSampler
 from grammar_engine.weighted_run import WeightedRun
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Call:
 
     def finish(self, outcome: Outcome, *, details: bool) -> Any:
         """The value of an outcome, or its ``Generation``. Raises where the text is not complete."""
-        if outcome.population is not None:
-            require_weight(outcome.population)
+        if outcome.population is not None and isinstance(self.run, WeightedRun):
+            self.run.sampler.require(outcome.population)
         if not outcome.complete:
             raise IncompleteGenerationError(
                 f"the text is not complete after {outcome.stats.tokens} tokens; raise max_tokens",
@@ -70,7 +70,7 @@ def prepare(
     *,
     constraint: Constraint,
     model: ModelLike,
-    sampler: Sampler | AWRS | SMC | None,
+    sampler: Sampler | PopulationSampler | None,
     max_tokens: int,
     seed: int | None,
     steer: bool,
@@ -83,11 +83,12 @@ def prepare(
         raise LimitExceededError("at least one token is needed", limit="max_tokens >= 1", given=max_tokens)
     if isinstance(drafts, bool) or not isinstance(drafts, int) or drafts < 0:
         raise InvalidArgumentError(f"must be a number of tokens, 0 or more, not {drafts!r}", argument="drafts")
-    if isinstance(sampler, (AWRS, SMC)):
-        sampler.settings(max_tokens)  # refuses what makes no sense
+    if isinstance(sampler, PopulationSampler):
+        sampler.check(max_tokens)
     elif sampler is not None and not hasattr(sampler, "choose"):
         raise InvalidArgumentError(
-            f"expected Greedy(), Sample(...), AWRS(...) or SMC(...), not {sampler!r}", argument="sampler"
+            f"expected a sampler: Greedy(), Sample(...), AWRS(...), SMC(...), not {sampler!r}",
+            argument="sampler",
         )
     prompts, batch = _as_batch(prompt)
     loaded = shared_models().get(model)
@@ -113,7 +114,7 @@ def _start(
     model: Model,
     prompts: Sequence[list[int]],
     compiled: CompiledGrammar,
-    sampler: Sampler | AWRS | SMC,
+    sampler: Sampler | PopulationSampler,
     *,
     max_tokens: int,
     seed: int | None,
@@ -136,7 +137,7 @@ def _start(
                 steer=steer,
             )
         )
-    if isinstance(sampler, (AWRS, SMC)):
+    if isinstance(sampler, PopulationSampler):
         return WeightedRun(model.network, compiled.shown, requests, sampler, pad_token_id=model.pad_token_id)
     spelling = None
     if steer or drafts:

@@ -3,7 +3,8 @@
 GrammarEngineError              (its other children: ``grammar_engine.compiler.errors``)
 ├── InvalidArgumentError        a call that contradicts itself: two constraints, none, an empty batch
 ├── MissingDependencyError      an optional package is not installed: package, extra
-└── ModelUnavailableError       a model cannot be fetched or loaded: model, advice
+├── ModelUnavailableError       a model cannot be fetched or loaded: model, advice
+└── NothingAcceptedError        (an AllParticlesDeadError) rejection sampling used up its tries: tries, closest text
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = [
     "MissingDependencyError",
     "ModelUnavailableError",
     "NotEnforced",
+    "NothingAcceptedError",
     "SchemaNotEnforcedWarning",
     "TokenizerError",
     "UnsatisfiableGrammarError",
@@ -67,3 +69,12 @@ class ModelUnavailableError(GrammarEngineError):
         self.model = model
         self.why = why
         self.advice = advice
+
+
+class NothingAcceptedError(AllParticlesDeadError):
+    """Rejection sampling used up its tries: how many, the text that went furthest, and all in ``population``."""
+
+    def __init__(self, message: str, *, tries: int, closest_text: str, population: object) -> None:
+        super().__init__(message, population=population)
+        self.tries = tries
+        self.closest_text = closest_text

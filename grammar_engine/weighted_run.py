@@ -5,17 +5,17 @@ from __future__ import annotations
 import codecs
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from grammar_engine.forward import CausalForward
 from grammar_engine.generation import LENGTH, STOP, Stats, TokenEvent
+from grammar_engine.matcher import Matcher
 from grammar_engine.requests import Outcome, Request
-from grammar_engine.sampling.particles import ParticleRun
 from grammar_engine.sampling.population import FINISHED, Population
-from grammar_engine.sampling.smc import AWRS, SMC, chosen_particle
+from grammar_engine.sampling.weighted import PopulationSampler, Work
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class WeightedRun:
     """One batch from prompts to outcomes. Iterate once; ``outcomes`` is there afterwards.
 
-    Events are yielded for single particles (``AWRS``) alone: of several, nobody knows whose text stays.
+    Events are yielded where there is one text and it stays (``AWRS``): of several, nobody knows which.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class WeightedRun:
         network: Any,
         vocabulary: Vocabulary,
         requests: Sequence[Request],
-        sampler: AWRS | SMC,
+        sampler: PopulationSampler,
         *,
         pad_token_id: int = 0,
     ) -> None:
@@ -40,7 +40,7 @@ class WeightedRun:
         self._network = network
         self._vocabulary = vocabulary
         self._requests = list(requests)
-        self._sampler = sampler
+        self.sampler = sampler
         self._pad_token_id = pad_token_id
         self.outcomes: list[Outcome] = []
 
@@ -49,23 +49,21 @@ class WeightedRun:
         began = time.perf_counter()
         # (A chosen particle is drawn by the row's own generator too, so a batch and single calls draw alike.)
         rngs = [np.random.default_rng(request.seed) for request in self._requests]
-        forward = CausalForward(
-            self._network, [request.prompt_ids for request in self._requests], pad_token_id=self._pad_token_id
-        )
-        run = ParticleRun(
-            forward,
-            self._vocabulary,
-            [request.matcher for request in self._requests],
-            rngs,
-            self._sampler.settings(max(request.max_tokens for request in self._requests)),
-            particles=self._sampler.num_particles,
-            max_tokens=[request.max_tokens for request in self._requests],
+        run = self.sampler.begin(
+            Work(
+                forward=self._forward,
+                vocabulary=self._vocabulary,
+                matchers=[request.matcher for request in self._requests],
+                rngs=rngs,
+                max_tokens=[request.max_tokens for request in self._requests],
+                keys=[self._key(request) for request in self._requests],
+            )
         )
         shown = [codecs.getincrementaldecoder("utf-8")("replace") for _ in self._requests]
         first_step = 0.0
         for number in run.steps():
             first_step = time.perf_counter() - began if number == 1 else first_step
-            if self._sampler.num_particles > 1:
+            if not self.sampler.shows_tokens:
                 continue
             for row, token_id in enumerate(run.last_tokens()):
                 if token_id >= 0:
@@ -75,12 +73,20 @@ class WeightedRun:
         for request, population, rng in zip(self._requests, run.populations(), rngs, strict=True):
             self.outcomes.append(self._outcome(request, population, rng, seconds, first_step))
 
+    def _forward(self, rows: Sequence[int]) -> CausalForward:
+        prompts = [self._requests[row].prompt_ids for row in rows]
+        return CausalForward(self._network, prompts, pad_token_id=self._pad_token_id)
+
+    def _key(self, request: Request) -> Hashable:
+        grammar = request.matcher.compiled if isinstance(request.matcher, Matcher) else request.matcher
+        return self._network, grammar, tuple(request.prompt_ids)
+
     def _outcome(
         self, request: Request, population: Population, rng: np.random.Generator, seconds: float, first_step: float
     ) -> Outcome:
         weighted = any(particle.log_weight > -math.inf for particle in population.particles)
         particle = (
-            chosen_particle(population, self._sampler.pick, rng)
+            self.sampler.chosen(population, rng)
             if weighted
             else max(population.particles, key=lambda particle: len(particle.token_ids))
         )

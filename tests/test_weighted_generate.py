@@ -12,7 +12,12 @@ torch = pytest.importorskip("torch", reason="needs the extra hf")
 pytest.importorskip("transformers", reason="needs the extra hf")
 
 import grammar_engine as ge
-from grammar_engine.errors import AllParticlesDeadError, IncompleteGenerationError, InvalidArgumentError
+from grammar_engine.errors import (
+    AllParticlesDeadError,
+    IncompleteGenerationError,
+    InvalidArgumentError,
+    NothingAcceptedError,
+)
 from grammar_engine.sampling import OnFields, OnValue
 
 RECORD = r'\{"a": (0|[1-9][0-9]?), "b": "(x|yy|zzz)"\}'
@@ -67,6 +72,40 @@ def test_events_and_streams(tiny_model: Any) -> None:
     assert "".join(pieces) == last == text
     with pytest.raises(InvalidArgumentError, match="not known before the end"):
         ge.stream("The", sampler=ge.SMC(), **options)
+
+
+def test_best_of_and_beams(tiny_model: Any) -> None:
+    options: dict[str, Any] = {"regex": RECORD, "model": tiny_model, "max_tokens": 100, "details": True}
+    shortest = ge.BestOf(n=4, condition=lambda text: '"z' not in text, score=lambda text: -len(text))
+    for result in ge.generate(["The", "Once"], sampler=shortest, seed=1, **options):
+        assert len(result.population.particles) == 4
+        assert len(result.text) == min(len(p.text) for p in result.population.particles if p.state == "finished")
+        assert json.loads(result.value)["b"] != "zzz"
+    beam = ge.Beam(width=4, groups=2, diversity=1.0, condition=lambda text: '"z' not in text)
+    together = ge.generate(["The", "Once"], sampler=beam, **options)
+    for prompt, result in zip(["The", "Once"], together, strict=True):
+        assert json.loads(result.value)["b"] != "zzz"
+        assert result.logprob == max(particle.logprob for particle in result.population.particles)
+        assert ge.generate(prompt, sampler=beam, **options).text == result.text
+    with pytest.raises(InvalidArgumentError, match="not known before the end"):
+        ge.stream("The", regex=RECORD, model=tiny_model, sampler=beam)
+
+
+def test_rejection_in_a_call(tiny_model: Any) -> None:
+    """A random model writes no record by itself; and what a memory learns is found again by the next call."""
+    options: dict[str, Any] = {"regex": RECORD, "model": tiny_model, "seed": 1, "max_tokens": 100}
+    with pytest.raises(NothingAcceptedError, match="none of 6 texts") as caught:
+        ge.generate("The", sampler=ge.Rejection(max_tries=6), **options)
+    assert len(caught.value.closest_text) < 10
+    memory = ge.CarsMemory()
+    sampler = ge.CARS(max_tries=3, memory=memory)
+    bounds = []
+    for _ in range(3):
+        with pytest.raises(NothingAcceptedError):
+            ge.generate("The", sampler=sampler, **options)
+        bounds += memory.bounds()
+    assert len(memory) == 1
+    assert 1 > bounds[0] > bounds[1] > bounds[2] > 0
 
 
 def test_errors(tiny_model: Any) -> None:

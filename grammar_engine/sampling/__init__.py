@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from grammar_engine.sampling.awrs import Draw, awrs, masked
+from grammar_engine.sampling.beam import Beam
+from grammar_engine.sampling.best_of import BestOf
+from grammar_engine.sampling.cars import CARS, CarsMemory
 from grammar_engine.sampling.conditions import (
     Condition,
     MonotoneError,
@@ -15,12 +18,17 @@ from grammar_engine.sampling.conditions import (
 )
 from grammar_engine.sampling.fused import FusedSampler
 from grammar_engine.sampling.population import Particle, Population
+from grammar_engine.sampling.rejection import Rejection
 from grammar_engine.sampling.samplers import Greedy, Sample, Sampler
 from grammar_engine.sampling.smc import AWRS, SMC, smc
 
 __all__ = [
     "AWRS",
+    "CARS",
     "SMC",
+    "Beam",
+    "BestOf",
+    "CarsMemory",
     "Condition",
     "Draw",
     "FusedSampler",
@@ -33,6 +41,7 @@ __all__ = [
     "Partial",
     "Particle",
     "Population",
+    "Rejection",
     "Sample",
     "Sampler",
     "awrs",

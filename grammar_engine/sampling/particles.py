@@ -22,7 +22,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from grammar_engine.sampling.awrs import Checks, Draw, awrs_checks, masked
 from grammar_engine.sampling.conditions import Condition, Partial
 from grammar_engine.sampling.population import CUT, DEAD, FINISHED, Particle, Population, Step
 from grammar_engine.sampling.resampling import ancestors, effective_sample_size, log_mean
+from grammar_engine.sampling.weighted import Forward
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,21 +40,6 @@ if TYPE_CHECKING:
     from grammar_engine.protocols import MatcherLike
 
 Critic = Callable[[str], float]
-
-
-class Forward(Protocol):
-    """What a run needs of a model: ``forward.CausalForward``, or a table in tests."""
-
-    passes: int
-
-    def prefill(self) -> Tensor:
-        """Logits behind each prompt, ``(prompts, V)``."""
-
-    def step(self, token_ids: Sequence[int]) -> Tensor:
-        """Append a token per row; logits ``(rows, V)`` behind it."""
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Rows of the batch to go on with, in this order; a row may come several times."""
 
 
 @dataclass(frozen=True, kw_only=True)

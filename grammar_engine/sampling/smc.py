@@ -8,21 +8,28 @@ generate(..., sampler=AWRS(condition=is_haiku))               one particle: a we
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grammar_engine.errors import AllParticlesDeadError, IncompleteGenerationError, InvalidArgumentError
+from grammar_engine.errors import InvalidArgumentError
 from grammar_engine.forward import CausalForward
 from grammar_engine.matcher import Matcher
 from grammar_engine.sampling.awrs import METHODS as ESTIMATORS
-from grammar_engine.sampling.conditions import Condition, as_condition
+from grammar_engine.sampling.conditions import Condition
 from grammar_engine.sampling.particles import Critic, ParticleRun, Settings
-from grammar_engine.sampling.population import CUT, FINISHED, Particle, Population
+from grammar_engine.sampling.population import Particle, Population
 from grammar_engine.sampling.resampling import METHODS
+from grammar_engine.sampling.weighted import (
+    PopulationSampler,
+    Work,
+    check_count,
+    check_temperature,
+    optional_condition,
+    require_weight,
+)
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar
@@ -32,7 +39,7 @@ SAMPLE, BEST = "sample", "best"
 
 
 @dataclass(frozen=True)
-class AWRS:
+class AWRS(PopulationSampler):
     """Weighted draws under a condition that no mask can carry, for ``generate``.
 
     condition:   a predicate of the text so far, or a ``Condition``; None: the grammar alone.
@@ -51,11 +58,8 @@ class AWRS:
 
     def settings(self, max_tokens: int) -> Settings:
         """Checked settings for a run. InvalidArgumentError where they make no sense."""
-        return _settings(
+        return checked_settings(
             condition=self.condition,
-            critic=None,
-            ess_threshold=0.0,
-            resampling=METHODS[0],
             temperature=self.temperature,
             method=self.method,
             max_accepts=self.max_accepts,
@@ -69,13 +73,25 @@ class AWRS:
         return 1
 
     @property
-    def pick(self) -> str:
-        """There is one to pick."""
-        return SAMPLE
+    def shows_tokens(self) -> bool:
+        """There is one text."""
+        return True
+
+    def check(self, max_tokens: int) -> None:
+        """See ``PopulationSampler``."""
+        self.settings(max_tokens)
+
+    def begin(self, work: Work) -> ParticleRun:
+        """See ``PopulationSampler``."""
+        return particle_run(work, self.settings(max(work.max_tokens)), particles=1)
+
+    def chosen(self, population: Population, rng: np.random.Generator) -> Particle:  # noqa: ARG002
+        """There is one to choose."""
+        return population.particles[0]
 
 
 @dataclass(frozen=True)
-class SMC:
+class SMC(PopulationSampler):
     """Sequential Monte Carlo, for ``generate``.
 
     particles:     texts that are written side by side.
@@ -103,8 +119,8 @@ class SMC:
         """Checked settings for a run. InvalidArgumentError where they make no sense."""
         if self.pick not in (SAMPLE, BEST):
             raise InvalidArgumentError(f"expected 'sample' or 'best', not {self.pick!r}", argument="pick")
-        _check_particles(self.particles)
-        return _settings(
+        check_count(self.particles, "particles")
+        return checked_settings(
             condition=self.condition,
             critic=self.critic,
             ess_threshold=self.ess_threshold,
@@ -120,6 +136,23 @@ class SMC:
     def num_particles(self) -> int:
         """Per prompt."""
         return self.particles
+
+    @property
+    def shows_tokens(self) -> bool:
+        """Of one particle, yes; of several, nobody knows whose text stays."""
+        return self.particles == 1
+
+    def check(self, max_tokens: int) -> None:
+        """See ``PopulationSampler``."""
+        self.settings(max_tokens)
+
+    def begin(self, work: Work) -> ParticleRun:
+        """See ``PopulationSampler``."""
+        return particle_run(work, self.settings(max(work.max_tokens)), particles=self.particles)
+
+    def chosen(self, population: Population, rng: np.random.Generator) -> Particle:
+        """See ``PopulationSampler``."""
+        return population.best() if self.pick == BEST else population.sample(rng)
 
 
 def smc(
@@ -160,8 +193,8 @@ def smc(
         AllParticlesDeadError: no particle has weight; carries the population.
         InvalidArgumentError: settings that make no sense.
     """
-    _check_particles(particles)
-    settings = _settings(
+    check_count(particles, "particles")
+    settings = checked_settings(
         condition=condition,
         critic=critic,
         ess_threshold=ess_threshold,
@@ -195,50 +228,30 @@ def populations(
     return run.run(on_step)
 
 
-def require_weight(population: Population) -> None:
-    """Raise if no particle has weight.
-
-    Raises:
-        IncompleteGenerationError: all that is missing are tokens; carries the longest text.
-        AllParticlesDeadError: nothing was accepted any more; carries the population.
-    """
-    if any(particle.log_weight > -math.inf for particle in population.particles):
-        return
-    states = [particle.state for particle in population.particles]
-    longest = max((particle.text for particle in population.particles), key=len)
-    if CUT in states:
-        raise IncompleteGenerationError(
-            f"no text was finished in time ({states.count(CUT)} of {len(states)} particles ran out of tokens); raise "
-            "max_tokens",
-            partial_text=longest,
-        )
-    raise AllParticlesDeadError(
-        f"all {len(states)} particles are dead: grammar and condition accept no token behind {longest[-60:]!r}. Use "
-        "more particles, or see whether the condition can be met and is monotone (check_monotone)",
-        population=population,
+def particle_run(work: Work, settings: Settings, *, particles: int) -> ParticleRun:
+    """A run over all prompts of the work."""
+    return ParticleRun(
+        work.forward(range(len(work.matchers))),
+        work.vocabulary,
+        work.matchers,
+        work.rngs,
+        settings,
+        particles=particles,
+        max_tokens=work.max_tokens,
     )
 
 
-def chosen_particle(population: Population, pick: str, rng: np.random.Generator) -> Particle:
-    """The particle that ``generate`` answers with; one must have weight."""
-    return population.best() if pick == BEST else population.sample(rng)
-
-
-def _check_particles(particles: int) -> None:
-    if isinstance(particles, bool) or not isinstance(particles, int) or particles < 1:
-        raise InvalidArgumentError(f"must be a number, at least 1, not {particles!r}", argument="particles")
-
-
-def _settings(
-    *, condition: Condition | Callable[[str], bool] | None, ess_threshold: float, resampling: str, temperature: float,
-    critic: Critic | None, method: str, max_accepts: int, max_rejects: int | None, max_tokens: int,
+def checked_settings(
+    *, condition: Condition | Callable[[str], bool] | None = None, ess_threshold: float = 0.0,
+    resampling: str = METHODS[0], temperature: float = 1.0, critic: Critic | None = None, method: str = "auto",
+    max_accepts: int = 2, max_rejects: int | None = None, max_tokens: int,
 ) -> Settings:  # fmt: skip
+    """Settings that make sense, or InvalidArgumentError."""
     if not 0 <= ess_threshold <= 1:
         raise InvalidArgumentError(f"must be between 0 and 1, not {ess_threshold}", argument="ess_threshold")
     if resampling not in METHODS:
         raise InvalidArgumentError(f"expected one of {', '.join(METHODS)}, not {resampling!r}", argument="resampling")
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise InvalidArgumentError(f"must be above 0, not {temperature}", argument="temperature")
+    check_temperature(temperature)
     if method not in ESTIMATORS:
         raise InvalidArgumentError(f"expected one of {', '.join(ESTIMATORS)}, not {method!r}", argument="method")
     if max_tokens < 1:
@@ -246,7 +259,7 @@ def _settings(
     if critic is not None and not callable(critic):
         raise InvalidArgumentError(f"expected a function of the text so far, not {critic!r}", argument="critic")
     return Settings(
-        condition=None if condition is None else as_condition(condition),
+        condition=optional_condition(condition),
         critic=critic,
         ess_threshold=ess_threshold,
         resampling=resampling,
@@ -256,6 +269,3 @@ def _settings(
         max_rejects=max_rejects,
         max_tokens=max_tokens,
     )
-
-
-__all__ = ["AWRS", "BEST", "FINISHED", "SAMPLE", "SMC", "chosen_particle", "populations", "require_weight", "smc"]

@@ -1,0 +1,77 @@
+"""Best of n: several weighted texts, and of them the one that a score likes most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from grammar_engine.errors import InvalidArgumentError
+from grammar_engine.sampling.conditions import Condition
+from grammar_engine.sampling.particles import ParticleRun, Settings
+from grammar_engine.sampling.population import Particle, Population
+from grammar_engine.sampling.smc import checked_settings, particle_run
+from grammar_engine.sampling.weighted import PopulationSampler, Work, check_count
+
+
+@dataclass(frozen=True)
+class BestOf(PopulationSampler):
+    """The best of ``n`` texts, for ``generate``; all of them are in ``Generation.population``, properly weighted.
+
+    n:     texts that are drawn side by side, each by itself.
+    score: of a finished text, larger is better; default: the log-probability that the model gives it. Of equals the
+           first that was drawn.
+    condition, temperature, method, max_accepts, max_rejects: as for ``AWRS``.
+
+    The answer is no draw from the model: it is what the score likes. Texts that died or ran out of tokens take no part.
+    """
+
+    n: int = 8
+    score: Callable[[str], float] | None = None
+    condition: Condition | Callable[[str], bool] | None = None
+    temperature: float = 1.0
+    method: str = "auto"
+    max_accepts: int = 2
+    max_rejects: int | None = None
+
+    @property
+    def num_particles(self) -> int:
+        """Per prompt."""
+        return self.n
+
+    def settings(self, max_tokens: int) -> Settings:
+        """Checked settings for a run without resampling. InvalidArgumentError where they make no sense."""
+        check_count(self.n, "n")
+        if self.score is not None and not callable(self.score):
+            raise InvalidArgumentError(f"expected a function of a text, not {self.score!r}", argument="score")
+        return checked_settings(
+            condition=self.condition,
+            temperature=self.temperature,
+            method=self.method,
+            max_accepts=self.max_accepts,
+            max_rejects=self.max_rejects,
+            max_tokens=max_tokens,
+        )
+
+    def check(self, max_tokens: int) -> None:
+        """See ``PopulationSampler``."""
+        self.settings(max_tokens)
+
+    def begin(self, work: Work) -> ParticleRun:
+        """See ``PopulationSampler``."""
+        return particle_run(work, self.settings(max(work.max_tokens)), particles=self.n)
+
+    def chosen(self, population: Population, rng: np.random.Generator) -> Particle:  # noqa: ARG002
+        """The best. InvalidArgumentError if the score is no number; each text is scored once."""
+        if self.score is None:
+            return population.best()
+        scores: dict[str, float] = {}
+        finished = [particle for particle in population.particles if particle.log_weight > -math.inf]
+        for particle in finished:
+            if particle.text not in scores:
+                scores[particle.text] = float(self.score(particle.text))
+                if math.isnan(scores[particle.text]):
+                    raise InvalidArgumentError(f"the score of {particle.text!r} is not a number", argument="score")
+        return max(finished, key=lambda particle: scores[particle.text])
