@@ -149,7 +149,9 @@ def serving(backend: str, speculative: bool) -> Iterator[None]:
         command += ["--structured-outputs-config.backend", backend]
     if speculative:
         command += ["--speculative-config", json.dumps(SPECULATIVE)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    # -m looks in the current folder first, and a checkout's root holds half of this package.
+    folder = Path(__file__).parent
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder) as process:
         try:
             for _ in range(400):
                 if process.poll() is not None:

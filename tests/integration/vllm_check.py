@@ -343,7 +343,8 @@ def post(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 def serving(*arguments: str) -> Iterator[None]:
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model(), "--port", str(PORT)]
     command += ["--served-model-name", "smollm2", "--enforce-eager", "--max-model-len", "1024", "--max-num-seqs", "8"]
-    with subprocess.Popen([*command, *arguments]) as process:
+    # -m looks in the current folder first, and a checkout's root holds half of this package.
+    with subprocess.Popen([*command, *arguments], cwd=Path(__file__).parent) as process:
         try:
             for _ in range(300):
                 if process.poll() is not None:
