@@ -23,6 +23,8 @@ _HOMES = {
     "grammar_engine.compiler.compiled": ("CompiledGrammar", "GrammarCompiler"),
     "grammar_engine.errors": (
         "AllParticlesDeadError",
+        "ConditionError",
+        "ConditionTimeoutError",
         "GrammarEngineError",
         "GrammarSyntaxError",
         "IncompleteGenerationError",
@@ -57,6 +59,8 @@ __all__ = [
     "BestOf",
     "CarsMemory",
     "CompiledGrammar",
+    "ConditionError",
+    "ConditionTimeoutError",
     "Generation",
     "GrammarCompiler",
     "GrammarEngineError",
@@ -106,6 +110,8 @@ if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
     from grammar_engine.errors import (
         AllParticlesDeadError,
+        ConditionError,
+        ConditionTimeoutError,
         GrammarEngineError,
         GrammarSyntaxError,
         IncompleteGenerationError,

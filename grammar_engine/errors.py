@@ -2,6 +2,8 @@
 
 GrammarEngineError              (its other children: ``grammar_engine.compiler.errors``)
 ├── InvalidArgumentError        a call that contradicts itself: two constraints, none, an empty batch
+├── ConditionError              a condition or critic raised: texts, populations; the cause is chained
+│   └── ConditionTimeoutError   it took longer than ``within`` allows: seconds
 ├── MissingDependencyError      an optional package is not installed: package, extra
 ├── ModelUnavailableError       a model cannot be fetched or loaded: model, advice
 └── NothingAcceptedError        (an AllParticlesDeadError) rejection sampling used up its tries: tries, closest text
@@ -26,6 +28,8 @@ from grammar_engine.compiler.errors import (
 
 __all__ = [
     "AllParticlesDeadError",
+    "ConditionError",
+    "ConditionTimeoutError",
     "GrammarEngineError",
     "GrammarSyntaxError",
     "IncompleteGenerationError",
@@ -50,6 +54,36 @@ class InvalidArgumentError(GrammarEngineError, ValueError):
     def __init__(self, message: str, *, argument: str) -> None:
         super().__init__(f"{message} (argument {argument})")
         self.argument = argument
+
+
+class ConditionError(GrammarEngineError):
+    """A condition or a critic raised; ``__cause__`` is what it raised.
+
+    ``texts``: what it was asked about: one text, or those of a call for many. ``populations``: of each prompt of the
+    call, what had been written so far (``sampling.Population``; particles in the midst of a text are "writing").
+    """
+
+    def __init__(self, message: str, *, texts: tuple[str, ...]) -> None:
+        super().__init__(f"{message}, asked about {_shown(texts)}")
+        self.texts = texts
+        self.populations: tuple[object, ...] = ()
+
+
+class ConditionTimeoutError(ConditionError):
+    """A condition took longer than ``seconds`` (see ``sampling.within``)."""
+
+    def __init__(self, seconds: float, *, texts: tuple[str, ...]) -> None:
+        super().__init__(f"a condition took more than {seconds} seconds", texts=texts)
+        self.seconds = seconds
+
+
+def _shown(texts: tuple[str, ...]) -> str:
+    """The last text, by its end, and how many there are beside it."""
+    if not texts:
+        return "nothing"
+    last = texts[-1]
+    shown = repr(last) if len(last) <= 80 else f"a text of {len(last)} characters that ends {last[-60:]!r}"
+    return shown if len(texts) == 1 else f"{len(texts)} texts, among them {shown}"
 
 
 class MissingDependencyError(GrammarEngineError, ImportError):

@@ -323,3 +323,36 @@ def test_generate(tmp_path: Path, tiny_pair: Any) -> None:
     ]  # fmt: skip
     assert drawn[0] == drawn[1]
     assert drawn[0].strip() in {"yes", "no"}
+
+
+def test_generate_with_particles(tmp_path: Path, tiny_pair: Any) -> None:
+    """A weighted text under a condition from a file; the population as a page and as data, also of a failure."""
+    model, tokenizer = tiny_pair
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    rules = tmp_path / "rules.py"
+    rules.write_text("def no_b(text):\n    return 'b' not in text\n\ndef none(text):\n    return not text\n", "utf-8")
+    page = tmp_path / "page.html"
+    common = ["generate", "The", "--regex", "[ab]{3}", "--model", str(tmp_path), "--particles", "3", "--seed", "1"]
+    result = call(*common, "--condition", f"{rules}:no_b", "--population", str(page))
+    assert (result.exit_code, result.stdout) == (0, "aaa\n")
+    assert page.read_text("utf-8").count("<pre>aaa</pre>") == 3
+    code, answer = data(*common, "--condition", f"{rules}:no_b")
+    assert code == 0
+    assert answer["posterior"] == {"aaa": pytest.approx(1)}
+    assert len(answer["particles"]) == 3
+    dead = tmp_path / "dead.json"
+    code, answer = data(*common, "--condition", f"{rules}:none", "--population", str(dead))
+    assert (code, answer["error"]["type"]) == (1, "AllParticlesDeadError")
+    assert len(json.loads(dead.read_text("utf-8"))["particles"]) == 3
+    for wrong in (
+        ["--condition", f"{rules}:absent"],
+        ["--condition", str(rules)],
+        ["--condition", f"{tmp_path}/absent.py:no_b"],
+        ["--condition", "no.such.module:name"],
+        ["--population", "page.txt"],
+        ["--top-k", "3"],
+        ["--temperature", "0"],
+    ):
+        assert call(*common, *wrong).exit_code == 2, wrong
+    assert call("generate", "The", "--regex", "a", "--condition", f"{rules}:no_b").exit_code == 2

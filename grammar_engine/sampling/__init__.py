@@ -21,6 +21,7 @@ from grammar_engine.sampling.population import Particle, Population
 from grammar_engine.sampling.rejection import Rejection
 from grammar_engine.sampling.samplers import Greedy, Sample, Sampler
 from grammar_engine.sampling.smc import AWRS, SMC, smc
+from grammar_engine.sampling.timed import within
 
 __all__ = [
     "AWRS",
@@ -48,4 +49,5 @@ __all__ = [
     "check_monotone",
     "masked",
     "smc",
+    "within",
 ]

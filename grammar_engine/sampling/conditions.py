@@ -12,13 +12,14 @@ long costs time, not correctness.)
 
 from __future__ import annotations
 
+import contextlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from grammar_engine.errors import GrammarEngineError, InvalidArgumentError
+from grammar_engine.errors import ConditionError, GrammarEngineError, InvalidArgumentError
 from grammar_engine.sampling.json_fields import completed_values
 
 
@@ -50,7 +51,11 @@ class Condition(ABC):
 
     def accept_many(self, partials: Sequence[Partial]) -> list[bool]:
         """``accepts`` for several texts; one call where a predicate is cheaper so."""
-        return [self.accepts(partial) for partial in partials]
+        verdicts = []
+        for partial in partials:
+            with naming(partial.text):
+                verdicts.append(self.accepts(partial))
+        return verdicts
 
     def __and__(self, other: Condition | Callable[[str], bool]) -> Condition:
         """Both; the second is asked where the first accepts."""
@@ -133,6 +138,31 @@ class Both(Condition):
         for i, verdict in zip(left, self.second.accept_many([partials[i] for i in left]), strict=True):
             verdicts[i] = verdict
         return verdicts
+
+
+def ask(condition: Condition, partials: Sequence[Partial]) -> list[bool]:
+    """A verdict for each text, as a sampler asks for them.
+
+    Raises:
+        ConditionError: whatever the condition raises, with the texts that it was asked about.
+    """
+    with naming(*(partial.text for partial in partials)):
+        return condition.accept_many(partials)
+
+
+@contextlib.contextmanager
+def naming(*texts: str, asked: str = "a condition") -> Iterator[None]:
+    """Errors of a predicate get the texts that it was asked about. (It is the user's code: it may raise anything.)
+
+    Raises:
+        ConditionError: the predicate raised.
+    """
+    try:
+        yield
+    except ConditionError:
+        raise
+    except Exception as error:
+        raise ConditionError(f"{asked} raised {type(error).__name__}: {error}", texts=texts) from error
 
 
 def as_condition(condition: Condition | Callable[[str], bool]) -> Condition:

@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from grammar_engine.errors import ConditionError
 from grammar_engine.sampling.awrs import Checks, Draw, awrs_checks, masked
-from grammar_engine.sampling.conditions import Condition, Partial
-from grammar_engine.sampling.population import CUT, DEAD, FINISHED, Particle, Population, Step
+from grammar_engine.sampling.conditions import Condition, Partial, ask, naming
+from grammar_engine.sampling.population import CUT, DEAD, FINISHED, WRITING, Particle, Population, Step
 from grammar_engine.sampling.resampling import ancestors, effective_sample_size, log_mean
 from grammar_engine.sampling.weighted import Forward
 
@@ -153,7 +154,11 @@ class ParticleRun:
     def steps(self) -> Iterator[int]:
         """Go step by step: yields the number of each behind it."""
         with ThreadPoolExecutor(1, thread_name_prefix="grammar-engine") as worker:
-            yield from self._steps(worker)
+            try:
+                yield from self._steps(worker)
+            except ConditionError as error:
+                error.populations = tuple(self.populations())
+                raise
 
     def last_tokens(self) -> list[int]:
         """Of each prompt the first particle's token of the last step; −1 where it was finished before."""
@@ -277,7 +282,9 @@ class ParticleRun:
     def _score(self, particle: _Particle) -> float:
         if self._settings.critic is None:
             return 0.0
-        return float(self._settings.critic(particle.data.decode("utf-8", "ignore")))
+        text = particle.data.decode("utf-8", "ignore")
+        with naming(text, asked="the critic"):
+            return float(self._settings.critic(text))
 
     def _resampled(self, group: _Group, tokens: dict[tuple[int, int], int]) -> list[int]:
         """Note the step, and resample if the weights are too uneven. Returns each slot's ancestor."""
@@ -310,9 +317,9 @@ class ParticleRun:
                 Particle(
                     text=particle.data.decode("utf-8", "replace"),
                     token_ids=tuple(particle.token_ids),
-                    log_weight=particle.log_weight,
+                    log_weight=particle.log_weight if particle.state else -math.inf,
                     logprob=particle.logprob,
-                    state=particle.state,
+                    state=particle.state or WRITING,
                     eve=particle.eve,
                 )
                 for particle in group.particles
@@ -340,7 +347,7 @@ def _checked_together(
         advance(i, None)
     while asked:
         waiting, asked = asked, {}
-        verdicts = condition.accept_many([partial_of(i, token) for i, token in waiting.items()])
+        verdicts = ask(condition, [partial_of(i, token) for i, token in waiting.items()])
         for i, verdict in zip(waiting, verdicts, strict=True):
             advance(i, verdict)
     return [draw for draw in draws if draw is not None]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from grammar_engine.sampling.resampling import effective_sample_size, log_mean, normalized
 
-FINISHED, DEAD, CUT = "finished", "dead", "cut"
+FINISHED, DEAD, CUT, WRITING = "finished", "dead", "cut", "writing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,8 @@ class Particle:
     text, token_ids: what was written; token_ids without the stop token.
     log_weight: log w; −inf for a text that is not finished.
     logprob:    Σ log p(token) under the model's own distribution at the run's temperature, stop token included.
-    state:      "finished"; "dead": nothing could follow that grammar and condition accept; "cut": no tokens were left.
+    state:      "finished"; "dead": nothing could follow that grammar and condition accept; "cut": no tokens were left;
+                "writing": an error came in between (``ConditionError``). The weight so far is in the history.
     eve:        which of the first particles it descends from.
     """
 
@@ -142,6 +143,12 @@ class Population:
     def to_json(self) -> str:
         """Everything as a JSON text; weights of 0 are null."""
         return json.dumps(_plain(asdict(self) | {"log_evidence": self.log_evidence}), ensure_ascii=False)
+
+    def to_html(self, title: str = "Population") -> str:
+        """One page that shows how it came about: weights, ancestry, texts. It loads nothing (``inspection``)."""
+        from grammar_engine.inspection.population_page import population_page
+
+        return population_page(self, title)
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ never_matches(pattern)      the text contains no match of a regular expression
 compiles_as_python()        Python's own compiler accepts the text; line by line before the end
 known_to_sqlite(script)     SQLite can prepare the statement over the tables of a script: names, arities, everything
 canonical(tokenizer)        the tokens are those that the tokenizer itself would write
+within(seconds, condition)  another condition, with a limit on how long it may think
 """
 
 from __future__ import annotations
@@ -20,9 +21,21 @@ from typing import TYPE_CHECKING, Any
 
 from grammar_engine.errors import InvalidArgumentError, MissingDependencyError
 from grammar_engine.sampling.conditions import Condition, OnFields, OnText, OnValue, Partial
+from grammar_engine.sampling.timed import within
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
+
+__all__ = [
+    "Canonical",
+    "bounded",
+    "canonical",
+    "compiles_as_python",
+    "known_to_sqlite",
+    "never_matches",
+    "validates",
+    "within",
+]
 
 
 def validates(schema: Mapping[str, Any] | bool) -> Condition:
