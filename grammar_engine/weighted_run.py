@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grammar_engine.errors import ConditionError
 from grammar_engine.forward import CausalForward
 from grammar_engine.generation import LENGTH, STOP, Stats, TokenEvent
 from grammar_engine.matcher import Matcher
 from grammar_engine.requests import Outcome, Request
 from grammar_engine.sampling.population import FINISHED, Population
-from grammar_engine.sampling.weighted import PopulationSampler, Work
+from grammar_engine.sampling.weighted import PopulationRun, PopulationSampler, Work
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
@@ -61,7 +62,7 @@ class WeightedRun:
         )
         shown = [codecs.getincrementaldecoder("utf-8")("replace") for _ in self._requests]
         first_step = 0.0
-        for number in run.steps():
+        for number in self._steps(run):
             first_step = time.perf_counter() - began if number == 1 else first_step
             if not self.sampler.shows_tokens:
                 continue
@@ -72,6 +73,14 @@ class WeightedRun:
         seconds = time.perf_counter() - began
         for request, population, rng in zip(self._requests, run.populations(), rngs, strict=True):
             self.outcomes.append(self._outcome(request, population, rng, seconds, first_step))
+
+    def _steps(self, run: PopulationRun) -> Iterator[int]:
+        """Errors of conditions take along what has been written."""
+        try:
+            yield from run.steps()
+        except ConditionError as error:
+            error.populations = tuple(run.populations())
+            raise
 
     def _forward(self, rows: Sequence[int]) -> CausalForward:
         prompts = [self._requests[row].prompt_ids for row in rows]

@@ -117,6 +117,20 @@ def test_generate_keeps_what_there_is(options: dict[str, Any]) -> None:
             assert "writing" in population.to_html()
 
 
+@pytest.mark.parametrize("sampler", [ge.CARS, ge.Beam, ge.BestOf])
+def test_all_samplers_keep_what_there_is(options: dict[str, Any], sampler: Any) -> None:
+    def broken(text: str) -> bool:
+        if len(text) > 3:
+            raise RuntimeError
+        return True
+
+    with pytest.raises(ge.ConditionError, match="RuntimeError") as caught:
+        ge.generate("The", sampler=sampler(condition=broken), **options)
+    assert len(caught.value.texts[0]) > 3
+    (population,) = caught.value.populations
+    assert any(particle.state == "writing" and particle.text for particle in population.particles)
+
+
 def test_slow_conditions_and_critics_that_raise(options: dict[str, Any]) -> None:
     def stuck(text: str) -> bool:
         if '"b"' in text:

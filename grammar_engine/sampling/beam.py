@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from grammar_engine.errors import InvalidArgumentError
-from grammar_engine.sampling.conditions import Condition, Partial
-from grammar_engine.sampling.population import CUT, DEAD, FINISHED, Particle, Population
+from grammar_engine.sampling.conditions import Condition, Partial, ask
+from grammar_engine.sampling.population import CUT, DEAD, FINISHED, WRITING, Particle, Population
 from grammar_engine.sampling.weighted import PopulationSampler, Work, check_count, optional_condition
 
 if TYPE_CHECKING:
@@ -219,7 +219,10 @@ class BeamRun:
         if self._condition is None:
             return True
         search.num_checks += 1
-        return self._condition.accepts(partial)
+        state, search.state = search.state, WRITING  # it may raise
+        verdict = ask(self._condition, [partial])[0]
+        search.state = state
+        return verdict
 
     def _stop_where_possible(self, search: _Search) -> None:
         """End the search if no beam can reach the worst of ``width`` finished texts: log-probabilities only fall."""

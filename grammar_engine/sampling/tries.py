@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from grammar_engine.sampling.conditions import Condition, Partial
-from grammar_engine.sampling.population import CUT, DEAD, FINISHED, Particle, Population
+from grammar_engine.sampling.conditions import Condition, Partial, ask
+from grammar_engine.sampling.population import CUT, DEAD, FINISHED, WRITING, Particle, Population
 from grammar_engine.sampling.weighted import Forward, Work
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Try(ABC):
         if self.condition is None:
             return True
         self.num_checks += 1
-        return self.condition.accepts(Partial(self.data, complete=complete, token_ids=tuple(self.token_ids)))
+        return ask(self.condition, [Partial(self.data, complete=complete, token_ids=tuple(self.token_ids))])[0]
 
     def particle(self, number: int) -> Particle:
         """The text as it stands; ``eve``: the number of the try."""
@@ -64,7 +64,7 @@ class Try(ABC):
             token_ids=tuple(self.token_ids),
             log_weight=self.log_weight if self.state == FINISHED else -math.inf,
             logprob=self.logprob,
-            state=self.state,
+            state=self.state or WRITING,
             eve=number,
         )
 
