@@ -44,7 +44,18 @@ _HOMES = {
     "grammar_engine.generation": ("Generation", "Stats", "TokenEvent"),
     "grammar_engine.matcher": ("Matcher",),
     "grammar_engine.models": ("Model", "load_model"),
-    "grammar_engine.sampling": ("AWRS", "CARS", "SMC", "Beam", "BestOf", "CarsMemory", "Greedy", "Rejection", "Sample"),
+    "grammar_engine.sampling": (
+        "AWRS",
+        "CARS",
+        "SMC",
+        "Beam",
+        "BestOf",
+        "CarsMemory",
+        "Greedy",
+        "Rejection",
+        "Sample",
+        "StructuralRepetition",
+    ),
     "grammar_engine.tokenizers": ("Vocabulary",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -80,6 +91,7 @@ __all__ = [
     "Sample",
     "SchemaNotEnforcedWarning",
     "Stats",
+    "StructuralRepetition",
     "TokenEvent",
     "TokenizerError",
     "UnsatisfiableGrammarError",
@@ -131,7 +143,18 @@ if TYPE_CHECKING:
     from grammar_engine.generation import Generation, Stats, TokenEvent
     from grammar_engine.matcher import Matcher
     from grammar_engine.models import Model, load_model
-    from grammar_engine.sampling import AWRS, CARS, SMC, Beam, BestOf, CarsMemory, Greedy, Rejection, Sample
+    from grammar_engine.sampling import (
+        AWRS,
+        CARS,
+        SMC,
+        Beam,
+        BestOf,
+        CarsMemory,
+        Greedy,
+        Rejection,
+        Sample,
+        StructuralRepetition,
+    )
     from grammar_engine.tokenizers import Vocabulary
 
 

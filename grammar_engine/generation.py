@@ -61,7 +61,8 @@ class Generation(Generic[T]):
     logprob:       Σ log p(token) under the model's own distribution (temperature 1, no mask), stop token included if
                    the model was asked for it.
     log_weight:    Σ log Z, where Z is the mass that the model itself gave to the tokens that were allowed. With
-                   ``Sample()`` (temperature 1, nothing cut) exp(log_weight) makes the sample properly weighted.
+                   ``Sample()`` (temperature 1, nothing cut) exp(log_weight) makes the sample properly weighted;
+                   a penalty on repetition is taken back in it (by an unbiased estimate).
     finish_reason: "stop": the model ended the text, or nothing but its end was possible;
                    "length": the budget ended, at a place where the text is complete.
     population:    of a weighted sampler: all particles, with evidence and history. ``log_weight`` is then the

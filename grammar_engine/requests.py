@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from grammar_engine.budget import BudgetGuard
     from grammar_engine.protocols import MatcherLike
     from grammar_engine.sampling.population import Population
+    from grammar_engine.sampling.repetition import Visits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ class Row:
     request: Request
     generator: Any
     guard: BudgetGuard | None = None
+    visits: Visits | None = None
     token_ids: list[int] = field(default_factory=list)
     num_tokens: int = 0
     logprob: float = 0.0

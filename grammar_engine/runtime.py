@@ -28,7 +28,8 @@ from grammar_engine.forward import CausalForward
 from grammar_engine.generation import LENGTH, STOP, Stats, TokenEvent
 from grammar_engine.requests import Outcome, Request, Row
 from grammar_engine.row_masks import RowMasks
-from grammar_engine.sampling.samplers import Sampler
+from grammar_engine.sampling.repetition import Visits, choose_penalized
+from grammar_engine.sampling.samplers import Greedy, Sample, Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,6 +72,7 @@ class DecodingRun:
         self._vocabulary = vocabulary
         self._requests = list(requests)
         self._sampler = sampler
+        self._repetition = sampler.repetition if isinstance(sampler, (Greedy, Sample)) else None
         self._pad_token_id = pad_token_id
         self._spelling = spelling
         self._drafts = drafts
@@ -90,6 +92,8 @@ class DecodingRun:
         for row in rows:
             if masks.must_end(row.request.matcher):
                 row.finish_reason = STOP
+            if self._repetition is not None:
+                row.visits = Visits(self._repetition, row.request.matcher)
         active = [row for row in rows if not row.finish_reason]
         prefill_seconds, passes = 0.0, 0
         if active:
@@ -165,6 +169,7 @@ class DecodingRun:
             if mass == -math.inf:
                 raise masks.why_nothing(row)
         chosen: list[int] = self._sampler.choose(logits, _uniforms(rows, logits)).tolist()
+        corrections = self._penalize(rows, chosen, logits)
         scores = logits.gather(-1, _column(chosen, logits))[:, 0].tolist()
         for i, row in enumerate(rows):
             token_id = chosen[i]
@@ -173,13 +178,25 @@ class DecodingRun:
                 if other is None:
                     row.finish_reason = LENGTH
                     continue
-                token_id = other
+                token_id, corrections[i] = other, 0.0
                 scores[i] = float(logits[i, token_id])
             row.logprob += scores[i] - masses[i]
-            row.log_weight += allowed[i] - masses[i]
+            row.log_weight += allowed[i] - masses[i] + corrections[i]
             masks.accept(row, token_id)
+            if row.visits is not None and not row.finish_reason:
+                row.visits.note()
             piece = row.shown.decode(self._vocabulary.tokens[token_id] or b"")
             yield TokenEvent(row=row.index, token_id=token_id, text=piece)
+
+    def _penalize(self, rows: list[Row], chosen: list[int], logits: Tensor) -> list[float]:
+        """Choose anew where a penalty on repetition may apply; changes ``chosen``. Returns logs of weights."""
+        corrections = [0.0] * len(rows)
+        sampler = self._sampler
+        if isinstance(sampler, (Greedy, Sample)):
+            for i, row in enumerate(rows):
+                if row.visits is not None and row.visits.any_penalty:
+                    chosen[i], corrections[i] = choose_penalized(sampler, row.visits, logits[i : i + 1], row.generator)
+        return corrections
 
     def _redraw(self, row: Row, refused: int, logits: Tensor, masks: RowMasks) -> int | None:
         """Draw again without what the budget refuses. ``logits``: ``(1, V)``; a copy is worked on."""

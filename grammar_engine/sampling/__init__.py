@@ -19,6 +19,7 @@ from grammar_engine.sampling.conditions import (
 from grammar_engine.sampling.fused import FusedSampler
 from grammar_engine.sampling.population import Particle, Population
 from grammar_engine.sampling.rejection import Rejection
+from grammar_engine.sampling.repetition import StructuralRepetition
 from grammar_engine.sampling.samplers import Greedy, Sample, Sampler
 from grammar_engine.sampling.smc import AWRS, SMC, smc
 from grammar_engine.sampling.timed import within
@@ -45,6 +46,7 @@ __all__ = [
     "Rejection",
     "Sample",
     "Sampler",
+    "StructuralRepetition",
     "awrs",
     "check_monotone",
     "masked",

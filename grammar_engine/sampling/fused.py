@@ -42,7 +42,8 @@ class FusedSampler:
             device: that of the logits.
 
         Raises:
-            InvalidArgumentError: there are not as many seeds as samplers, or one is out of range.
+            InvalidArgumentError: there are not as many seeds as samplers, one is out of range, or a sampler has a
+                penalty on repetition.
         """
         import torch
 
@@ -52,6 +53,11 @@ class FusedSampler:
             raise InvalidArgumentError(f"{len(seeds)} seeds for {len(samplers)} rows", argument="seeds")
         if not all(-_SEEDS < seed < _SEEDS for seed in seeds):
             raise InvalidArgumentError("a seed does not fit into 64 bits", argument="seeds")
+        if any(sampler.repetition is not None for sampler in samplers):
+            raise InvalidArgumentError(
+                "a penalty on repeated structure needs each row's matcher; use the samplers of generate",
+                argument="samplers",
+            )
         drawn = [Sample() if isinstance(sampler, Greedy) else sampler for sampler in samplers]
         zeros = [0.0 if isinstance(sampler, Greedy) else sampler.temperature for sampler in samplers]
         # Subnormal temperatures would be 0 in float32.

@@ -15,6 +15,8 @@ from grammar_engine.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from grammar_engine.sampling.repetition import StructuralRepetition
+
 
 class Sampler(Protocol):
     """A rule that picks one token per row."""
@@ -33,7 +35,16 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class Greedy:
-    """The most probable allowed token (the lowest id among equals)."""
+    """The most probable allowed token (the lowest id among equals).
+
+    repetition: a penalty on places of the grammar that the text returns to; off by default.
+    """
+
+    repetition: StructuralRepetition | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse settings without meaning."""
+        _check_repetition(self.repetition)
 
     def choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:  # noqa: ARG002
         """See ``Sampler``."""
@@ -49,14 +60,16 @@ class Sample:
                  probable ones those with the lowest ids; 1 keeps all.
     top_k:       keep this many most probable tokens, and those as probable as the last of them; 0 keeps all.
     min_p:       keep tokens at least this fraction as probable as the best one (Nguyen et al. 2024); 0 keeps all.
+    repetition:  a penalty on places of the grammar that the text returns to; off by default.
 
-    Applied in the order temperature, top_k, top_p, min_p, on the distribution that is left by the mask.
+    Applied in the order temperature, top_k, top_p, min_p, repetition, on the distribution that is left by the mask.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    repetition: StructuralRepetition | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings without meaning."""
@@ -70,6 +83,7 @@ class Sample:
             raise InvalidArgumentError(f"must be 0 (off) or more, not {self.top_k}", argument="top_k")
         if not 0 <= self.min_p < 1:
             raise InvalidArgumentError(f"must be at least 0 and below 1, not {self.min_p}", argument="min_p")
+        _check_repetition(self.repetition)
 
     def choose(self, logits: Tensor, uniforms: Tensor) -> Tensor:
         """See ``Sampler``. The draw inverts the cumulative distribution at the row's uniform number."""
@@ -97,3 +111,12 @@ class Sample:
                 probabilities < self.min_p * probabilities.amax(-1, keepdim=True), 0
             )
         return probabilities
+
+
+def _check_repetition(repetition: object) -> None:
+    if repetition is None:
+        return
+    from grammar_engine.sampling.repetition import StructuralRepetition
+
+    if not isinstance(repetition, StructuralRepetition):
+        raise InvalidArgumentError(f"expected StructuralRepetition(...), not {repetition!r}", argument="repetition")
