@@ -152,7 +152,7 @@ def test_texts_end_sooner_and_rows_stay_their_own(tiny_model: Any, sampler_type:
 
 
 def test_in_a_call_with_and_without_drafts(tiny_model: Any) -> None:
-    options: dict[str, Any] = {"grammar": NESTED, "model": tiny_model, "seed": 4, "max_tokens": 40}
+    options: dict[str, Any] = {"grammar": NESTED, "model": tiny_model, "seed": 4, "max_tokens": 60, "steer": False}
     sampler = ge.Sample(repetition=ge.StructuralRepetition(strength=1.0, free=1))
     prompts = ["The", "Once", "quick"]
     drafted = ge.generate(prompts, sampler=sampler, **options)
