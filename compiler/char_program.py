@@ -36,7 +36,10 @@ UNROLLED_ROUNDS = 16
 
 
 class Instruction(NamedTuple):
-    """``kind``; READ: charset and next. SPLIT: next in order. LOOK: index and next. COUNT: op, bound and next."""
+    """``kind``; READ: charset and next. SPLIT: next in order. LOOK: index and next. COUNT: op, bound and next.
+
+    leave: of the SPLIT of a greedy loop whose rounds may be empty: where to go on behind an empty round.
+    """
 
     kind: int
     next: tuple[int, ...] = ()
@@ -44,6 +47,7 @@ class Instruction(NamedTuple):
     look: int = -1
     op: int = 0
     bound: int = 0
+    leave: int = -1
 
 
 class Program(NamedTuple):
@@ -115,10 +119,15 @@ class ProgramBuilder:
         return entry
 
     def _loop(self, node: Repeat, after: int, counters: bool) -> int:
-        """x* or, where at least one round is due, x+ whose entry is the body."""
+        """x* or, where at least one round is due, x+ whose entry is the body.
+
+        An empty round ends the loop, so that it comes before the rounds that read something where the body prefers it:
+        ``(x*?)*`` reads nothing. (A lazy loop has been left before its rounds are tried.)
+        """
         again = self._emit(Instruction(SPLIT))
         body = self._node(node.node, again, counters)
-        self._code[again] = Instruction(SPLIT, (body, after) if node.greedy else (after, body))
+        leave = after if node.greedy and is_nullable(node.node) else -1
+        self._code[again] = Instruction(SPLIT, (body, after) if node.greedy else (after, body), leave=leave)
         return body if node.min else again
 
     def _counted(self, node: Repeat, after: int) -> int:

@@ -144,10 +144,14 @@ class _Construction:
         todo = [_Way(place, KEEP, 0, obligations)]
         while todo:
             way = todo.pop()
+            instruction = self._code[way.place]
             if way in seen:
+                if instruction.leave >= 0:  # a round of a loop came back without reading
+                    way = way._replace(place=instruction.leave)
+                    if way not in seen:
+                        todo.append(way)
                 continue
             seen.add(way)
-            instruction = self._code[way.place]
             if instruction.kind == SPLIT:
                 todo.extend(way._replace(place=target) for target in reversed(instruction.next))
             elif instruction.kind == LOOK:

@@ -10,9 +10,11 @@ import lark
 import numpy as np
 import pytest
 from grammar_engine.compiler.automaton import AGAIN, ENTER, EXIT, KEEP, MATCH, ByteAutomaton
+from grammar_engine.compiler.conditions import open_automaton
 from grammar_engine.compiler.ir import EagerGrammar, Lexing, Production, Terminal
+from grammar_engine.compiler.python_regex import parse_python_regex
 from grammar_engine.compiler.reference import ReferenceRecognizer
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 # A regex is "char set" | ("seq", …) | ("alt", …) | ("star" | "plus" | "opt", regex, greedy).
@@ -34,6 +36,7 @@ def to_re(regex: Regex) -> str:
 def to_automaton(regex: Regex) -> ByteAutomaton:
     """By way of a backtracking program (read, split, jump), whose ordered ε-closures are the automaton's states."""
     program: list[tuple] = []
+    leave: dict[int, int] = {}  # from greedy loops
 
     def emit(node: Regex) -> None:
         if isinstance(node, str):
@@ -66,6 +69,8 @@ def to_automaton(regex: Regex) -> ByteAutomaton:
             if kind == "star":
                 program.append(("split", split))
             ways = (split + 1, len(program))
+            if kind == "star" and greedy:
+                leave[split] = len(program)
             program[split] = ("split", *(ways if greedy else ways[::-1]))
 
     emit(regex)
@@ -77,6 +82,8 @@ def to_automaton(regex: Regex) -> ByteAutomaton:
 
     def closure(pc: int, seen: set[int]) -> Iterator[int]:
         if pc in seen:
+            if pc in leave:  # an empty round ends a loop
+                yield from closure(leave[pc], seen)
             return
         seen.add(pc)
         if program[pc][0] == "split":
@@ -171,6 +178,20 @@ def test_leftmost_is_one_ordered_alternation(regexes: list[Regex]) -> None:
 @given(REGEXES)
 def test_leftmost_does_not_lex_again(regex: Regex) -> None:
     recognizer = grammar([[(0, 1)]], [to_automaton(regex), b"b"], lexing=Lexing.LEFTMOST)
+    for text in texts("ab", 5):
+        match = re.match(to_re(regex), text)
+        assert recognizer.accepts(text.encode()) == (match is not None and text[match.end() :] == "b"), text
+
+
+@settings(max_examples=150, deadline=None)
+@given(REGEXES)
+@example(("seq", "a", ("star", ("star", "a", False), True)))
+@example(("seq", ("star", ("opt", "a", False), True), ("seq", "a", ("opt", "b", True))))
+def test_compiled_patterns_prefer_what_re_prefers(regex: Regex) -> None:
+    """The compiled pattern's first match, lazy loops inside of greedy ones included: an empty round ends a loop."""
+    automaton = open_automaton(parse_python_regex(to_re(regex)))
+    assert automaton is not None
+    recognizer = grammar([[(0, 1)]], [automaton, b"b"], lexing=Lexing.LEFTMOST)
     for text in texts("ab", 5):
         match = re.match(to_re(regex), text)
         assert recognizer.accepts(text.encode()) == (match is not None and text[match.end() :] == "b"), text
