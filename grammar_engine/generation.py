@@ -65,8 +65,8 @@ class Generation(Generic[T]):
                    a penalty on repetition is taken back in it (by an unbiased estimate).
     finish_reason: "stop": the model ended the text, or nothing but its end was possible;
                    "length": the budget ended, at a place where the text is complete.
-    population:    of a weighted sampler: all particles, with evidence and history. ``log_weight`` is then the
-                   particle's own for ``AWRS``; after resampling in ``SMC`` use ``population``.
+    population:    of a sampler of whole texts: all of them, with evidence and history. ``log_weight`` is then the
+                   particle's own, and a proper weight by itself for ``AWRS`` alone; else use ``population``.
     """
 
     value: T
