@@ -31,6 +31,7 @@ class BudgetGuard:
         self._ahead: tuple[int, bytes | None] | None = None
         self._searched = False
         self.active, self._plan = self._fits(matcher, max_tokens, None)
+        self._searched = False  # that search was before the first step
 
     def admits(self, matcher: MatcherLike, token_id: int) -> bool:
         """Whether taking ``token_id`` leaves room for a completion. ``matcher`` stands before it and is left alone."""

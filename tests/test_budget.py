@@ -159,3 +159,13 @@ def test_nothing_is_refused_while_there_is_room() -> None:
         assert guard.admits(matcher, token_id)
         assert matcher.accept_token(token_id)
         guard.take(token_id)
+
+
+def test_the_first_token_is_free_where_only_a_search_finds_an_end() -> None:
+    """Descending on ``x`` never ends, so the first tier gives up, at the start and behind every first token."""
+    grammar = COMPILER.compile_lark('start: "(" start ")" | "x" start | "y"', parser="glr")
+    for byte in b"(xy":
+        matcher = Matcher(grammar)
+        guard = BudgetGuard(CompletionSearch(SPELLING), matcher, 50)
+        assert guard.active
+        assert guard.admits(matcher, byte)
