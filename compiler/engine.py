@@ -362,7 +362,7 @@ class Engine:
             is_memo = table in arena.MEMO_TABLES
             if int(mem[table + 2]) * 2 > int(mem[table + 1]):
                 capacity = 2 * (int(mem[table + 1]) + 1)
-                mem = self._reserve(capacity * (3 if is_memo else 1))
+                mem = self._reserve(capacity * (arena.MEMO_SLOT if is_memo else arena.INTERN_SLOT))
                 arena.grow_table(mem, table, is_memo, capacity)
                 grown = True
         mem[arena.H_PRESSURE] = 0
@@ -394,7 +394,7 @@ class Engine:
         # Positions stay valid; masks are built again when asked for.
         mem = self.mem
         slots = int(mem[arena.T_PAIR])
-        pairs = mem[slots : slots + int(mem[arena.T_PAIR + 1]) + 1]
+        pairs = mem[slots : slots + arena.INTERN_SLOT * (int(mem[arena.T_PAIR + 1]) + 1) : arena.INTERN_SLOT]
         mem[pairs[pairs > 0] + masks.Q_MASK] = 0
         for table in (arena.M_WALK, arena.M_BEHIND, arena.M_EXPANSION):
             memo, size = int(mem[table]), int(mem[table + 1]) + 1

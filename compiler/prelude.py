@@ -80,7 +80,7 @@ def take_snapshot(prelude: Prelude, context: EngineContext) -> Snapshot:
     terminals, nonterminals = engine.symbol_addresses
     for table in _STACKS:
         slots, size = int(engine.mem[table]), int(engine.mem[table + 1]) + 1
-        engine.mem[slots : slots + size * (3 if table in arena.MEMO_TABLES else 1)] = 0
+        engine.mem[slots : slots + size * (arena.MEMO_SLOT if table in arena.MEMO_TABLES else arena.INTERN_SLOT)] = 0
         engine.mem[table + 2] = 0
     _move_rows(engine, prelude.key)
     engine.mem[arena.H_ROWS_USED] = 0

@@ -120,11 +120,13 @@ H_TRIED = 12  # list of terminals that the lexer tries whether the parser expect
 
 LEFTMOST_FIRST, ONE_BY_ONE = 1, 2
 
-# Tables: [address of slots, capacity - 1, number of entries]; interned tables hold addresses, memos (a, b, value).
+# Tables: [address of slots, capacity - 1, number of entries]; a slot of an interned table is (address, hash), one of a
+# memo (a, b, value). Records lie far apart: the hash in the slot tells most that are not equal without a look at them.
 T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION = 16, 20, 24, 28, 32, 36
 M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND, M_TAKES, M_EXPANSION = 40, 44, 48, 52, 56, 60, 64
 INTERN_TABLES = (T_LEXER, T_STATE, T_NODE, T_CONFIG, T_PAIR, T_POSITION)
 MEMO_TABLES = (M_GOTO, M_SHIFT, M_WALK, M_START, M_BEHIND, M_TAKES, M_EXPANSION)
+INTERN_SLOT, MEMO_SLOT = 2, 3  # ints
 H_ROOT_GROUP, H_ROOT_NODE = 68, 71  # a group of exits whose one node is the root of the trie
 HEADER_SIZE = 72
 
@@ -161,10 +163,11 @@ def intern(mem, table, fields, length):
     mask = mem[table + 1]
     slot = h & mask
     while True:
-        other = mem[slots + slot]
+        at = slots + 2 * slot
+        other = mem[at]
         if other == 0:
             break
-        if mem[other] == h and mem[other + R_LENGTH] == length:
+        if mem[at + 1] == h and mem[other + R_LENGTH] == length:
             same = True
             other_payload = other + fields
             for i in range(length):
@@ -174,7 +177,8 @@ def intern(mem, table, fields, length):
             if same:
                 return other
         slot = (slot + 1) & mask
-    mem[slots + slot] = top
+    mem[at] = top
+    mem[at + 1] = h
     mem[table + 2] += 1
     if mem[table + 2] * 2 > mask:
         mem[H_PRESSURE] = 1
@@ -222,7 +226,7 @@ def memo_put(mem, table, a, b, value):
 def grow_table(mem, table, is_memo, capacity):
     """Move a hash table to ``capacity`` (a power of two) fresh slots at TOP; the caller has made room."""
     old, old_mask = mem[table], mem[table + 1]
-    width = 3 if is_memo else 1
+    width = MEMO_SLOT if is_memo else INTERN_SLOT
     top = mem[H_TOP]
     for i in range(top, top + capacity * width):
         mem[i] = 0
@@ -237,10 +241,11 @@ def grow_table(mem, table, is_memo, capacity):
                 if is_memo:
                     memo_put(mem, table, mem[at], mem[at + 1], mem[at + 2])
                 else:
-                    new = mem[mem[at]] & (capacity - 1)
-                    while mem[top + new] != 0:
+                    new = mem[at + 1] & (capacity - 1)
+                    while mem[top + 2 * new] != 0:
                         new = (new + 1) & (capacity - 1)
-                    mem[top + new] = mem[at]
+                    mem[top + 2 * new] = mem[at]
+                    mem[top + 2 * new + 1] = mem[at + 1]
                     mem[table + 2] += 1
 
 

@@ -45,10 +45,12 @@ def note_closed(mem, scratch, paths):
             continue
         closed = CLOSED if mem[expansion + X_OPEN] == 0 else NOT_CLOSED
         first = expansion + X_LIST + mem[expansion + X_WALKS]
-        for k in range(first, first + 3 * mem[expansion + X_CHILDREN], 3):
+        for k in range(first, first + 4 * mem[expansion + X_CHILDREN], 4):
             if closed != CLOSED:
                 break
-            child = memo_get(mem, M_EXPANSION, mem[k], mem[k + 1])
+            child = np.int64(mem[k + 3])
+            if child == 0:
+                child = np.int64(memo_get(mem, M_EXPANSION, mem[k], mem[k + 1]))
             if child == UNKNOWN or mem[child + X_CLOSED] != CLOSED:
                 closed = NOT_CLOSED
         mem[expansion + X_CLOSED] = closed
@@ -77,7 +79,7 @@ def all_behind(mem, scratch, expansion):
             for t in range(count):
                 scratch[SCRATCH_TOKENS + tokens + t] = mem[found + W_LIST + t]
             tokens += count
-        for k in range(first, first + 3 * mem[here + X_CHILDREN], 3):
+        for k in range(first, first + 4 * mem[here + X_CHILDREN], 4):
             if pending == SCRATCH_CHILDREN_SIZE:
                 mem[expansion + X_ALL] = TOO_MANY
                 return TOO_MANY

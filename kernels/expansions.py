@@ -44,7 +44,8 @@ from grammar_engine.kernels.walks import E_COUNT, E_NODES, W_GROUPS, W_LIST, W_R
 
 # Expansion: [number of walks whose tokens may follow, of children, of open ones, whether it is closed, walk of what
 # follows if it is (both: kernels.closed_expansions), walks..., (walk, configuration,
-# terminal or 0)..., (group, terminal)...]. Children are not among the walks: their tokens are.
+# terminal or 0, address of its expansion or 0 as long as nobody looked)..., (group, terminal)...]. Children are not
+# among the walks: their tokens are.
 X_WALKS, X_CHILDREN, X_OPEN, X_CLOSED, X_ALL, X_LIST = 0, 1, 2, 3, 4, 5
 # The expansion being built, in scratch: numbers of its walks, children and tokens. Behind them walks from the bottom,
 # children from the first third on, open ones from the second.
@@ -164,7 +165,7 @@ def expansion_of(mem, scratch, trie, shared, rows, found, configuration):
     walks, children = scratch[SCRATCH_CHILDREN + N_WALKS], scratch[SCRATCH_CHILDREN + N_CHILDREN]
     tokens = scratch[SCRATCH_CHILDREN + N_TOKENS]
     top = mem[H_TOP]
-    size = X_LIST + walks + 3 * children + 2 * still_open
+    size = X_LIST + walks + 4 * children + 2 * still_open
     if must_grow(mem) or top + W_LIST + tokens + size + SLACK > mem.size:
         return FULL
     if tokens != 0:
@@ -187,9 +188,12 @@ def expansion_of(mem, scratch, trie, shared, rows, found, configuration):
     for k in range(WALKS, WALKS + walks):
         mem[at] = scratch[k]
         at += 1
-    for k in range(CHILDREN, CHILDREN + 3 * children):
+    for k in range(CHILDREN, CHILDREN + 3 * children, 3):
         mem[at] = scratch[k]
-        at += 1
+        mem[at + 1] = scratch[k + 1]
+        mem[at + 2] = scratch[k + 2]
+        mem[at + 3] = 0
+        at += 4
     for k in range(OPEN, OPEN + 2 * still_open):
         mem[at] = scratch[k]
         at += 1

@@ -38,7 +38,7 @@ from grammar_engine.kernels.expansions import X_CHILDREN, X_CLOSED, X_LIST, X_OP
 from grammar_engine.kernels.lexer import AT_START, ENDED_OR_LIVES, L_KIND, L_SHARED, NOT_AT_END
 from grammar_engine.kernels.lexer_views import remembered
 from grammar_engine.kernels.root_walks import walk
-from grammar_engine.kernels.rows import add_row, new_row
+from grammar_engine.kernels.rows import add_row, kept_row, new_row
 from grammar_engine.kernels.scratch import (
     MOST_PATHS,
     PATH_EXPANSION,
@@ -147,17 +147,21 @@ def allow(mem, scratch, shared, rows, found):
     return 0
 
 
-@kernel(f"int64({MEMORY}, {ROWS}, {ROWS}, int64, int64, int64, int64, int64, int64, int64)")
-def visit(mem, scratch, shared, rows, todo, epoch, found, configuration, path, level, terminal):
+@kernel(f"int64({MEMORY}, {ROWS}, {ROWS}, int64, int64, int64, int64, int64, int64, int64, int64)")
+def visit(mem, scratch, shared, rows, todo, epoch, found, configuration, path, level, terminal, link):
     """Put (walk, configuration) behind a path on the list in scratch, if new; that list's length, or a code.
 
-    Where all that follows is known, its tokens are allowed instead.
+    Where all that follows is known, its tokens are allowed instead. link: where its expansion's address is kept, or 0.
     """
     if mem[found + W_GROUPS] == 0:
         return todo
     expansion = np.int64(0)
     if mem[H_ORDERED] == LEFTMOST_FIRST:  # every walk belongs to one group, and that to one terminal: all are new
-        expansion = np.int64(max(memo_get(mem, M_EXPANSION, found, configuration), 0))
+        expansion = np.int64(mem[link]) if link != 0 else np.int64(0)
+        if expansion == 0:
+            expansion = np.int64(max(memo_get(mem, M_EXPANSION, found, configuration), 0))
+            if link != 0:
+                mem[link] = expansion
         if expansion != 0 and mem[expansion + X_CLOSED] == CLOSED:
             behind = np.int64(all_behind(mem, scratch, expansion))
             if behind != TOO_MANY:
@@ -188,7 +192,7 @@ def follow(mem, scratch, trie, shared, rows, group, start, todo, epoch, after, p
         if code < 0:
             return code
         for k in range(parts + B_LIST, parts + B_LIST + mem[parts + B_COUNT]):
-            todo = np.int64(visit(mem, scratch, shared, rows, todo, epoch, mem[k], after, path, level, terminal))
+            todo = np.int64(visit(mem, scratch, shared, rows, todo, epoch, mem[k], after, path, level, terminal, 0))
             if todo < 0:
                 return todo
         return todo
@@ -196,7 +200,7 @@ def follow(mem, scratch, trie, shared, rows, group, start, todo, epoch, after, p
     code = found if found < 0 else allow(mem, scratch, shared, rows, found)
     if code < 0:
         return code
-    return visit(mem, scratch, shared, rows, todo, epoch, found, after, path, level, terminal)
+    return visit(mem, scratch, shared, rows, todo, epoch, found, after, path, level, terminal, 0)
 
 
 @kernel(f"int64({MEMORY}, {TRIE}, {ROWS}, {ROWS}, int64, int64, int64, int64, int64)")
@@ -242,15 +246,17 @@ def expand(mem, scratch, trie, shared, rows, todo, epoch, path):
         level = np.int64(0)
     walks = expansion + X_LIST
     children = walks + mem[expansion + X_WALKS]
-    still_open = children + 3 * mem[expansion + X_CHILDREN]
+    still_open = children + 4 * mem[expansion + X_CHILDREN]
     last = still_open + 2 * mem[expansion + X_OPEN]
     code = np.int64(0)
     for k in range(walks, children):
         code = np.int64(allow(mem, scratch, shared, rows, mem[k]))
         if code < 0:
             return code
-    for k in range(children, still_open, 3):
-        todo = np.int64(visit(mem, scratch, shared, rows, todo, epoch, mem[k], mem[k + 1], path, level, mem[k + 2]))
+    for k in range(children, still_open, 4):
+        todo = np.int64(
+            visit(mem, scratch, shared, rows, todo, epoch, mem[k], mem[k + 1], path, level, mem[k + 2], k + 3)
+        )
         if todo < 0:
             return todo
     for k in range(still_open, last, 2):
@@ -293,7 +299,7 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
         found = np.int64(walk(mem, scratch, trie, shared, rows, state))
         code = found if found < 0 else np.int64(allow(mem, scratch, shared, rows, found))
         if code >= 0:
-            code = np.int64(visit(mem, scratch, shared, rows, todo, epoch, found, configuration, 0, level, 0))
+            code = np.int64(visit(mem, scratch, shared, rows, todo, epoch, found, configuration, 0, level, 0, 0))
     while code >= 0:
         todo = code
         if done == todo:
@@ -306,10 +312,13 @@ def mask_of_pair(mem, scratch, trie, shared, rows, pair):
     if code >= 0 and (must_grow(mem) or mem[H_TOP] + num_walks + SLACK > mem.size):
         code = FULL
     if code < 0:
-        own = scratch[SCRATCH_MASK + A_OWN]
-        if own >= 0 and mem[H_ROWS_USED] == own + 1:
-            mem[H_ROWS_USED] = own
+        unfinished = scratch[SCRATCH_MASK + A_OWN]
+        if unfinished >= 0 and mem[H_ROWS_USED] == unfinished + 1:
+            mem[H_ROWS_USED] = unfinished
         return code
+    own = np.int64(scratch[SCRATCH_MASK + A_OWN])
+    if own >= 0:  # it is the first
+        scratch[SCRATCH_ROWS] = kept_row(mem, rows, own)
     top = mem[H_TOP]
     mem[top + K_ROWS] = num_rows
     mem[top + K_WALKS] = num_walks

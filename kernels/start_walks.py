@@ -32,7 +32,7 @@ from grammar_engine.kernels.lexer import L_SHADOWED
 from grammar_engine.kernels.lexer_steps import lexer_step
 from grammar_engine.kernels.lexer_views import without_shadows
 from grammar_engine.kernels.root_walks import has_others, shadowed_walk
-from grammar_engine.kernels.rows import add_row, new_row
+from grammar_engine.kernels.rows import add_row, kept_row, new_row
 from grammar_engine.kernels.scratch import SCRATCH_FIRST
 from grammar_engine.kernels.trie import NODE_SIZE, V_END, V_INFO
 from grammar_engine.kernels.walks import (
@@ -160,12 +160,14 @@ def tokens_of(mem, scratch, shared, rows, walks, count):
     if must_grow(mem) or mem[H_TOP] + listed + SLACK > mem.size:
         return FULL
     row = np.int64(-1)
+    own = False
     if full == 1:
         row = np.int64(mem[one + W_ROW])
     elif listed > MANY or rows_of > 0:
         row = np.int64(new_row(mem, rows))
         if row < 0:
             return row
+        own = True
     top = mem[H_TOP]
     at = top + W_LIST
     for k in range(walks, walks + count):
@@ -178,7 +180,7 @@ def tokens_of(mem, scratch, shared, rows, walks, count):
             else:
                 mem[at] = mem[t]
                 at += 1
-    mem[top + W_ROW] = row
+    mem[top + W_ROW] = kept_row(mem, rows, row) if own else row
     mem[top + W_TOKENS] = at - top - W_LIST
     mem[top + W_GROUPS] = 0
     mem[H_TOP] = at

@@ -43,7 +43,7 @@ from grammar_engine.kernels.lexer import (
 )
 from grammar_engine.kernels.lexer_steps import is_killed, lexer_step
 from grammar_engine.kernels.lexer_views import ending_of, exit_of
-from grammar_engine.kernels.rows import new_row
+from grammar_engine.kernels.rows import kept_row, new_row
 from grammar_engine.kernels.runs import lengthens, takes
 from grammar_engine.kernels.scratch import (
     SCRATCH_EXITS,
@@ -131,7 +131,7 @@ def close_walk(mem, scratch, rows, tokens_at, tokens, exits_at, exits):
         if row >= 0:
             mem[H_ROWS_USED] -= 1
         return FULL
-    mem[top + W_ROW] = row
+    mem[top + W_ROW] = kept_row(mem, rows, row) if row >= 0 else row
     mem[top + W_TOKENS] = listed
     for k in range(listed):
         mem[top + W_LIST + k] = scratch[tokens_at + k]

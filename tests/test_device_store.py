@@ -103,7 +103,8 @@ def test_rows_that_the_engine_drops_are_not_taken_for_others() -> None:
     rng = random.Random(5)
     words = sorted({bytes(rng.choice(b"abcdefgh") for _ in range(rng.randint(2, 4))) for _ in range(3000)})
     compiler = ge.GrammarCompiler(byte_compiler(words).vocabulary, limits=Limits(mask_bytes=1), cache_dir="")
-    compiled = compiler.compile_grammar(regex_grammar("".join(f"[{'abcdefgh'[: 8 - i % 3]}]" for i in range(200))))
+    letters = [rng.sample("abcdefgh", rng.randint(6, 8)) for _ in range(200)]  # (equal rows would be kept once)
+    compiled = compiler.compile_grammar(regex_grammar("".join(f"[{''.join(sorted(some))}]" for some in letters)))
     store = DeviceMaskStore(compiler.vocabulary.size)
     walk(store, [compiled, compiled], compiler.vocabulary.size, rng, 70)
     assert compiled.statistics["evictions"] > 0

@@ -365,7 +365,8 @@ def test_a_damaged_cache_file_is_a_miss(deepseek: Tokens, tmp_path: Path) -> Non
 def test_rows_are_evicted_within_their_budget(deepseek: Tokens) -> None:
     """With room for a few rows only, masks are built again and again, and stay the same."""
     letters = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"
-    make = regex("".join(f"[^{letter}]*{letter}" for letter in letters))
+    # (Were the letter before not forbidden, most masks would be equal, and equal rows are kept once.)
+    make = regex("".join(f"[^{letter}{letters[at - 1]}]*{letter}" for at, letter in enumerate(letters)))
     plenty = Matcher(make(GrammarCompiler(deepseek.vocabulary, cache_dir="")))
     tight = Matcher(make(GrammarCompiler(deepseek.vocabulary, cache_dir="", limits=Limits(mask_bytes=1))))
     for _ in range(2):
@@ -377,6 +378,19 @@ def test_rows_are_evicted_within_their_budget(deepseek: Tokens) -> None:
         plenty.reset()
     assert plenty.compiled.statistics["evictions"] == 0
     assert tight.compiled.statistics["evictions"] > 0
+
+
+def test_equal_rows_are_kept_once(deepseek: Tokens) -> None:
+    """Masks of many stacks with equal tokens, and walks of many lexer states, have one row."""
+    matcher = Matcher(GrammarCompiler(deepseek.vocabulary, cache_dir="").compile_lark("python"))
+    for depth in range(8):
+        text = "    " * depth + f"if {'(' * depth}a[b] + c{')' * depth} in x.y or not {{d: -e for f in g}}:\n"
+        for byte in text.encode():
+            matcher.allowed_token_ids()
+            assert matcher.accept_bytes(bytes([byte]))
+    used = matcher.compiled.statistics["rows"]
+    distinct = {row.tobytes() for row in matcher.compiled.engine.rows[:used]}
+    assert 50 < used <= 1.1 * len(distinct)
 
 
 @pytest.mark.parametrize("name", ["prefixes", "long strings", "formats", "prose", "unicode", "keywords"])
