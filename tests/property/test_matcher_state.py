@@ -123,15 +123,16 @@ def test_jump_forward_is_the_longest_forced_text() -> None:
 
 
 def test_a_mask_that_never_fits_the_pool_is_an_error() -> None:
-    """Sixty wide terminals at one place need sixty rows at once; the smallest pool of a grammar has 32, and here the
-    vocabulary's has one.
+    """Sixty wide terminals at one place, each without another character, need sixty rows at once; the smallest pool of
+    a grammar has 32, and here the vocabulary's has one.
     """
     tokens: list[bytes | None] = [bytes([b]) for b in range(256)]
     tokens += [bytes([first, second]) for first in range(97, 123) for second in range(97, 123)]
     vocabulary = Vocabulary([*tokens, None], stop_token_ids=[len(tokens)])
+    patterns = [rf"[ -\x{33 + n:02x}\x{35 + n:02x}-~]+#{n}#" for n in range(60)]
     terminals = [
-        Terminal(name=f"T{n}", automaton=to_utf8(CharAutomaton.from_regex(f"[ -~]+#{n}#"), key=f"wide {n}"))
-        for n in range(60)
+        Terminal(name=f"T{n}", automaton=to_utf8(CharAutomaton.from_regex(pattern), key=f"wide {n}"))
+        for n, pattern in enumerate(patterns)
     ]
     grammar = EagerGrammar(start=0, rules=[[(n,) for n in range(60)]], terminals=terminals)
     large = Matcher(GrammarCompiler(vocabulary, cache_dir="").compile_grammar(grammar))
@@ -153,7 +154,8 @@ def test_masks_survive_eviction() -> None:
     tokens += sorted({bytes(rng.choice(b"abcdefgh") for _ in range(rng.randint(2, 4))) for _ in range(3000)})
     tokens.append(None)
     vocabulary = Vocabulary(tokens, stop_token_ids=[len(tokens) - 1])
-    grammar = regex_grammar("".join(f"[{'abcdefgh'[: 8 - i % 3]}]" for i in range(200)))
+    letters = [rng.sample("abcdefgh", rng.randint(6, 8)) for _ in range(200)]  # (equal rows would be kept once)
+    grammar = regex_grammar("".join(f"[{''.join(sorted(some))}]" for some in letters))
     small = GrammarCompiler(vocabulary, limits=Limits(mask_bytes=1), cache_dir="").compile_grammar(grammar)
     large = GrammarCompiler(vocabulary, cache_dir="").compile_grammar(grammar)
     for _ in range(3):
