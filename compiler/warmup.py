@@ -41,7 +41,7 @@ def load_kernels() -> None:
     def progress(line: str) -> None:
         nonlocal spoken
         if not spoken and line.endswith("compiled"):
-            sys.stderr.write("grammar-engine: compiling its kernels once for this machine (about 10-20 s)\n")
+            sys.stderr.write("grammar-engine: compiling its kernels once for this machine (about a minute)\n")
             spoken = True
         if spoken:
             sys.stderr.write(f"grammar-engine: {line}\n")
