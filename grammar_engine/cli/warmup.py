@@ -32,7 +32,7 @@ def warmup(
     fetch_model: Annotated[bool, typer.Option("--fetch-model", help="Also fetch the embedded model, SmolLM2.")] = False,
     output: Annotated[Format, typer.Option("--format", help="What stdout carries.")] = Format.TEXT,
 ) -> None:
-    """Compile the kernels for this machine (about 10-20 s, once) and keep them in numba's cache; and the shipped
+    """Compile the kernels for this machine (about a minute, once) and keep them in numba's cache; and the shipped
     grammars, which are kept in the disk cache (some seconds).
 
     With a GRAMMAR: compile it for the tokenizer's vocabulary, follow the texts, and keep what is known then, masks
