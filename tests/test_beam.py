@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra hf")
 
+from small_language import MOST, STOP, VOCABULARY, compile_regex, masses, no_double, text_of
 from table_model import TableForward, TableModel
 
 from grammar_engine import GrammarCompiler, Matcher, Vocabulary
@@ -18,38 +19,20 @@ from grammar_engine.sampling import Beam, BestOf
 from grammar_engine.sampling.population import Population
 from grammar_engine.sampling.weighted import PopulationSampler, Work
 
-TOKENS = [b"a", b"b", b"ab", b"c", None]
-STOP = 4
-MOST = 5
-
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Vocabulary:
-    return Vocabulary(TOKENS, stop_token_ids=[STOP])
+    return VOCABULARY
 
 
 @pytest.fixture(scope="module")
-def compiled(vocabulary: Vocabulary) -> Any:
-    return GrammarCompiler(vocabulary).compile_regex("[abc]{0,2}(ab|c)?a?")
-
-
-def text_of(tokens: tuple[int, ...]) -> str:
-    return b"".join(TOKENS[token] or b"" for token in tokens).decode()
-
-
-def no_double(text: str) -> bool:
-    return "aa" not in text and "bb" not in text
+def compiled() -> Any:
+    return compile_regex("[abc]{0,2}(ab|c)?a?")
 
 
 def truth(model: TableModel, compiled: Any, condition: Any = None) -> dict[tuple[int, ...], float]:
     """Tokens of accepted texts → log-probability."""
-    found = {}
-    for tokens, mass in model.sequences(lambda t: Matcher(compiled).accept_bytes(text_of(t).encode()), MOST):
-        matcher = Matcher(compiled)
-        assert matcher.accept_bytes(text_of(tokens).encode())
-        if matcher.is_accepting() and (condition is None or condition(text_of(tokens))):
-            found[tokens] = math.log(mass)
-    return found
+    return {tokens: math.log(mass) for tokens, mass in masses(model, compiled, condition).items()}
 
 
 def populations(

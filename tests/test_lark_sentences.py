@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import lark
 import pytest
-from grammar_engine.compiler.automaton import MATCH, literal
+from grammar_engine.compiler.automaton import literal
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
 from grammar_engine.compiler.frontends.lark import lark_grammar
 from grammar_engine.compiler.frontends.lark_source import LarkGrammar
 from grammar_engine.compiler.reference import recognizer_of
 from grammar_engine.compiler.vocabulary import Vocabulary
+from lark_fuzzing.texts import random_lexeme, random_sentence
 
 from grammar_engine import grammars
 from grammar_engine.matcher import Matcher
@@ -148,44 +149,6 @@ def lark_accepts(parser: lark.Lark, text: str) -> bool:
     except lark.exceptions.UnexpectedInput:
         return False
     return True
-
-
-def random_lexeme(grammar: LarkGrammar, terminal: int, rng: random.Random) -> bytes:
-    """A short random word of a terminal (counters are not minded: the judge decides anyway)."""
-    automaton = grammar.terminal(terminal).automaton
-    if isinstance(automaton, bytes):
-        return automaton
-    text, state = bytearray(), 0
-    while True:
-        entries = automaton.entries[automaton.offsets[state] : automaton.offsets[state + 1], 0].tolist()
-        if MATCH in entries and (len(text) > 6 or rng.random() < 0.5):
-            return bytes(text)
-        position = rng.choice([entry for entry in entries if entry != MATCH] or [MATCH])
-        if position == MATCH:
-            return bytes(text)
-        low, high, state = automaton.positions[position].tolist()
-        text.append(rng.randint(low, min(high, max(low, 126))))
-
-
-def random_sentence(grammar: LarkGrammar, rng: random.Random) -> str | None:
-    """A random leftmost derivation, with ignored text here and there; None if it grew too long."""
-    stack, text, steps = [~grammar.start], bytearray(), 0
-    while stack:
-        steps += 1
-        if steps > 60:
-            return None
-        symbol = stack.pop()
-        if symbol < 0:
-            alternatives = grammar.productions(~symbol)
-            stack.extend(reversed(rng.choice(alternatives or [()])))
-            continue
-        if grammar.ignored and rng.random() < 0.3:
-            text += random_lexeme(grammar, rng.choice(grammar.ignored), rng)
-        text += random_lexeme(grammar, symbol, rng)
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def texts_for(grammar: LarkGrammar, pieces: Sequence[str], rng: random.Random, count: int) -> list[str]:

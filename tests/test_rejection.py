@@ -11,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra hf")
 
+from small_language import MOST, STOP, VOCABULARY, compile_regex, masses, no_double
 from table_model import TableForward, TableModel
 
 from grammar_engine import GrammarCompiler, Matcher, Vocabulary
@@ -19,42 +20,22 @@ from grammar_engine.sampling import CARS, CarsMemory, OnText, OnValue, Rejection
 from grammar_engine.sampling.population import Population
 from grammar_engine.sampling.weighted import PopulationSampler, Work
 
-TOKENS = [b"a", b"b", b"ab", b"c", None]
-STOP = 4
-MOST = 5
 MODEL = TableModel(5, 17, stop=STOP, stop_bias=0.5)
 
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Vocabulary:
-    return Vocabulary(TOKENS, stop_token_ids=[STOP])
+    return VOCABULARY
 
 
 @pytest.fixture(scope="module")
-def compiled(vocabulary: Vocabulary) -> Any:
-    return GrammarCompiler(vocabulary).compile_regex("[ab]{0,2}(ab|c)?a?")
-
-
-def no_double(text: str) -> bool:
-    return "aa" not in text and "bb" not in text
+def compiled() -> Any:
+    return compile_regex("[ab]{0,2}(ab|c)?a?")
 
 
 def truth(compiled: Any, condition: Any, temperature: float = 1.0) -> dict[tuple[int, ...], float]:
     """Tokens of accepted texts → mass."""
-
-    def text_of(tokens: tuple[int, ...]) -> str:
-        return b"".join(TOKENS[token] or b"" for token in tokens).decode()
-
-    def allowed(tokens: tuple[int, ...]) -> bool:
-        return Matcher(compiled).accept_bytes(text_of(tokens).encode())
-
-    found = {}
-    for tokens, mass in MODEL.sequences(allowed, MOST, temperature):
-        matcher = Matcher(compiled)
-        assert matcher.accept_bytes(text_of(tokens).encode())
-        if matcher.is_accepting() and (condition is None or condition(text_of(tokens))):
-            found[tokens] = mass
-    return found
+    return masses(MODEL, compiled, condition, temperature=temperature)
 
 
 def draws(

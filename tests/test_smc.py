@@ -13,48 +13,33 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra hf")
 
+from small_language import MOST, STOP, VOCABULARY, compile_regex, masses, no_double, text_of
 from table_model import TableForward, TableModel
 
-from grammar_engine import GrammarCompiler, Matcher, Vocabulary
+from grammar_engine import Matcher, Vocabulary
 from grammar_engine.sampling.conditions import OnText, as_condition
 from grammar_engine.sampling.particles import ParticleRun, Settings
 from grammar_engine.sampling.population import CUT, DEAD, FINISHED, Population
 from grammar_engine.sampling.resampling import METHODS, ancestors, effective_sample_size
 
-TOKENS = [b"a", b"b", b"ab", b"c", None]
-STOP = 4
-MOST = 5
-
 
 @pytest.fixture(scope="module")
 def vocabulary() -> Vocabulary:
-    return Vocabulary(TOKENS, stop_token_ids=[STOP])
+    return VOCABULARY
 
 
 @pytest.fixture(scope="module")
-def compiled(vocabulary: Vocabulary) -> Any:
-    return GrammarCompiler(vocabulary).compile_regex("[abc]{0,2}(ab|c)?a?")
-
-
-def text_of(tokens: tuple[int, ...]) -> str:
-    return b"".join(TOKENS[token] or b"" for token in tokens).decode()
-
-
-def prefixes_allowed(compiled: Any) -> Any:
-    return lambda tokens: Matcher(compiled).accept_bytes(text_of(tokens).encode())
+def compiled() -> Any:
+    return compile_regex("[abc]{0,2}(ab|c)?a?")
 
 
 def truth(
     model: TableModel, compiled: Any, condition: Any = None, most: int = MOST, temperature: float = 1.0
 ) -> dict[str, float]:
-    """Text → mass, by enumeration of token sequences."""
+    """Text → mass."""
     found: dict[str, float] = {}
-    for tokens, probability in model.sequences(prefixes_allowed(compiled), most, temperature):
-        matcher = Matcher(compiled)
-        text = text_of(tokens)
-        assert matcher.accept_bytes(text.encode())
-        if matcher.is_accepting() and (condition is None or condition(text)):
-            found[text] = found.get(text, 0.0) + probability
+    for tokens, mass in masses(model, compiled, condition, most, temperature).items():
+        found[text_of(tokens)] = found.get(text_of(tokens), 0.0) + mass
     return found
 
 
@@ -81,10 +66,6 @@ def means(
     mean = {text: float(np.mean(values)) for text, values in sums.items()}
     error = {text: float(np.std(values)) / math.sqrt(runs) for text, values in sums.items()}
     return mean, error, populations
-
-
-def no_double(text: str) -> bool:
-    return "aa" not in text and "bb" not in text
 
 
 CASES: list[tuple[str, dict[str, Any], int]] = [

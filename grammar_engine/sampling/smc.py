@@ -1,13 +1,16 @@
 """Sequential Monte Carlo over a language model's texts, and weighted samplers for ``generate``.
 
-population = smc(model, "A haiku:", compiled, particles=16, rng=numpy.random.default_rng(0), condition=is_haiku)
-population.posterior(), population.log_evidence
-generate(..., sampler=SMC(particles=16, condition=is_haiku))
-generate(..., sampler=AWRS(condition=is_haiku))               one particle: a weighted draw at each token
+    population = smc(model, "A haiku:", compiled, particles=16, rng=numpy.random.default_rng(0), condition=is_haiku)
+    population.posterior(), population.log_evidence
+    generate(..., sampler=SMC(particles=16, condition=is_haiku))
+    generate(..., sampler=AWRS(condition=is_haiku))               one particle: a weighted draw at each token
+
+``sampling.particles`` says how.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,8 +41,34 @@ if TYPE_CHECKING:
 SAMPLE, BEST = "sample", "best"
 
 
+class _Particles(PopulationSampler):
+    """What both samplers are: a run of particles with settings."""
+
+    @property
+    @abstractmethod
+    def num_particles(self) -> int:
+        """Per prompt."""
+
+    @abstractmethod
+    def settings(self, max_tokens: int) -> Settings:
+        """Checked settings for a run. InvalidArgumentError where they make no sense."""
+
+    @property
+    def shows_tokens(self) -> bool:
+        """Of one particle, yes; of several, nobody knows whose text stays."""
+        return self.num_particles == 1
+
+    def check(self, max_tokens: int) -> None:
+        """See ``PopulationSampler``."""
+        self.settings(max_tokens)
+
+    def begin(self, work: Work) -> ParticleRun:
+        """See ``PopulationSampler``."""
+        return particle_run(work, self.settings(max(work.max_tokens)), particles=self.num_particles)
+
+
 @dataclass(frozen=True)
-class AWRS(PopulationSampler):
+class AWRS(_Particles):
     """Weighted draws under a condition that no mask can carry, for ``generate``.
 
     condition:   a predicate of the text so far, or a ``Condition``; None: the grammar alone.
@@ -72,26 +101,13 @@ class AWRS(PopulationSampler):
         """One per prompt."""
         return 1
 
-    @property
-    def shows_tokens(self) -> bool:
-        """There is one text."""
-        return True
-
-    def check(self, max_tokens: int) -> None:
-        """See ``PopulationSampler``."""
-        self.settings(max_tokens)
-
-    def begin(self, work: Work) -> ParticleRun:
-        """See ``PopulationSampler``."""
-        return particle_run(work, self.settings(max(work.max_tokens)), particles=1)
-
     def chosen(self, population: Population, rng: np.random.Generator) -> Particle:  # noqa: ARG002
         """There is one to choose."""
         return population.particles[0]
 
 
 @dataclass(frozen=True)
-class SMC(PopulationSampler):
+class SMC(_Particles):
     """Sequential Monte Carlo, for ``generate``.
 
     particles:     texts that are written side by side.
@@ -136,19 +152,6 @@ class SMC(PopulationSampler):
     def num_particles(self) -> int:
         """Per prompt."""
         return self.particles
-
-    @property
-    def shows_tokens(self) -> bool:
-        """Of one particle, yes; of several, nobody knows whose text stays."""
-        return self.particles == 1
-
-    def check(self, max_tokens: int) -> None:
-        """See ``PopulationSampler``."""
-        self.settings(max_tokens)
-
-    def begin(self, work: Work) -> ParticleRun:
-        """See ``PopulationSampler``."""
-        return particle_run(work, self.settings(max(work.max_tokens)), particles=self.particles)
 
     def chosen(self, population: Population, rng: np.random.Generator) -> Particle:
         """See ``PopulationSampler``."""
