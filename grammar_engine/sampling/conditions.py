@@ -161,7 +161,7 @@ def naming(*texts: str, asked: str = "a condition") -> Iterator[None]:
         yield
     except ConditionError:
         raise
-    except Exception as error:
+    except Exception as error:  # a user's function may raise anything: it is told with its text, and chained
         raise ConditionError(f"{asked} raised {type(error).__name__}: {error}", texts=texts) from error
 
 
