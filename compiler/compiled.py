@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
 
 
+MOST_TOKEN_SETS = 16
+"""Sets of special tokens that a compiler keeps a vocabulary and a trie for; the oldest goes."""
+
 RENEWED_AT = 0.5
 """The share of ``Limits.arena_bytes`` from which on new matchers begin in a new engine."""
 
@@ -372,6 +375,8 @@ class GrammarCompiler:
             found = made, as_shown(vocabulary, token_ids, self.vocabulary.special_tokens)
             with self._lock:
                 found = self._beside.setdefault(token_ids, found)
+                if len(self._beside) > MOST_TOKEN_SETS:
+                    del self._beside[next(iter(self._beside))]
         return found
 
     def _bind(self, grammar: Grammar) -> CompiledGrammar:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from grammar_engine.compiler.compiled import GrammarCompiler
+from grammar_engine.compiler.compiled import MOST_TOKEN_SETS, GrammarCompiler
 from grammar_engine.compiler.errors import (
     GrammarEngineError,
     GrammarSyntaxError,
@@ -382,3 +382,19 @@ def test_without_a_guard_free_text_may_look_like_json(compiler: GrammarCompiler)
     matcher = Matcher(compiled)
     assert matcher.accept_bytes(b'{"a":"x","a":"x"}}]] {"a":"x"}')
     assert matcher.is_accepting()
+
+
+def test_vocabularies_for_special_tokens_are_bounded() -> None:
+    """More sets of special tokens than a compiler keeps; those that went are made again, and mean the same."""
+    names = [f"<t{i}>" for i in range(MOST_TOKEN_SETS + 3)]
+    vocabulary = Vocabulary(
+        [*(bytes([byte]) for byte in range(256)), *[None] * (len(names) + 1)],
+        stop_token_ids=[256 + len(names)],
+        special_tokens={name: 256 + i for i, name in enumerate(names)},
+    )
+    compiler = GrammarCompiler(vocabulary, cache_dir="", cache_size=0)
+    for i, name in [*enumerate(names), *enumerate(names)]:
+        tag = {"type": "structural_tag", "format": {"type": "const_string", "value": name + "a"}}
+        matcher = Matcher(compiler.compile_structural_tag(tag))
+        assert matcher.allowed_token_ids().tolist() == [256 + i]
+        assert len(compiler._beside) <= MOST_TOKEN_SETS
