@@ -59,7 +59,7 @@ _HOMES = {
     "grammar_engine.tokenizers": ("Vocabulary",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_SUBPACKAGES = ("device", "sampling")
+_SUBPACKAGES = ("device", "diffusion", "sampling")
 
 __all__ = [
     "AWRS",
@@ -104,6 +104,7 @@ __all__ = [
     "apply_token_bitmask_inplace",
     "astream",
     "device",
+    "diffusion",
     "fill_next_token_bitmask_batch",
     "generate",
     "load_model",
@@ -112,7 +113,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from grammar_engine import device, sampling
+    from grammar_engine import device, diffusion, sampling
     from grammar_engine.api import agenerate, astream, generate, stream
     from grammar_engine.bitmask import (
         allocate_token_bitmask,

@@ -19,7 +19,8 @@ from grammar_engine.calls import Prompts, prepare
 from grammar_engine.constraint import Constraint, Tools
 from grammar_engine.errors import InvalidArgumentError
 from grammar_engine.generation import TokenEvent
-from grammar_engine.models import ModelLike, Prompt
+from grammar_engine.models import ModelLike
+from grammar_engine.prompts import Prompt
 from grammar_engine.sampling.samplers import Sampler
 from grammar_engine.sampling.weighted import PopulationSampler
 

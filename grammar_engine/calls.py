@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grammar_engine.constraint import Constraint
+from grammar_engine.diffusion.interface import DiffusionModel
 from grammar_engine.errors import (
     IncompleteGenerationError,
     InvalidArgumentError,
     LimitExceededError,
 )
 from grammar_engine.generation import Generation
-from grammar_engine.models import Message, Model, ModelLike, Prompt, shared_models
+from grammar_engine.models import Model, ModelLike, shared_models
+from grammar_engine.prompts import Message, Prompt
 from grammar_engine.sampling.samplers import Greedy, Sampler
 from grammar_engine.sampling.weighted import PopulationSampler
 from grammar_engine.weighted_run import WeightedRun
@@ -92,6 +94,8 @@ def prepare(
         )
     prompts, batch = _as_batch(prompt)
     loaded = shared_models().get(model)
+    if isinstance(loaded, DiffusionModel):
+        raise InvalidArgumentError("diffusion models are not decoded by this function yet", argument="model")
     compiled, validate = constraint.compile(loaded.compiler, loaded.tokenizer)
     return Call(
         run=_start(

@@ -18,22 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from grammar_engine import embedded
 from grammar_engine.completion import SpellingTable
-from grammar_engine.errors import (
-    InvalidArgumentError,
-    LimitExceededError,
-    MissingDependencyError,
-    ModelUnavailableError,
-)
+from grammar_engine.diffusion.interface import DiffusionModel
+from grammar_engine.errors import InvalidArgumentError, MissingDependencyError, ModelUnavailableError
+from grammar_engine.prompts import Prompt, PromptEncoder
 
 if TYPE_CHECKING:
     import os
 
     from grammar_engine.compiler.compiled import GrammarCompiler
     from grammar_engine.compiler.vocabulary import Vocabulary
-
-Message = Mapping[str, Any]
-Prompt = str | Sequence[Message]
-"""One prompt: text, or chat messages ({"role": …, "content": …})."""
 
 
 class Model:
@@ -75,14 +68,12 @@ class Model:
             raise InvalidArgumentError(f"expected a Hugging Face model, not {type(network).__name__}", argument="model")
         if getattr(config, "is_encoder_decoder", False):
             raise InvalidArgumentError("encoder-decoder models are not supported", argument="model")
-        template = bool(getattr(tokenizer, "chat_template", None))
-        if chat and not template:
-            raise InvalidArgumentError("the tokenizer has no chat template", argument="chat")
         self.name = name or str(getattr(config, "_name_or_path", "")) or type(network).__name__
         self.network = network.eval()
         self.tokenizer = tokenizer
-        self.chat = template if chat is None else chat
-        self.context_length = _context_length(config)
+        self.context_length = context_length(config)
+        self._prompts = PromptEncoder(tokenizer, name=self.name, chat=chat, context_length=self.context_length)
+        self.chat = self._prompts.chat
         self.compiler = compiler or GrammarCompiler(_vocabulary(network, tokenizer))
         self.vocabulary = self.compiler.vocabulary
 
@@ -107,54 +98,15 @@ class Model:
             InvalidArgumentError: an empty prompt, or chat messages for a model without a chat template.
             LimitExceededError: the prompt leaves no room in the model's context.
         """
-        if isinstance(prompt, str) and not self.chat:
-            token_ids = [int(i) for i in self.tokenizer(prompt)["input_ids"]]
-        else:
-            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-            token_ids = self._encode_chat(messages, tools)
-        if not token_ids:
-            # An empty text still needs something to stand behind.
-            start = getattr(self.tokenizer, "bos_token_id", None)
-            if start is None:
-                raise InvalidArgumentError(
-                    "the prompt is empty and the tokenizer has no start token", argument="prompt"
-                )
-            token_ids = [int(start)]
-        if self.context_length is not None and len(token_ids) >= self.context_length:
-            raise LimitExceededError(
-                "the prompt fills the model's context, no token can follow",
-                limit=f"context of {self.context_length} tokens",
-                given=f"{len(token_ids)} prompt tokens",
-            )
-        return token_ids
-
-    def _encode_chat(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None) -> list[int]:
-        if not getattr(self.tokenizer, "chat_template", None):
-            raise InvalidArgumentError(
-                f"model {self.name!r} has no chat template; give the prompt as a string", argument="prompt"
-            )
-        for message in messages:
-            if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
-                raise InvalidArgumentError(
-                    f"a chat message is a dict with 'role' and 'content', not {message!r}", argument="prompt"
-                )
-        shown = {} if tools is None else {"tools": [dict(tool) for tool in tools]}
-        encoded = self.tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            **shown,
-        )
-        return [int(i) for i in encoded["input_ids"]]
+        return self._prompts.encode(prompt, tools)
 
     def __repr__(self) -> str:
         """Name, width and context."""
         return f"Model({self.name!r}, vocabulary of {self.vocabulary.size}, context of {self.context_length})"
 
 
-ModelLike = str | Model | tuple[Any, Any]
-"""What ``generate`` takes as a model: a name, a path, a loaded pair, or a ``Model``."""
+ModelLike = str | Model | DiffusionModel | tuple[Any, Any]
+"""What ``generate`` takes as a model: a name, a path, a loaded pair, a ``Model`` or a ``DiffusionModel``."""
 
 
 def load_model(
@@ -163,7 +115,7 @@ def load_model(
     device: str | None = None,
     dtype: str = "auto",
     chat: bool | None = None,
-) -> Model:
+) -> Model | DiffusionModel:
     """Load a model for ``generate``.
 
     Args:
@@ -178,7 +130,7 @@ def load_model(
         MissingDependencyError: torch or transformers is not installed.
         TokenizerError: the tokenizer's tokens have no bytes.
     """
-    if isinstance(model, Model):
+    if isinstance(model, (Model, DiffusionModel)):
         return model
     if isinstance(model, tuple):
         _require_pair(model)
@@ -199,12 +151,12 @@ class ModelRegistry:
     def __init__(self) -> None:
         """Start empty."""
         self._lock = threading.Lock()
-        self._named: tuple[str, Model] | None = None
+        self._named: tuple[str, Model | DiffusionModel] | None = None
         self._pairs: weakref.WeakKeyDictionary[Any, tuple[Any, GrammarCompiler]] = weakref.WeakKeyDictionary()
 
-    def get(self, model: ModelLike) -> Model:
+    def get(self, model: ModelLike) -> Model | DiffusionModel:
         """The model for this argument, loaded if need be."""
-        if isinstance(model, Model):
+        if isinstance(model, (Model, DiffusionModel)):
             return model
         if isinstance(model, tuple):
             _require_pair(model)
@@ -262,7 +214,8 @@ def _default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _context_length(config: Any) -> int | None:
+def context_length(config: Any) -> int | None:
+    """Most positions that a network of this configuration can see; None where it states no limit."""
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
     for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
         value = getattr(text_config, name, None)

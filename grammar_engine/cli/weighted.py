@@ -47,6 +47,7 @@ def weighted(asked: Weighted, output: Format) -> None:
     """Sample and answer. Exits with 1 where no text has weight; the population is written all the same."""
     import numpy as np
 
+    from grammar_engine.diffusion.interface import DiffusionModel
     from grammar_engine.errors import AllParticlesDeadError, ConditionError, IncompleteGenerationError
     from grammar_engine.models import shared_models
     from grammar_engine.sampling.smc import smc
@@ -55,6 +56,8 @@ def weighted(asked: Weighted, output: Format) -> None:
         raise BrokenQuestionError(f"--population writes .html or .json, not {asked.population.name}")
     condition = None if asked.condition is None else named(asked.condition)
     loaded = shared_models().get(asked.model)
+    if isinstance(loaded, DiffusionModel):
+        raise BrokenQuestionError(f"{asked.model} is a diffusion model: it has no prefixes to weigh")
     compiled, _ = asked.wanted.compile(loaded.compiler, loaded.tokenizer)
     rng = np.random.default_rng(asked.seed)
     try:

@@ -36,7 +36,8 @@ from grammar_engine.sampling.weighted import (
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar
-    from grammar_engine.models import Model, Prompt
+    from grammar_engine.models import Model
+    from grammar_engine.prompts import Prompt
 
 SAMPLE, BEST = "sample", "best"
 
