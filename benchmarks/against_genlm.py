@@ -27,7 +27,7 @@ import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -185,29 +185,53 @@ def distance(weights: Shares, truth: Shares) -> float:
     return sum(abs(weights.get(text, 0.0) / total - truth.get(text, 0.0) / whole) for text in texts) / 2
 
 
-def measure(run: Callable[[int], tuple[Shares, int]], truth: Shares, seeds: int) -> dict[str, float]:
+def measure(run: Callable[[int], tuple[Shares, int]], truth: Shares, seeds: int) -> dict[str, Any]:
     """Figures over seeds; one more run warms up."""
     run(seeds)
-    pooled: Counter[str] = Counter()
+    runs: list[Shares] = []
     distances, times, checks, evidence, dead = [], [], [], [], 0
     for seed in range(seeds):
         began = time.perf_counter()
         weights, num_checks = run(seed)
         times.append(time.perf_counter() - began)
-        pooled.update(weights)
+        runs.append(weights)
         distances.append(distance(weights, truth))
         checks.append(num_checks)
         evidence.append(sum(weights.values()) / sum(truth.values()))
         dead += not weights
+    pooled, low, high = pooled_distance(runs, truth)
     return {
         "distance": statistics.fmean(distances),
-        "pooled_distance": distance(dict(pooled), truth),
+        "distance_error": statistics.stdev(distances) / math.sqrt(seeds),
+        "pooled_distance": pooled,
+        "pooled_low": low,
+        "pooled_high": high,
         "evidence": statistics.fmean(evidence),
         "evidence_error": statistics.stdev(evidence) / math.sqrt(seeds),
         "ms": 1e3 * statistics.median(times),
         "checks": statistics.fmean(checks),
         "dead": dead,
+        "runs": runs,
     }
+
+
+def pooled_distance(runs: list[Shares], truth: Shares) -> tuple[float, float, float]:
+    """Of all runs together, by weight; and between which it lies for 9 of 10 halves of the runs, scaled to all.
+
+    (A bootstrap would be off: drawn with replacement, runs are fewer than they seem, and distances do not go below 0.
+    Half as many runs are √2 times as far away.)
+    """
+
+    def pooled(chosen: Iterable[int]) -> float:
+        total: Counter[str] = Counter()
+        for i in chosen:
+            total.update(runs[i])
+        return distance(dict(total), truth)
+
+    rng = np.random.default_rng(0)
+    halves = [pooled(rng.permutation(len(runs))[: len(runs) // 2]) / math.sqrt(2) for _ in range(400)]
+    low, high = np.quantile(halves, [0.05, 0.95])
+    return pooled(range(len(runs))), float(low), float(high)
 
 
 def main() -> None:
@@ -215,6 +239,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int, nargs="+", default=[8])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--wait", type=float, default=0.02)
+    parser.add_argument("--prompts", nargs="+", choices=PROMPTS, default=list(PROMPTS))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     model = load_model("smollm2")
@@ -226,7 +251,8 @@ def main() -> None:
     console = Console(width=140)
     console.print("genlm-control:", version)
     columns = ["TV of a run", "TV of all runs", "evidence ÷ exact", "ms", "checks", "runs without weight"]
-    for kind, prompt in PROMPTS.items():
+    for kind in arguments.prompts:
+        prompt = PROMPTS[kind]
         truth = exact(model, narrow, model.encode(prompt))
         results[f"{kind}/truth"] = truth
         ways: dict[str, Way] = {
@@ -241,7 +267,8 @@ def main() -> None:
                 found = measure(partial(way, particles), truth, arguments.seeds)
                 results[f"{kind}/{particles}/{name}"] = found
                 rows[name] = [
-                    f"{found['distance']:.3f}", f"{found['pooled_distance']:.3f}",
+                    f"{found['distance']:.3f} ± {found['distance_error']:.3f}",
+                    f"{found['pooled_distance']:.3f} ({found['pooled_low']:.3f} to {found['pooled_high']:.3f})",
                     f"{found['evidence']:.3f} ± {found['evidence_error']:.3f}", figure(found["ms"]),
                     f"{found['checks']:.1f}", f"{found['dead']} of {arguments.seeds}",
                 ]  # fmt: skip

@@ -40,7 +40,21 @@ class SchemaNotEnforcedWarning(UserWarning):
 
 
 class GrammarEngineError(Exception):
-    """Root of all errors raised on purpose."""
+    """Root of all errors raised on purpose.
+
+    An error of one row of a batch is raised when all rows are done. ``row``: the number of the first row that has one;
+    ``results``: what became of each row, in order: its result, or its error (this one among them). Else None and ().
+    """
+
+    row: int | None = None
+    results: tuple[object, ...] = ()
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if self.row is None:
+            return message
+        failed = sum(isinstance(result, Exception) for result in self.results)
+        return f"{message} (row {self.row} of a batch; {failed} of {len(self.results)} rows failed, see results)"
 
 
 def _caret(source: str, line: int, column: int) -> str:

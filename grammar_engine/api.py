@@ -82,6 +82,9 @@ def generate(
         IncompleteGenerationError: the tokens ran out before the text was complete.
         InvalidSchemaError, UnsupportedSchemaError, GrammarSyntaxError, UnsupportedGrammarError,
         UnsatisfiableGrammarError: the constraint cannot be compiled.
+        In a batch, an error of one row is raised when all rows are done: ``error.row`` is its number and
+        ``error.results`` holds each row's result in order, or its error. (``row`` and ``results`` are there on
+        pydantic's ``ValidationError`` too, which is raised where a type's own validator refuses a value.)
     """
     call = prepare(
         prompt,
@@ -99,8 +102,9 @@ def generate(
         if on_token is not None:
             on_token(event)
     call.keep_rows()
-    results = [call.finish(outcome, details=details) for outcome in call.run.outcomes]
-    return results if call.batch else results[0]
+    if call.batch:
+        return call.finish_all(details=details)
+    return call.finish(call.run.outcomes[0], details=details)
 
 
 def stream(

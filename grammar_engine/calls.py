@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grammar_engine.constraint import Constraint
 from grammar_engine.diffusion.interface import DiffusionModel
 from grammar_engine.errors import (
+    GrammarEngineError,
     IncompleteGenerationError,
     InvalidArgumentError,
     LimitExceededError,
@@ -43,8 +44,26 @@ class Call:
         with contextlib.suppress(OSError):
             self.compiler.save_cache()
 
+    def finish_all(self, *, details: bool) -> list[Any]:
+        """``finish`` for each row. An error is raised when all are done, and carries what became of the others."""
+        results: list[Any] = []
+        failed: list[int] = []
+        for row, outcome in enumerate(self.run.outcomes):
+            try:
+                results.append(self.finish(outcome, details=details))
+            except (GrammarEngineError, ValueError) as error:  # (pydantic's, where a type's own check refuses)
+                failed.append(row)
+                results.append(error)
+        if failed:
+            first = results[failed[0]]
+            first.row, first.results = failed[0], tuple(results)
+            raise first
+        return results
+
     def finish(self, outcome: Outcome, *, details: bool) -> Any:
-        """The value of an outcome, or its ``Generation``. Raises where the text is not complete."""
+        """The value of an outcome, or its ``Generation``. Raises where there is none."""
+        if outcome.error is not None:
+            raise outcome.error
         if outcome.population is not None and isinstance(self.run, WeightedRun):
             self.run.sampler.require(outcome.population)
         if not outcome.complete:

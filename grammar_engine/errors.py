@@ -2,7 +2,7 @@
 
 GrammarEngineError              (its other children: ``grammar_engine.compiler.errors``)
 ├── InvalidArgumentError        a call that contradicts itself: two constraints, none, an empty batch
-├── ConditionError              a condition or critic raised: texts, populations; the cause is chained
+├── ConditionError              a condition, critic or score raised: texts, populations; the cause is chained
 │   └── ConditionTimeoutError   it took longer than ``within`` allows: seconds
 ├── MissingDependencyError      an optional package is not installed: package, extra
 ├── ModelUnavailableError       a model cannot be fetched or loaded: model, advice
@@ -57,14 +57,17 @@ class InvalidArgumentError(GrammarEngineError, ValueError):
 
 
 class ConditionError(GrammarEngineError):
-    """A condition or a critic raised; ``__cause__`` is what it raised.
+    """A condition, a critic or a score raised, or returned no number; ``__cause__`` is what it raised.
 
     ``texts``: what it was asked about: one text, or those of a call for many. ``populations``: of each prompt of the
     call, what had been written so far (``sampling.Population``; particles in the midst of a text are "writing").
     """
 
     def __init__(self, message: str, *, texts: tuple[str, ...]) -> None:
-        super().__init__(f"{message}, asked about {_shown(texts)}")
+        super().__init__(
+            f"{message}, asked about {_shown(texts)}. It must have an answer for every text that may be written; what "
+            "had been written so far is in populations"
+        )
         self.texts = texts
         self.populations: tuple[object, ...] = ()
 

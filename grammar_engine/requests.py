@@ -12,6 +12,7 @@ from grammar_engine.generation import Stats
 
 if TYPE_CHECKING:
     from grammar_engine.budget import BudgetGuard
+    from grammar_engine.errors import GrammarEngineError
     from grammar_engine.protocols import MatcherLike
     from grammar_engine.sampling.population import Population
     from grammar_engine.sampling.repetition import Visits
@@ -30,7 +31,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a request. ``complete``: the text is in the language. ``population``: of a weighted run."""
+    """What became of a request. ``complete``: the text is in the language. ``population``: of a weighted run.
+
+    ``error``: why the row could not go on, or be answered with one of its texts.
+    """
 
     text: str
     token_ids: tuple[int, ...]
@@ -40,6 +44,7 @@ class Outcome:
     complete: bool
     stats: Stats
     population: Population | None = None
+    error: GrammarEngineError | None = None
 
 
 @dataclass(kw_only=True)
@@ -56,6 +61,7 @@ class Row:
     logprob: float = 0.0
     log_weight: float = 0.0
     finish_reason: str = ""
+    error: GrammarEngineError | None = None
     shown: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
     style: Style = field(default_factory=Style)
     draft: list[int] = field(default_factory=list)

@@ -165,13 +165,16 @@ class DecodingRun:
         masses = logits.logsumexp(-1).tolist()
         masks.apply(logits, alive, depth)
         allowed = logits.logsumexp(-1).tolist()
-        for row, mass in zip(rows, allowed, strict=True):
-            if mass == -math.inf:
-                raise masks.why_nothing(row)
+        for i, row in enumerate(rows):
+            if allowed[i] == -math.inf:
+                row.error, row.finish_reason = masks.why_nothing(row), LENGTH
+                logits[i] = 0.0  # what is chosen for it is not looked at
         chosen: list[int] = self._sampler.choose(logits, _uniforms(rows, logits)).tolist()
         corrections = self._penalize(rows, chosen, logits)
         scores = logits.gather(-1, _column(chosen, logits))[:, 0].tolist()
         for i, row in enumerate(rows):
+            if row.error is not None:
+                continue
             token_id = chosen[i]
             if not masks.admits(row, token_id):
                 other = self._redraw(row, token_id, logits[i : i + 1], masks)
@@ -220,6 +223,7 @@ class DecodingRun:
             finish_reason=row.finish_reason,
             complete=matcher.is_terminated() or matcher.is_accepting(),
             stats=stats,
+            error=row.error,
         )
 
 

@@ -93,12 +93,14 @@ class WeightedRun:
     def _outcome(
         self, request: Request, population: Population, rng: np.random.Generator, seconds: float, first_step: float
     ) -> Outcome:
-        weighted = any(particle.log_weight > -math.inf for particle in population.particles)
-        particle = (
-            self.sampler.chosen(population, rng)
-            if weighted
-            else max(population.particles, key=lambda particle: len(particle.token_ids))
-        )
+        particle = max(population.particles, key=lambda particle: len(particle.token_ids))
+        error: ConditionError | None = None
+        if any(particle.log_weight > -math.inf for particle in population.particles):
+            try:
+                particle = self.sampler.chosen(population, rng)
+            except ConditionError as raised:  # by a score: the row's error, not that of the whole batch
+                raised.populations = (population,)
+                error = raised
         finished = particle.state == FINISHED
         return Outcome(
             text=particle.text,
@@ -117,4 +119,5 @@ class WeightedRun:
                 passes=population.passes,
             ),
             population=population,
+            error=error,
         )

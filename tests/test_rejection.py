@@ -39,7 +39,7 @@ def truth(compiled: Any, condition: Any, temperature: float = 1.0) -> dict[tuple
 
 
 def draws(
-    sampler: PopulationSampler, vocabulary: Vocabulary, compiled: Any, seeds: Any, most: int = MOST
+    sampler: PopulationSampler, vocabulary: Vocabulary, compiled: Any, seeds: Any, most: int = MOST, key: str = "prompt"
 ) -> list[Population]:
     """One batch with a prompt for each seed."""
     work = Work(
@@ -48,7 +48,7 @@ def draws(
         matchers=[Matcher(compiled) for _ in seeds],
         rngs=[np.random.default_rng(seed) for seed in seeds],
         max_tokens=[most] * len(seeds),
-        keys=["prompt"] * len(seeds),
+        keys=[key] * len(seeds),
     )
     sampler.check(most)
     run = sampler.begin(work)
@@ -116,6 +116,42 @@ def test_exact_with_a_memory_that_learns(vocabulary: Vocabulary, compiled: Any) 
     assert bounds[-1] < mass * 1.02 < bounds[0]
     assert np.mean(tries[:20]) > 1.15 * np.mean(tries[300:])
     assert np.mean(tries[300:]) < 1.05
+
+
+@pytest.mark.parametrize("max_nodes", [1, 2, 5, 12])
+def test_a_full_memory_learns_no_more_and_stays_exact(vocabulary: Vocabulary, compiled: Any, max_nodes: int) -> None:
+    memory = CarsMemory(max_nodes=max_nodes)
+    sampler = CARS(max_tries=1000, condition=no_double, memory=memory)
+    expected = truth(compiled, no_double)
+    counts: Counter[tuple[int, ...]] = Counter()
+    tries = []
+    for seed in range(600):
+        population = draws(sampler, vocabulary, compiled, [seed])[0]
+        counts[sampler.chosen(population, np.random.default_rng(0)).token_ids] += 1
+        tries.append(len(population.particles))
+        assert memory.num_nodes == size(memory) <= max_nodes
+        assert memory.bounds()[0] >= math.fsum(expected.values()) * (1 - 1e-12)
+    assert memory.is_full
+    assert_distributed(counts, expected)
+    assert np.mean(tries[300:]) > 1.1  # it cannot have learnt everything
+    other = compile_regex("c|ab")  # another tree finds no room, and is exact too
+    found = Counter(
+        sampler.chosen(draws(sampler, vocabulary, other, [seed], key="other")[0], np.random.default_rng(0)).token_ids
+        for seed in range(300)
+    )
+    assert_distributed(found, truth(other, no_double))
+    assert len(memory) == 1
+    memory.clear()
+    assert (len(memory), memory.num_nodes, memory.is_full) == (0, 0, False)
+
+
+def size(memory: CarsMemory) -> int:
+    """Prefixes in all trees, counted."""
+    todo, count = list(memory._trees.values()), 0
+    while todo:
+        count += 1
+        todo += todo.pop().children.values()
+    return count
 
 
 def test_rows_share_a_memory_and_stay_exact(vocabulary: Vocabulary, compiled: Any) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from grammar_engine.errors import InvalidArgumentError
-from grammar_engine.sampling.conditions import Condition
+from grammar_engine.sampling.conditions import Condition, scored
 from grammar_engine.sampling.particles import ParticleRun, Settings
 from grammar_engine.sampling.population import Particle, Population
 from grammar_engine.sampling.smc import checked_settings, particle_run
@@ -22,7 +22,7 @@ class BestOf(PopulationSampler):
 
     n:     texts that are drawn side by side, each by itself.
     score: of a finished text, larger is better; default: the log-probability that the model gives it. Of equals the
-           first that was drawn.
+           first that was drawn. Where it raises or returns NaN or +inf: ``ConditionError`` with all texts.
     condition, temperature, method, max_accepts, max_rejects: as for ``AWRS``.
 
     The answer is no draw from the model: it is what the score likes. Texts that died or ran out of tokens take no part.
@@ -64,14 +64,12 @@ class BestOf(PopulationSampler):
         return particle_run(work, self.settings(max(work.max_tokens)), particles=self.n)
 
     def chosen(self, population: Population, rng: np.random.Generator) -> Particle:  # noqa: ARG002
-        """The best. InvalidArgumentError if the score is no number; each text is scored once."""
+        """The best; each text is scored once. ConditionError where the score raises or is no number."""
         if self.score is None:
             return population.best()
         scores: dict[str, float] = {}
         finished = [particle for particle in population.particles if particle.log_weight > -math.inf]
         for particle in finished:
             if particle.text not in scores:
-                scores[particle.text] = float(self.score(particle.text))
-                if math.isnan(scores[particle.text]):
-                    raise InvalidArgumentError(f"the score of {particle.text!r} is not a number", argument="score")
+                scores[particle.text] = scored(self.score, particle.text, asked="the score")
         return max(finished, key=lambda particle: scores[particle.text])

@@ -14,7 +14,9 @@ accepted text is an exact draw from the model's distribution on accepted texts; 
 tries that are accepted, Z / live(empty text). Unlike ASAp (Park et al. 2024), which estimates the same tree but accepts
 what its mask allows, no draw is ever off.
 
-A memory may be kept over calls, ``CarsMemory``: then later draws begin with what earlier ones have learnt.
+A memory may be kept over calls, ``CarsMemory``: then later draws begin with what earlier ones have learnt. One that is
+full learns less, and draws stay exact: behind a known prefix a token that is not remembered counts as unknown
+(bound 1), with which the probabilities telescope just so.
 """
 
 from __future__ import annotations
@@ -56,10 +58,18 @@ class Node:
     live: float = 1.0
     children: dict[int, Node] = field(default_factory=dict)
 
-    def refuse(self) -> None:
-        """Nothing that begins like this is accepted; what was known of it is not needed any more."""
+    def refuse(self) -> int:
+        """Nothing that begins like this is accepted; what was known of it is not needed any more. Returns how many
+        prefixes that were.
+        """
         self.unknown = self.live = 0.0
-        self.children.clear()
+        forgotten, todo = 0, [self]
+        while todo:
+            children = todo.pop().children
+            forgotten += len(children)
+            todo += children.values()
+            children.clear()
+        return forgotten
 
     def lower_parents(self) -> None:
         """Compute the bounds of all prefixes of this one anew."""
@@ -74,20 +84,49 @@ class CarsMemory:
     """What ``CARS`` has learnt, for as long as the caller keeps it; not for several threads at once.
 
     One tree for each model, prompt, grammar, condition, temperature and ``max_tokens``: a memory may serve many. They
-    are told apart by identity (prompts by their tokens), so keep the condition as one object. Every token that was ever
-    drawn takes some 300 bytes.
+    are told apart by identity (prompts by their tokens), so keep the condition as one object.
+
+    max_nodes: most prefixes that are remembered, over all trees; each takes some 300 bytes. When there are so many
+        (``is_full``), what is known is used, and bounds of known prefixes are still lowered, but no further prefix is
+        remembered: draws stay exact, refusals get fewer more slowly. ``clear`` begins anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_nodes: int = 1_000_000) -> None:
+        check_count(max_nodes, "max_nodes")
         self._trees: dict[Hashable, Node] = {}
+        self.max_nodes = max_nodes
+        self.num_nodes = 0
 
     def __len__(self) -> int:
         """How many trees there are."""
         return len(self._trees)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is remembered."""
+        return self.num_nodes >= self.max_nodes
+
+    def clear(self) -> None:
+        """Forget everything. (Not while a call is using it.)"""
+        self._trees.clear()
+        self.num_nodes = 0
+
     def tree(self, key: Hashable) -> Node:
-        """The tree of a key; a new one where there is none."""
-        return self._trees.setdefault(key, Node())
+        """The tree of a key; a new one where there is none, which is kept unless the memory is full."""
+        if key not in self._trees:
+            if self.is_full:
+                return Node()
+            self._trees[key] = Node()
+            self.num_nodes += 1
+        return self._trees[key]
+
+    def child(self, node: Node, token: int, probability: float) -> Node | None:
+        """Remember a prefix: ``node`` and a token. None if the memory is full."""
+        if self.is_full:
+            return None
+        node.children[token] = Node(parent=node, probability=probability)
+        self.num_nodes += 1
+        return node.children[token]
 
     def bounds(self) -> list[float]:
         """Of each tree, oldest first, an upper bound of the mass of accepted texts."""
@@ -102,7 +141,7 @@ class CARS(PopulationSampler):
     condition:   a monotone predicate of the text so far, or a ``Condition``; None: the grammar alone.
     temperature: > 0; of the distribution that is aimed at.
     memory:      a ``CarsMemory`` that the caller keeps. Results then depend on what it holds; without it, each prompt
-                 of a call begins anew.
+                 of a call begins anew, with a memory of its own of the default size.
 
     ``Generation.population`` holds all tries in their order. An accepted one weighs live(empty text) as it was when it
     began, others nothing: the mean of a fixed number of tries is an unbiased estimate of the evidence, and that over
@@ -128,12 +167,12 @@ class CARS(PopulationSampler):
         self.check(max(work.max_tokens))
         condition = optional_condition(self.condition)
         settings = (_Same(self.condition), self.temperature)
+        memories: list[CarsMemory] = []
         roots: list[Node] = []
         for prompt, most in enumerate(work.max_tokens):
-            if self.memory is None:
-                roots.append(Node())
-            else:
-                roots.append(self.memory.tree((work.keys[prompt], settings, most)))
+            memories.append(CarsMemory() if self.memory is None else self.memory)
+            key = None if self.memory is None else (work.keys[prompt], settings, most)
+            roots.append(memories[-1].tree(key))
 
         def begin(prompt: int, rng: np.random.Generator) -> Try:
             return _Adaptive(
@@ -143,6 +182,7 @@ class CARS(PopulationSampler):
                 rng=rng,
                 max_tokens=work.max_tokens[prompt],
                 node=roots[prompt],
+                memory=memories[prompt],
             )
 
         # One at a time: tries that learn from each other while they are written are exact one by one, but which of them
@@ -176,6 +216,7 @@ class _Adaptive(Try):
     """A walk down the tree. node: the prefix that has been written. believed: its bound when it was drawn."""
 
     node: Node
+    memory: CarsMemory
     believed: float = 1.0
 
     def take(self, logps: FloatArray) -> None:
@@ -196,11 +237,16 @@ class _Adaptive(Try):
             return
         token = draw(masses, self.rng)
         self.logprob += float(logps[token])
-        if token not in node.children:
-            node.children[token] = Node(parent=node, probability=float(masses[token]))
-            unknown[token] = 0
+        child = node.children.get(token)
+        if child is None:
+            probability = float(masses[token])
+            child = self.memory.child(node, token, probability)
+            if child is None:  # known to this try alone: it stays part of what is unknown
+                child = Node(parent=node, probability=probability)
+            else:
+                unknown[token] = 0
         node.unknown = float(unknown.sum())
-        self.node = node.children[token]
+        self.node = child
         self.believed = self.node.live
         self.matcher.accept_token(token)
         append(self, token)
@@ -208,7 +254,7 @@ class _Adaptive(Try):
             self.state = DEAD
         if self.state:
             if self.state != FINISHED:
-                self.node.refuse()
+                self.memory.num_nodes -= self.node.refuse()
             self._end(self.state)
 
     def _end(self, state: str) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -163,6 +164,19 @@ def naming(*texts: str, asked: str = "a condition") -> Iterator[None]:
         raise
     except Exception as error:  # a user's function may raise anything: it is told with its text, and chained
         raise ConditionError(f"{asked} raised {type(error).__name__}: {error}", texts=texts) from error
+
+
+def scored(score: Callable[[str], float], text: str, *, asked: str) -> float:
+    """What a user's function says of a text. ``asked``: how errors call it.
+
+    Raises:
+        ConditionError: it raised, or returned what is no number (NaN is none, +inf is not one that can be weighed).
+    """
+    with naming(text, asked=asked):
+        value = float(score(text))
+    if not value < math.inf:
+        raise ConditionError(f"{asked} returned {value}, where a number below infinity is needed", texts=(text,))
+    return value
 
 
 def as_condition(condition: Condition | Callable[[str], bool]) -> Condition:

@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from grammar_engine.errors import ConditionError
 from grammar_engine.sampling.awrs import Checks, Draw, awrs_checks, masked
-from grammar_engine.sampling.conditions import Condition, Partial, ask, naming
+from grammar_engine.sampling.conditions import Condition, Partial, ask, scored
 from grammar_engine.sampling.population import CUT, DEAD, FINISHED, WRITING, Particle, Population, Step
 from grammar_engine.sampling.resampling import ancestors, effective_sample_size, log_mean
 from grammar_engine.sampling.weighted import Forward
@@ -282,9 +282,7 @@ class ParticleRun:
     def _score(self, particle: _Particle) -> float:
         if self._settings.critic is None:
             return 0.0
-        text = particle.data.decode("utf-8", "ignore")
-        with naming(text, asked="the critic"):
-            return float(self._settings.critic(text))
+        return scored(self._settings.critic, particle.data.decode("utf-8", "ignore"), asked="the critic")
 
     def _resampled(self, group: _Group, tokens: dict[tuple[int, int], int]) -> list[int]:
         """Note the step, and resample if the weights are too uneven. Returns each slot's ancestor."""
