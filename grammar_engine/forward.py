@@ -30,13 +30,16 @@ class CausalForward:
     passes: how many there have been, the prompt's included.
     """
 
-    def __init__(self, network: Any, prompts: Sequence[Sequence[int]], *, pad_token_id: int) -> None:
+    def __init__(
+        self, network: Any, prompts: Sequence[Sequence[int]], *, pad_token_id: int, copies_logits: bool = True
+    ) -> None:
         """Prepare a batch.
 
         Args:
             network: a Hugging Face causal language model in evaluation mode.
             prompts: token ids of each row; none empty.
             pad_token_id: any id that the network embeds; what stands there is never attended to.
+            copies_logits: logits are float32 copies, to be written to; else they are as the network gives them.
         """
         import torch
 
@@ -45,12 +48,13 @@ class CausalForward:
         self._network = network
         self._device = network.device
         self._pad_token_id = pad_token_id
+        self._copies_logits = copies_logits
         self._accepted = frozenset(inspect.signature(network.forward).parameters)
         self._cache: Any = None
         width = max(map(len, prompts))
         rows = [[pad_token_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        self._prompt = torch.tensor(rows, dtype=torch.long, device=self._device)
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
+        self._prompt = _sent(rows, torch.long, self._device)
+        lengths = _sent([len(prompt) for prompt in prompts], torch.long, self._device)
         self._new = torch.arange(width, device=self._device) >= (width - lengths)[:, None]
         # bool (B, columns so far): what may be attended to. int64 (B,): how many tokens of each row.
         self._seen = torch.zeros((len(prompts), 0), dtype=torch.bool, device=self._device)
@@ -70,28 +74,28 @@ class CausalForward:
         return "attention_mask" in self._accepted and bool(layers) and all(map(_keeps_everything, layers))
 
     def prefill(self) -> Tensor:
-        """Read the prompts. Returns float32 logits ``(B, V)`` of the token behind each."""
+        """Read the prompts. Returns logits ``(B, V)`` of the token behind each."""
         return self._forward(self._prompt, self._new if any(self._hidden) else None, 1)[:, -1, :]
 
     def step(self, token_ids: Sequence[int]) -> Tensor:
-        """Append one token per row. Returns float32 logits ``(B, V)`` of the token behind it."""
-        tokens = self._torch.tensor([[i] for i in token_ids], dtype=self._torch.long, device=self._device)
+        """Append one token per row. Returns logits ``(B, V)`` of the token behind it."""
+        tokens = _sent([[i] for i in token_ids], self._torch.long, self._device)
         return self._forward(tokens, None, 1)[:, -1, :]
 
     def chunk(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Append at least one token per row; to be followed by ``settle``.
 
-        Returns float32 logits ``(B, K, V)``, K the longest row: ``[i, j]`` is behind token j of row i; meaningless
+        Returns logits ``(B, K, V)``, K the longest row: ``[i, j]`` is behind token j of row i; meaningless
         where row i has no token j.
         """
         torch = self._torch
         self._chunk = [len(row) for row in rows]
         width = max(self._chunk)
         padded = [[*row, *[self._pad_token_id] * (width - len(row))] for row in rows]
-        tokens = torch.tensor(padded, dtype=torch.long, device=self._device)
+        tokens = _sent(padded, torch.long, self._device)
         if min(self._chunk) == width:
             return self._forward(tokens, None, width)
-        lengths = torch.tensor(self._chunk, device=self._device)
+        lengths = _sent(self._chunk, torch.long, self._device)
         return self._forward(tokens, torch.arange(width, device=self._device) < lengths[:, None], width)
 
     def settle(self, counts: Sequence[int]) -> None:
@@ -102,16 +106,16 @@ class CausalForward:
             self._cache.crop(-surplus)
             self._seen = self._seen[:, :-surplus]
         if min(counts) < most:
-            kept = torch.tensor(list(counts), device=self._device)
+            kept = _sent(list(counts), torch.long, self._device)
             self._seen[:, -most:] &= torch.arange(most, device=self._device) < kept[:, None]
         if list(counts) != self._chunk:
             taken_back = [have - keep for have, keep in zip(self._chunk, counts, strict=True)]
-            self._counts -= torch.tensor(taken_back, device=self._device)
+            self._counts -= _sent(taken_back, torch.long, self._device)
         self._hidden = [hidden + most - count for hidden, count in zip(self._hidden, counts, strict=True)]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these rows of the current batch, in this order."""
-        index = self._torch.tensor(list(rows), dtype=self._torch.long, device=self._device)
+        index = _sent(list(rows), self._torch.long, self._device)
         if self._cache is not None:
             self._cache.batch_select_indices(index)
         self._seen = self._seen[index]
@@ -136,9 +140,17 @@ class CausalForward:
             output = self._network(input_ids=input_ids, **arguments)
         self.passes += 1
         self._cache = output.past_key_values
+        logits: Tensor = output.logits[:, -wanted:, :]
         # Copied outside of inference mode: the caller writes masks into it.
-        logits: Tensor = output.logits[:, -wanted:, :].to(torch.float32, copy=True)
-        return logits
+        return logits.to(torch.float32, copy=True) if self._copies_logits else logits
+
+
+def _sent(values: Sequence[Any], dtype: Any, device: Any) -> Tensor:
+    """A tensor on a device; the host does not wait for its copy."""
+    import torch
+
+    here = torch.tensor(values, dtype=dtype)
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here.to(device)
 
 
 def _keeps_everything(layer: Any) -> bool:

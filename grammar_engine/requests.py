@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grammar_engine.drafts import Style
 from grammar_engine.generation import Stats
@@ -53,7 +53,6 @@ class Row:
 
     index: int
     request: Request
-    generator: Any
     guard: BudgetGuard | None = None
     visits: Visits | None = None
     token_ids: list[int] = field(default_factory=list)

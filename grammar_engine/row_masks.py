@@ -10,27 +10,31 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from grammar_engine.bitmask import apply_token_bitmask_inplace
 from grammar_engine.budget import BudgetGuard
 from grammar_engine.completion import CompletionSearch, SpellingTable
 from grammar_engine.dead_end import dead_end
 from grammar_engine.drafts import Drafter
 from grammar_engine.errors import GrammarEngineError
 from grammar_engine.generation import LENGTH, STOP
-from grammar_engine.mask_buffer import MaskBuffer
 from grammar_engine.matcher import Matcher
 from grammar_engine.requests import Row
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
     from grammar_engine.compiler.vocabulary import Vocabulary
     from grammar_engine.protocols import MatcherLike
+
+
+class SentMasks(Protocol):
+    """Where the masks of a pass go: see ``grammar_engine.host_draws`` and ``grammar_engine.device.draws``."""
+
+    def fill(self, rows: Sequence[Row]) -> None:
+        """Write the masks of these rows, where each stands and behind each of its drafted tokens; the matchers stand
+        behind it where they stood. Called by a worker thread.
+        """
 
 
 class RowMasks:
@@ -45,12 +49,13 @@ class RowMasks:
         spelling: SpellingTable | None,
         worker: ThreadPoolExecutor,
         *,
-        device: torch.device,
+        sent: SentMasks,
         most_drafted: int,
     ) -> None:
+        """``sent``: where masks are put for those who choose tokens."""
         words = (vocabulary.size + 31) // 32
         self._vocabulary = vocabulary
-        self._buffer = MaskBuffer(words, device)
+        self._sent = sent
         self._single = np.zeros((1, words), np.int32)
         self._text_bits = np.full(words, 0xFFFFFFFF, np.uint32)
         for token_id in vocabulary.stop_token_ids:
@@ -60,8 +65,6 @@ class RowMasks:
         self._most_drafted = most_drafted
         self._drafter: Drafter | None = None
         self._pending: Future[None] | None = None
-        self._num_rows = 0
-        self._num_masks = 0
         self.seconds = 0.0
         self.wait_seconds = 0.0
 
@@ -70,8 +73,6 @@ class RowMasks:
 
         Until ``wait`` nobody else may use their matchers.
         """
-        self._num_rows = len(rows)
-        self._num_masks = len(rows) * (1 + max(len(row.draft) for row in rows))
         self._pending = self._worker.submit(self._fill, list(rows))
 
     def wait(self) -> None:
@@ -82,23 +83,11 @@ class RowMasks:
             self._pending = None
             self.wait_seconds += time.perf_counter() - began
 
-    def apply(self, logits: Tensor, chosen: Sequence[int], depth: int) -> None:
-        """Write −inf into ``logits`` where a token is not allowed behind ``depth`` drafted tokens.
-
-        ``logits``: ``(len(chosen), V)``; ``chosen``: which of the rows that were begun, ascending.
-        """
-        with self._timed():
-            if depth == 0 and len(chosen) == self._num_rows:
-                masks = self._buffer.rows(self._num_rows)
-            else:
-                masks = self._buffer.rows(self._num_masks, [depth * self._num_rows + row for row in chosen])
-            apply_token_bitmask_inplace(logits, masks)
-
     def draft(self, rows: Sequence[Row]) -> None:
         """Guess what follows in each row."""
         if not self._most_drafted:
             return
-        with self._timed():
+        with self.timed():
             for row in rows:
                 matcher = row.request.matcher
                 if not isinstance(matcher, Matcher):
@@ -119,20 +108,20 @@ class RowMasks:
         """Whether the row can still be completed within its budget behind this token."""
         if row.guard is None:
             return True
-        with self._timed():
+        with self.timed():
             return row.guard.admits(row.request.matcher, token_id)
 
     def planned(self, row: Row) -> int | None:
         """A token that the budget admits for certain; None if the text is complete and must end here."""
         if row.guard is None:
             return None
-        with self._timed():
+        with self.timed():
             token_id = row.guard.planned(row.request.matcher)
             return token_id if token_id is not None and row.guard.admits(row.request.matcher, token_id) else None
 
     def accept(self, row: Row, token_id: int) -> None:
         """Move the row's matcher, and note whether its text ends here."""
-        with self._timed():
+        with self.timed():
             matcher = row.request.matcher
             if not matcher.accept_token(token_id):
                 raise GrammarEngineError(f"token {token_id} was chosen but is not allowed by the grammar")
@@ -164,22 +153,15 @@ class RowMasks:
 
     def _fill(self, rows: list[Row]) -> None:
         began = time.perf_counter()
-        masks = self._buffer.begin(self._num_masks)
-        for i, row in enumerate(rows):
-            matcher = row.request.matcher
+        for row in rows:
             if row.request.steer and row.guard is None:
-                row.guard = BudgetGuard(CompletionSearch(self._table()), matcher, row.request.max_tokens)
-            matcher.fill_next_token_bitmask(masks, i)
-            for depth, token_id in enumerate(row.draft, 1):
-                if not matcher.accept_token(token_id):
-                    raise GrammarEngineError(f"token {token_id} was drafted but is not allowed by the grammar")
-                matcher.fill_next_token_bitmask(masks, depth * len(rows) + i)
-            matcher.rollback(len(row.draft))
-        self._buffer.upload(self._num_masks)
+                search = CompletionSearch(self._table())
+                row.guard = BudgetGuard(search, row.request.matcher, row.request.max_tokens)
+        self._sent.fill(rows)
         self.seconds += time.perf_counter() - began
 
     @contextlib.contextmanager
-    def _timed(self) -> Iterator[None]:
+    def timed(self) -> Iterator[None]:
         """Work in the loop's own thread: the model waits meanwhile."""
         began = time.perf_counter()
         yield

@@ -10,25 +10,26 @@
 A chosen token costs one pass of the model; a drafted one that is confirmed costs none (``grammar_engine.drafts``). On
 most steps the masks are ready before the logits are (``grammar_engine.row_masks``). Finished rows leave the batch.
 
-Reproducible: row i draws from a generator of its own, seeded ``seed + i``, one number per draw; row i of a batch and a
-call of its own with that seed draw alike, with or without drafts (up to the rounding of the model's arithmetic, which
-depends on the shape of what it multiplies).
+Reproducible: row i draws from a generator of its own, seeded ``seed + i``, one number per draw, or on the device from
+noise of (seed, number of the token); row i of a batch and a call of its own with that seed draw alike, with or without
+drafts (up to the rounding of the model's arithmetic, which depends on the shape of what it multiplies).
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from grammar_engine.completion import SpellingTable
+from grammar_engine.draws import Draws
 from grammar_engine.forward import CausalForward
 from grammar_engine.generation import LENGTH, STOP, Stats, TokenEvent
+from grammar_engine.host_draws import HostDraws, HostMasks
 from grammar_engine.requests import Outcome, Request, Row
 from grammar_engine.row_masks import RowMasks
-from grammar_engine.sampling.repetition import Visits, choose_penalized
+from grammar_engine.sampling.repetition import Visits
 from grammar_engine.sampling.samplers import Greedy, Sample, Sampler
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class DecodingRun:
         pad_token_id: int = 0,
         spelling: SpellingTable | None = None,
         drafts: int = 0,
+        draws_on_device: bool | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -67,6 +69,9 @@ class DecodingRun:
             spelling: the vocabulary's table for budget steering, if the caller keeps one; else made when needed.
             drafts: most tokens per row to guess from the grammar and verify in one pass; 0: none. Where the network
                 cannot take tokens back (sliding windows, recurrent layers), none are guessed.
+            draws_on_device: whether tokens are drawn where the logits are (``grammar_engine.device.draws``), which is
+                for ``Greedy`` and ``Sample`` without a penalty; other samplers draw as ever. None: if that is a GPU.
+                The two ways draw other tokens from one seed, of the same distribution.
         """
         self._network = network
         self._vocabulary = vocabulary
@@ -76,6 +81,7 @@ class DecodingRun:
         self._pad_token_id = pad_token_id
         self._spelling = spelling
         self._drafts = drafts
+        self._draws_on_device = draws_on_device
         self.outcomes: list[Outcome] = []
 
     def __iter__(self) -> Iterator[TokenEvent]:
@@ -85,10 +91,8 @@ class DecodingRun:
 
     def _decode(self, worker: ThreadPoolExecutor) -> Iterator[TokenEvent]:
         began = time.perf_counter()
-        rows = [Row(index=i, request=r, generator=_generator(r.seed)) for i, r in enumerate(self._requests)]
-        masks = RowMasks(
-            self._vocabulary, self._spelling, worker, device=self._network.device, most_drafted=self._drafts
-        )
+        rows = [Row(index=i, request=request) for i, request in enumerate(self._requests)]
+        masks, draws = self._choosing(rows, worker)
         for row in rows:
             if masks.must_end(row.request.matcher):
                 row.finish_reason = STOP
@@ -99,11 +103,13 @@ class DecodingRun:
         if active:
             masks.begin(active)
             prompts = [row.request.prompt_ids for row in active]
-            forward = CausalForward(self._network, prompts, pad_token_id=self._pad_token_id)
+            # What is written to must be a copy; what the device draws from stays as it is.
+            on_host = isinstance(draws, HostDraws)
+            forward = CausalForward(self._network, prompts, pad_token_id=self._pad_token_id, copies_logits=on_host)
             logits = forward.prefill()[:, None]
             prefill_seconds = time.perf_counter() - began
         while active:
-            kept = yield from self._take_tokens(active, logits, masks)
+            kept = yield from self._take_tokens(active, logits, masks, draws)
             if logits.shape[1] > 1:
                 forward.settle([1 + count for count in kept])
             staying = [i for i, row in enumerate(active) if not row.finish_reason]
@@ -131,19 +137,33 @@ class DecodingRun:
             )
             self.outcomes.append(self._outcome(row, stats))
 
+    def _choosing(self, rows: list[Row], worker: ThreadPoolExecutor) -> tuple[RowMasks, Draws]:
+        """Where masks go, and what chooses tokens from them."""
+        device, sampler = self._network.device, self._sampler
+        wanted = device.type == "cuda" if self._draws_on_device is None else self._draws_on_device
+        if wanted and isinstance(sampler, (Greedy, Sample)) and sampler.repetition is None:
+            from grammar_engine.device.draws import DeviceDraws, DeviceMasks
+
+            there = DeviceMasks(self._vocabulary, device)
+            masks = RowMasks(self._vocabulary, self._spelling, worker, sent=there, most_drafted=self._drafts)
+            return masks, DeviceDraws(sampler, rows, masks, there)
+        here = HostMasks(self._vocabulary, device)
+        masks = RowMasks(self._vocabulary, self._spelling, worker, sent=here, most_drafted=self._drafts)
+        return masks, HostDraws(sampler, masks, here)
+
     def _take_tokens(
-        self, active: list[Row], logits: Tensor, masks: RowMasks
+        self, active: list[Row], logits: Tensor, masks: RowMasks, draws: Draws
     ) -> Generator[TokenEvent, None, list[int]]:
         """Choose and accept a token per row, and more where drafts are confirmed. Returns how many drafts of each are.
 
-        ``logits``: ``(B, 1 + longest draft, V)``, ``[i, j]`` behind j drafted tokens of row i; masked in place.
+        ``logits``: ``(B, 1 + longest draft, V)``, ``[i, j]`` behind j drafted tokens of row i; may be written to.
         """
         masks.wait()
+        draws.take(active, logits)
         kept = [0] * len(active)
         alive = list(range(len(active)))
         for depth in range(logits.shape[1]):
-            behind = logits[:, depth] if len(alive) == len(active) else logits[alive, depth]
-            yield from self._take_one(active, alive, depth, behind, masks)
+            yield from self._take_one(active, alive, depth, masks, draws)
             # A text that ends with a drafted token needs nothing behind it.
             alive = [
                 i
@@ -158,60 +178,27 @@ class DecodingRun:
         return kept
 
     def _take_one(
-        self, active: list[Row], alive: list[int], depth: int, logits: Tensor, masks: RowMasks
+        self, active: list[Row], alive: list[int], depth: int, masks: RowMasks, draws: Draws
     ) -> Iterator[TokenEvent]:
-        """Choose and accept one token for each row that is alive. ``logits``: ``(len(alive), V)``, masked in place."""
-        rows = [active[i] for i in alive]
-        masses = logits.logsumexp(-1).tolist()
-        masks.apply(logits, alive, depth)
-        allowed = logits.logsumexp(-1).tolist()
-        for i, row in enumerate(rows):
-            if allowed[i] == -math.inf:
+        """Choose and accept one token for each row that is alive."""
+        for place, (i, choice) in enumerate(zip(alive, draws.choose(alive, depth), strict=True)):
+            row = active[i]
+            if choice is None:
                 row.error, row.finish_reason = masks.why_nothing(row), LENGTH
-                logits[i] = 0.0  # what is chosen for it is not looked at
-        chosen: list[int] = self._sampler.choose(logits, _uniforms(rows, logits)).tolist()
-        corrections = self._penalize(rows, chosen, logits)
-        scores = logits.gather(-1, _column(chosen, logits))[:, 0].tolist()
-        for i, row in enumerate(rows):
-            if row.error is not None:
                 continue
-            token_id = chosen[i]
-            if not masks.admits(row, token_id):
-                other = self._redraw(row, token_id, logits[i : i + 1], masks)
+            if not masks.admits(row, choice.token_id):
+                other = _another(row, place, choice.token_id, masks, draws)
                 if other is None:
                     row.finish_reason = LENGTH
                     continue
-                token_id, corrections[i] = other, 0.0
-                scores[i] = float(logits[i, token_id])
-            row.logprob += scores[i] - masses[i]
-            row.log_weight += allowed[i] - masses[i] + corrections[i]
-            masks.accept(row, token_id)
+                choice = draws.scored(place, other)
+            row.logprob += choice.logprob
+            row.log_weight += choice.log_weight
+            masks.accept(row, choice.token_id)
             if row.visits is not None and not row.finish_reason:
                 row.visits.note()
-            piece = row.shown.decode(self._vocabulary.tokens[token_id] or b"")
-            yield TokenEvent(row=row.index, token_id=token_id, text=piece)
-
-    def _penalize(self, rows: list[Row], chosen: list[int], logits: Tensor) -> list[float]:
-        """Choose anew where a penalty on repetition may apply; changes ``chosen``. Returns logs of weights."""
-        corrections = [0.0] * len(rows)
-        sampler = self._sampler
-        if isinstance(sampler, (Greedy, Sample)):
-            for i, row in enumerate(rows):
-                if row.visits is not None and row.visits.any_penalty:
-                    chosen[i], corrections[i] = choose_penalized(sampler, row.visits, logits[i : i + 1], row.generator)
-        return corrections
-
-    def _redraw(self, row: Row, refused: int, logits: Tensor, masks: RowMasks) -> int | None:
-        """Draw again without what the budget refuses. ``logits``: ``(1, V)``; a copy is worked on."""
-        rest = logits.clone()
-        for _ in range(_MAX_REDRAWS):
-            rest[0, refused] = -math.inf
-            if not bool(rest.isfinite().any()):
-                break
-            refused = int(self._sampler.choose(rest, _uniforms([row], rest)))
-            if masks.admits(row, refused):
-                return refused
-        return masks.planned(row)
+            piece = row.shown.decode(self._vocabulary.tokens[choice.token_id] or b"")
+            yield TokenEvent(row=row.index, token_id=choice.token_id, text=piece)
 
     def _outcome(self, row: Row, stats: Stats) -> Outcome:
         matcher = row.request.matcher
@@ -227,25 +214,14 @@ class DecodingRun:
         )
 
 
-def _generator(seed: int | None) -> Any:
-    import torch
-
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    return generator
-
-
-def _uniforms(rows: Sequence[Row], logits: Tensor) -> Tensor:
-    import torch
-
-    draws = [torch.rand(1, generator=row.generator, dtype=torch.float64) for row in rows]
-    return torch.cat(draws).to(logits.device)
-
-
-def _column(token_ids: Sequence[int], logits: Tensor) -> Tensor:
-    import torch
-
-    return torch.tensor(token_ids, device=logits.device)[:, None]
+def _another(row: Row, place: int, refused: int, masks: RowMasks, draws: Draws) -> int | None:
+    """Draw again without what the budget refuses; None if the text must end here."""
+    others = [refused]
+    for _ in range(_MAX_REDRAWS):
+        token_id = draws.again(place, others)
+        if token_id is None:
+            break
+        if masks.admits(row, token_id):
+            return token_id
+        others.append(token_id)
+    return masks.planned(row)

@@ -10,6 +10,8 @@ device, or how often something else was drawn. ``kernels.device.sampling`` says 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from grammar_engine.errors import InvalidArgumentError
@@ -76,6 +78,18 @@ class FusedSampler:
     def steps(self) -> Tensor:
         """How many draws each row has made: int64 ``(n,)``, on the device. Set it to draw a step again."""
         return self.settings.steps
+
+    def of_rows(self, rows: Tensor, *, steps: Tensor) -> FusedSampler:
+        """A sampler of chosen rows, each at a step of its own: rows and steps int64 ``(n,)``, on the device.
+
+        Rows may repeat and come in any order; a row that is out of range is an error of the device. The two samplers
+        share nothing that changes.
+        """
+        chosen = copy(self)
+        names = ("temperature", "top_k", "top_p", "min_p", "seeds")
+        selected = {name: getattr(self.settings, name).index_select(0, rows) for name in names}
+        chosen.settings = replace(self.settings, **selected, steps=steps.clone())
+        return chosen
 
     def draw(
         self,
