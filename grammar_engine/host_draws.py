@@ -86,10 +86,10 @@ class HostDraws:
         logits: Tensor = self._logits[:, depth] if len(alive) == len(self._rows) else self._logits[alive, depth]
         rows = self._chosen = [self._rows[i] for i in alive]
         self._masked = logits
-        self._masses = logits.logsumexp(-1).tolist()
+        self._masses = _log_masses(logits)
         with self._masks.timed():
             self._sent.apply(logits, alive, depth)
-        self._allowed = logits.logsumexp(-1).tolist()
+        self._allowed = _log_masses(logits)
         for row, mass in zip(rows, self._allowed, strict=True):
             if mass == -math.inf:
                 raise self._masks.why_nothing(row)
@@ -146,6 +146,16 @@ class HostDraws:
             return torch.zeros(len(rows), dtype=torch.float64, device=self._masked.device)
         draws = [torch.rand(1, generator=self._generator(row), dtype=torch.float64) for row in rows]
         return torch.cat(draws).to(self._masked.device)
+
+
+def _log_masses(logits: Tensor) -> list[float]:
+    """``logsumexp`` of each row. Torch's own takes twice as long where most logits are −inf: exp is slow where its
+    result is no normal number. What is cut here is below 10⁻³⁴ of the greatest.
+    """
+    greatest = logits.amax(-1, keepdim=True)
+    masses = (logits - greatest).clamp_(min=-80.0).exp_().sum(-1).log_().add_(greatest[:, 0])
+    found: list[float] = masses.where(greatest[:, 0].isfinite(), greatest[:, 0]).tolist()
+    return found
 
 
 def _column(token_ids: Sequence[int], logits: Tensor) -> Tensor:

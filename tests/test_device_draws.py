@@ -136,6 +136,24 @@ def test_texts_are_complete_within_their_budget(model: Any, pattern: str, max_to
         assert outcome.stats.tokens <= max_tokens
 
 
+def test_one_draw_a_pass(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All drafted positions at once: the host waits as often as the network is asked."""
+    from grammar_engine.kernels.device import sampling
+
+    drawn: list[int] = []
+
+    def counted(logits: Any, settings: Any, *rest: Any) -> Any:
+        drawn.append(len(settings.steps))
+        return draw(logits, settings, *rest)
+
+    draw = sampling.draw
+    monkeypatch.setattr(sampling, "draw", counted)
+    compiled = model.compiler.compile_json_schema(PERSON, separators=(", ", ": "))
+    outcomes = run(model, compiled, Greedy(), drafts=5, steer=False)
+    assert len(drawn) == outcomes[0].stats.passes
+    assert max(drawn) > len(PROMPTS)
+
+
 def test_a_token_in_place_of_a_refused_one_is_scored_as_by_the_host(model: Any) -> None:
     """Greedy with a budget that is almost too short: the best tokens are refused until one fits."""
     compiled = model.compiler.compile_regex(r"[a-z ]{2,60}(end|\.)")
