@@ -29,10 +29,9 @@ class Draws(Protocol):
     def take(self, rows: Sequence[Row], logits: Tensor) -> None:
         """The logits of a pass: ``(B, 1 + longest draft, V)``, ``[i, j]`` behind j drafted tokens of row i."""
 
-    def choose(self, alive: Sequence[int], depth: int) -> list[Choice]:
-        """A token for each of these rows, behind ``depth`` drafted tokens; each row's matcher stands there.
-
-        Raises GrammarEngineError where no token that is allowed has any probability.
+    def choose(self, alive: Sequence[int], depth: int) -> list[Choice | None]:
+        """A token for each of these rows, behind ``depth`` drafted tokens; None: none that is allowed has any
+        probability.
         """
 
     def again(self, place: int, refused: Collection[int]) -> int | None:

@@ -81,7 +81,7 @@ class HostDraws:
         self._rows = list(rows)
         self._logits = logits
 
-    def choose(self, alive: Sequence[int], depth: int) -> list[Choice]:
+    def choose(self, alive: Sequence[int], depth: int) -> list[Choice | None]:
         """See ``Draws``."""
         logits: Tensor = self._logits[:, depth] if len(alive) == len(self._rows) else self._logits[alive, depth]
         rows = self._chosen = [self._rows[i] for i in alive]
@@ -90,14 +90,14 @@ class HostDraws:
         with self._masks.timed():
             self._sent.apply(logits, alive, depth)
         self._allowed = _log_masses(logits)
-        for row, mass in zip(rows, self._allowed, strict=True):
+        for i, mass in enumerate(self._allowed):
             if mass == -math.inf:
-                raise self._masks.why_nothing(row)
+                logits[i] = 0.0  # what is chosen for it is not looked at
         chosen: list[int] = self._sampler.choose(logits, self._uniforms(rows)).tolist()
         corrections = self._penalize(rows, chosen, logits)
         scores = logits.gather(-1, _column(chosen, logits))[:, 0].tolist()
         return [
-            Choice(token_id, score - mass, allowed - mass + correction)
+            None if allowed == -math.inf else Choice(token_id, score - mass, allowed - mass + correction)
             for token_id, score, mass, allowed, correction in zip(
                 chosen, scores, self._masses, self._allowed, corrections, strict=True
             )

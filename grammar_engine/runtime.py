@@ -146,7 +146,7 @@ class DecodingRun:
 
             there = DeviceMasks(self._vocabulary, device)
             masks = RowMasks(self._vocabulary, self._spelling, worker, sent=there, most_drafted=self._drafts)
-            return masks, DeviceDraws(sampler, rows, masks, there)
+            return masks, DeviceDraws(sampler, rows, there)
         here = HostMasks(self._vocabulary, device)
         masks = RowMasks(self._vocabulary, self._spelling, worker, sent=here, most_drafted=self._drafts)
         return masks, HostDraws(sampler, masks, here)

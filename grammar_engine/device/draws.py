@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from grammar_engine.compiler.vocabulary import Vocabulary
     from grammar_engine.requests import Row
-    from grammar_engine.row_masks import RowMasks
     from grammar_engine.sampling.samplers import Greedy, Sample
 
 Place = tuple[int, int]
@@ -123,14 +122,13 @@ class DeviceMasks:
 class DeviceDraws:
     """See the module; the interface is ``grammar_engine.draws.Draws``."""
 
-    def __init__(self, sampler: Greedy | Sample, rows: Sequence[Row], masks: RowMasks, sent: DeviceMasks) -> None:
-        """``rows``: all of the run. ``sent``: where the masks of each pass are found; ``masks``: for errors."""
+    def __init__(self, sampler: Greedy | Sample, rows: Sequence[Row], sent: DeviceMasks) -> None:
+        """``rows``: all of the run. ``sent``: the masks of the passes that are to come."""
         import torch
 
         seeds = [_seed(row.request.seed) for row in rows]
         self._device = sent.device
         self._all = FusedSampler([sampler] * len(rows), seeds=seeds, device=self._device)
-        self._masks = masks
         self._sent = sent
         self._rows: list[Row] = []
         self._logits: Any = None  # (B·K, V)
@@ -154,14 +152,11 @@ class DeviceDraws:
         self._words = self._sent.words()
         self._drawn = self._draw(self._places, self._logits, [i * self._width + depth for i, depth in self._places])
 
-    def choose(self, alive: Sequence[int], depth: int) -> list[Choice]:
+    def choose(self, alive: Sequence[int], depth: int) -> list[Choice | None]:
         """See ``Draws``."""
         self._chosen = [(i, depth) for i in alive]
         found = [self._drawn[self._number[place]] for place in self._chosen]
-        for (i, _), choice in zip(self._chosen, found, strict=True):
-            if choice.token_id < 0:
-                raise self._masks.why_nothing(self._rows[i])
-        return found
+        return [None if choice.token_id < 0 else choice for choice in found]
 
     def again(self, place: int, refused: Collection[int]) -> int | None:
         """See ``Draws``."""
