@@ -31,7 +31,8 @@ test: $(VENV)/.test model
 # Kernels on a CUDA device, the same tests that `make test` runs in Triton's interpreter; skipped where there is none.
 test-gpu: $(VENV)/.test
 	GRAMMAR_ENGINE_TEST_GPU=1 $(BIN)/pytest -m gpu tests/test_device_masking.py tests/test_device_sampling.py \
-		tests/test_device_truncation.py tests/test_device_store.py tests/test_device_automata.py tests/test_device_draws.py
+		tests/test_device_truncation.py tests/test_device_store.py tests/test_device_automata.py tests/test_device_draws.py \
+		tests/test_batch_draws.py
 
 # vLLM in an environment of its own (3.5 GB, Python 3.11), in the user's cache folder. Takes some minutes.
 test-vllm: model $(VLLM_VENV)/.ready

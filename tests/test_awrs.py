@@ -84,6 +84,7 @@ def test_recursive_by_enumeration(masses: list[float], data: st.DataObject) -> N
         ("geometric", {"max_accepts": 5}),
         ("geometric", {"max_rejects": 1}),
         ("geometric", {"max_rejects": 3, "max_accepts": 3}),
+        ("exact", {}),
     ],
 )
 @pytest.mark.parametrize("accepted", [{0}, {1, 3}, {2, 3, 4}, {0, 1, 2, 3, 4}, set()], ids=str)
@@ -101,6 +102,15 @@ def test_means_by_chance(method: str, options: dict[str, int], accepted: set[int
     expected = np.array([mass if token in accepted else 0.0 for token, mass in enumerate(masses)])
     errors = np.abs(values.mean(0) - expected) / np.maximum(values.std(0) / math.sqrt(count), 1e-12)
     assert errors.max() < 4.5 or np.allclose(values.mean(0), expected, atol=1e-12)
+
+
+def test_exact_weights_do_not_vary() -> None:
+    masses = [0.4, 0.3, 0.15, 0.1, 1e-300]
+    for seed in range(50):
+        draw = awrs(logs(masses), {1, 3, 4}.__contains__, rng=np.random.default_rng(seed), method="exact")
+        assert (math.exp(draw.log_weight), draw.num_checks) == (pytest.approx(0.4, rel=1e-14), 5)
+        alone = awrs(logs(masses), {4}.__contains__, rng=np.random.default_rng(seed), method="exact")
+        assert (alone.token, alone.log_weight) == (4, pytest.approx(-300 * math.log(10)))
 
 
 @pytest.mark.parametrize("valid", [0.9, 0.3, 0.02])
@@ -226,6 +236,7 @@ def test_refused_arguments() -> None:
         (logps, {"max_accepts": 1}, "at least 2"),
         (logps, {"max_rejects": 0}, "at least 1"),
         (logps, {"method": "recursive", "max_rejects": 5}, "without bias"),
+        (logps, {"method": "exact", "max_rejects": 5}, "without bias"),
         (np.array([0.0, math.nan]), {}, "below infinity"),
         (np.array([0.0, math.inf]), {}, "below infinity"),
         (np.array([1, 2]), {}, "floating point"),

@@ -18,6 +18,7 @@ from table_model import TableForward, TableModel
 
 from grammar_engine import Matcher, Vocabulary
 from grammar_engine.sampling.conditions import OnText, as_condition
+from grammar_engine.sampling.particle_draws import Estimator
 from grammar_engine.sampling.particles import ParticleRun, Settings
 from grammar_engine.sampling.population import CUT, DEAD, FINISHED, Population
 from grammar_engine.sampling.resampling import METHODS, ancestors, effective_sample_size
@@ -85,6 +86,16 @@ CASES: list[tuple[str, dict[str, Any], int]] = [
         3,
     ),
     ("temperature", {"temperature": 1.7, "ess_threshold": 0.9}, 3),
+    ("recursive", {"condition": OnText(no_double), "method": "recursive", "ess_threshold": 0.9}, 4),
+    ("exact", {"condition": OnText(no_double), "method": "exact", "ess_threshold": 0.9}, 4),
+    ("on device, mask alone", {"on_device": True, "ess_threshold": 0.9, "temperature": 1.7}, 4),
+    ("on device, condition", {"on_device": True, "condition": OnText(no_double), "ess_threshold": 0.9}, 4),
+    (
+        "on device, geometric",
+        {"on_device": True, "condition": OnText(no_double), "method": "geometric", "max_accepts": 3},
+        2,
+    ),
+    ("on device, one particle", {"on_device": True, "condition": OnText(no_double)}, 1),
 ]
 
 
@@ -131,9 +142,12 @@ def test_masks_alone_know_the_evidence_of_a_text(vocabulary: Vocabulary, compile
     assert seen == {FINISHED, CUT}
 
 
-def test_prompts_in_a_batch_are_what_they_are_alone(vocabulary: Vocabulary, compiled: Any) -> None:
+@pytest.mark.parametrize("on_device", [False, True])
+def test_prompts_in_a_batch_are_what_they_are_alone(vocabulary: Vocabulary, compiled: Any, on_device: bool) -> None:
     model = TableModel(5, 8, stop=STOP)
-    settings = Settings(max_tokens=MOST, condition=as_condition(no_double), ess_threshold=0.9)
+    settings = Settings(
+        max_tokens=MOST, condition=as_condition(no_double), ess_threshold=0.9, method="geometric", on_device=on_device
+    )
 
     def run(seeds: list[int]) -> list[Population]:
         rngs = [np.random.default_rng(seed) for seed in seeds]
@@ -143,8 +157,39 @@ def test_prompts_in_a_batch_are_what_they_are_alone(vocabulary: Vocabulary, comp
     together = run([1, 2, 3])
     for population, seed in zip(together, [1, 2, 3], strict=True):
         alone = run([seed])[0]
-        assert population.particles == alone.particles
         assert population.history == alone.history
+        assert population.particles == alone.particles
+    assert len({population.particles for population in together}) == 3
+
+
+def test_estimators_are_chosen_by_the_mask_alone() -> None:
+    mask = np.zeros((3, 2), np.int32)
+    mask[0], mask[1, 0], mask[2, 0] = -1, 0xFFFF, 0x1FFFF
+    assert Estimator().methods(mask, 40) == ["geometric", "exact", "geometric"]
+    assert Estimator().methods(mask, 16) == ["exact"] * 3
+    for fixed in ({"several": False}, {"max_rejects": 4}, {"max_accepts": 3}):
+        assert Estimator(**fixed).methods(mask, 40) == ["auto"] * 3
+    assert Estimator(method="recursive").methods(mask, 40) == ["recursive"] * 3
+
+
+def test_exact_weights_are_the_masses_of_what_is_accepted(vocabulary: Vocabulary, compiled: Any) -> None:
+    """With few tokens nothing is left to chance but the tokens: the weight of each text is known."""
+    model = TableModel(5, 3, stop=STOP)
+    for on_device in (False, True):
+        settings = Settings(max_tokens=MOST, condition=OnText(no_double), on_device=on_device, ess_threshold=0)
+        _, _, populations = means(model, vocabulary, compiled, settings, 3, 15)
+        finished = [p for population in populations for p in population.particles if p.state == FINISHED]
+        assert len(finished) > 20
+        for particle in finished:
+            log_weight = 0.0
+            matcher = Matcher(compiled)
+            for depth, token in enumerate((*particle.token_ids, STOP)):
+                prefix = text_of(particle.token_ids[:depth])
+                logps = model.logps(particle.token_ids[:depth])
+                accepted = [t for t in matcher.allowed_token_ids() if no_double(prefix + text_of((t,)))]
+                log_weight += float(np.log(np.exp(logps[accepted]).sum()))
+                assert matcher.accept_token(token)
+            assert particle.log_weight == pytest.approx(log_weight)
 
 
 def test_a_condition_that_refuses_everything_kills_everything(vocabulary: Vocabulary, compiled: Any) -> None:

@@ -56,7 +56,7 @@ def test_a_row_of_a_batch_equals_a_call_of_its_own(tiny_model: Any) -> None:
 def test_conditions_on_values_and_fields(tiny_model: Any) -> None:
     """An even number below 50: by the value at the end, and by the field when it is complete."""
     for seed in range(5):
-        sampler = ge.SMC(particles=12, condition=EVEN)
+        sampler = ge.SMC(particles=40, condition=EVEN)
         text = ge.generate("The", regex=RECORD, model=tiny_model, sampler=sampler, seed=seed, max_tokens=100)
         value = json.loads(text)
         assert value["a"] % 2 == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grammar_engine.sampling.awrs import Draw, awrs, masked
+from grammar_engine.sampling.batch_draws import awrs_batch, masked_batch
 from grammar_engine.sampling.beam import Beam
 from grammar_engine.sampling.best_of import BestOf
 from grammar_engine.sampling.cars import CARS, CarsMemory
@@ -48,8 +49,10 @@ __all__ = [
     "Sampler",
     "StructuralRepetition",
     "awrs",
+    "awrs_batch",
     "check_monotone",
     "masked",
+    "masked_batch",
     "smc",
     "within",
 ]

@@ -20,6 +20,8 @@ sampling") draws without replacement until a token is accepted, and estimates Z 
                     a acceptances before ``max_rejects`` refusals:  w = a / (a + r − 1)
                     (Girshick, Mosteller and Savage 1946: unbiased wherever counts decide when to stop).
 
+    exact           every token that has mass is checked:  w = Z.  For few tokens
+
 The recursive one checks little and knows Z within the mass of the tokens that it saw; the geometric one can pay for a
 better estimate with more passes.
 """
@@ -27,7 +29,7 @@ better estimate with more passes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +39,11 @@ from grammar_engine.errors import InvalidArgumentError
 from grammar_engine.sampling.race import without_replacement
 
 Accept = Callable[[int], bool]
+Order = Iterator[tuple[int, float]]
+"""Tokens in random order, and the log of the mass left before each."""
 Checks = Generator[int, bool, "Draw"]
 """A draw in the making: it yields tokens to check, is sent the verdicts, and returns. Many are checked together so."""
-METHODS = ("auto", "recursive", "geometric")
+METHODS = ("auto", "recursive", "geometric", "exact")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def masked(logps: npt.NDArray[np.floating], bitmask_row: npt.NDArray[np.int32], 
     Raises:
         InvalidArgumentError: shapes that do not fit, or log-masses that are NaN or +inf.
     """
-    logps = _checked(logps)
+    logps = checked_masses(logps)
     if bitmask_row.ndim != 1 or len(bitmask_row) * 32 < len(logps):
         raise InvalidArgumentError(
             f"a row of {bitmask_row.shape} words does not cover {len(logps)} tokens", argument="bitmask_row"
@@ -100,7 +104,8 @@ def awrs(
         logps: ``(V,)`` log-probabilities (or log-masses: the weight is of the same measure); −inf is never drawn.
         accept: whether a token is accepted; asked at most once for each.
         rng: the only source of randomness.
-        method: "recursive", "geometric", or "auto": recursive, unless ``max_accepts`` or ``max_rejects`` is given.
+        method: "recursive", "geometric", "exact", or "auto": recursive, unless ``max_accepts`` or ``max_rejects`` is
+            given. (Populations choose otherwise: ``particle_draws``.)
         max_accepts: passes of the geometric estimator, at least 2: its variance falls with them.
         max_rejects: geometric: give up after so many refusals, those counted that plain rejection sampling would have
             met again; so it bounds the checks as well. The weight stays unbiased: it is 0 more often instead.
@@ -130,7 +135,35 @@ def awrs_checks(
     max_rejects: int | None = None,
 ) -> Checks:
     """``awrs`` that asks instead of calling: for checks that are made for many draws at a time."""
-    logps = _checked(logps)
+    logps = checked_masses(logps)
+    order = without_replacement(logps, rng)
+    return checks_in_order(
+        order,
+        lambda token: float(logps[token]),
+        rng=rng,
+        method=method,
+        max_accepts=max_accepts,
+        max_rejects=max_rejects,
+    )
+
+
+def checks_in_order(
+    order: Order,
+    log_mass: Callable[[int], float],
+    *,
+    rng: np.random.Generator,
+    method: str = "auto",
+    max_accepts: int = 2,
+    max_rejects: int | None = None,
+) -> Checks:
+    """``awrs_checks`` over an order of tokens that somebody else draws.
+
+    Args:
+        order: tokens with the log of the mass left before each (``race.without_replacement``).
+        log_mass: of a token that the order has yielded.
+        rng: for draws with replacement that the geometric estimator simulates.
+        method, max_accepts, max_rejects: see ``awrs``.
+    """
     if method not in METHODS:
         raise InvalidArgumentError(f"expected one of {', '.join(METHODS)}, not {method!r}", argument="method")
     if max_accepts < 2:
@@ -139,18 +172,17 @@ def awrs_checks(
         raise InvalidArgumentError(f"must be at least 1, not {max_rejects}", argument="max_rejects")
     if method == "auto":
         method = "recursive" if max_accepts == 2 and max_rejects is None else "geometric"
-    if method == "recursive":
+    if method != "geometric":
         if max_rejects is not None:
             raise InvalidArgumentError(
-                "the recursive estimator cannot give up early without bias; use method='geometric'",
+                f"the {method} estimator cannot give up early without bias; use method='geometric'",
                 argument="max_rejects",
             )
-        return _recursive(logps, rng)
-    return _geometric(logps, rng, max_accepts, math.inf if max_rejects is None else max_rejects)
+        return _recursive(order, log_mass) if method == "recursive" else _exact(order, log_mass)
+    return _geometric(order, log_mass, rng, max_accepts, math.inf if max_rejects is None else max_rejects)
 
 
-def _recursive(logps: npt.NDArray[np.floating], rng: np.random.Generator) -> Checks:
-    order = without_replacement(logps, rng)
+def _recursive(order: Order, log_mass: Callable[[int], float]) -> Checks:
     num_checks = 0
     for token, log_left in order:
         num_checks += 1
@@ -158,20 +190,33 @@ def _recursive(logps: npt.NDArray[np.floating], rng: np.random.Generator) -> Che
             following = next(order, None)
             if following is None:
                 return Draw(token, log_left, num_checks)
-            log_weight = log_left if (yield following[0]) else float(logps[token])
+            log_weight = log_left if (yield following[0]) else log_mass(token)
             return Draw(token, log_weight, num_checks + 1)
     return Draw(None, -math.inf, num_checks)
 
 
+def _exact(order: Order, log_mass: Callable[[int], float]) -> Checks:
+    """The first accepted token of an order is a draw in proportion to the masses of the accepted ones."""
+    first, masses, num_checks = None, [], 0
+    for token, _ in order:
+        num_checks += 1
+        if (yield token):
+            first = token if first is None else first
+            masses.append(log_mass(token))
+    if first is None:
+        return Draw(None, -math.inf, num_checks)
+    largest = max(masses)
+    return Draw(first, math.log(math.fsum(math.exp(mass - largest) for mass in masses)) + largest, num_checks)
+
+
 def _geometric(
-    logps: npt.NDArray[np.floating], rng: np.random.Generator, max_accepts: int, max_rejects: float
+    order: Order, log_mass: Callable[[int], float], rng: np.random.Generator, max_accepts: int, max_rejects: float
 ) -> Checks:
     """Rejection sampling up to ``max_accepts`` acceptances or ``max_rejects`` refusals, whichever comes first.
 
     Draws with replacement are simulated by the order without. Shares of the mass: refused tokens, accepted ones, and
     unseen ones, the sum of which comes with the next token in order.
     """
-    order = without_replacement(logps, rng)
     following = next(order, None)
     if following is None:
         return Draw(None, -math.inf, 0)
@@ -199,7 +244,7 @@ def _geometric(
                 rejects += 1
                 continue
             accepted.append(token)
-            shares.append(math.exp(float(logps[token]) - log_total))
+            shares.append(math.exp(log_mass(token) - log_total))
         accepts += 1
         first = token if first is None else first
     if first is None:
@@ -224,7 +269,8 @@ def _index(shares: list[float], target: float) -> int:
     return len(shares) - 1
 
 
-def _checked(logps: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def checked_masses(logps: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Log-masses ``(V,)``, or InvalidArgumentError."""
     array = np.asarray(logps)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.floating):
         raise InvalidArgumentError(

@@ -23,7 +23,7 @@ class BestOf(PopulationSampler):
     n:     texts that are drawn side by side, each by itself.
     score: of a finished text, larger is better; default: the log-probability that the model gives it. Of equals the
            first that was drawn. Where it raises or returns NaN or +inf: ``ConditionError`` with all texts.
-    condition, temperature, method, max_accepts, max_rejects: as for ``AWRS``.
+    condition, temperature, method, max_accepts, max_rejects, on_device: as for ``AWRS``.
 
     The answer is no draw from the model: it is what the score likes. Texts that died or ran out of tokens take no part.
     """
@@ -35,6 +35,7 @@ class BestOf(PopulationSampler):
     method: str = "auto"
     max_accepts: int = 2
     max_rejects: int | None = None
+    on_device: bool | None = None
 
     @property
     def num_particles(self) -> int:
@@ -53,6 +54,7 @@ class BestOf(PopulationSampler):
             max_accepts=self.max_accepts,
             max_rejects=self.max_rejects,
             max_tokens=max_tokens,
+            on_device=self.on_device,
         )
 
     def check(self, max_tokens: int) -> None:

@@ -22,14 +22,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from grammar_engine.errors import ConditionError
-from grammar_engine.sampling.awrs import Checks, Draw, awrs_checks, masked
-from grammar_engine.sampling.conditions import Condition, Partial, ask, scored
+from grammar_engine.sampling.conditions import Condition, Partial, scored
+from grammar_engine.sampling.particle_draws import Drawing, Estimator
 from grammar_engine.sampling.population import CUT, DEAD, FINISHED, WRITING, Particle, Population, Step
 from grammar_engine.sampling.resampling import ancestors, effective_sample_size, log_mean
 from grammar_engine.sampling.weighted import Forward
@@ -56,6 +56,7 @@ class Settings:
     max_accepts: int = 2
     max_rejects: int | None = None
     max_tokens: int = 512
+    on_device: bool | None = None
 
 
 @dataclass(kw_only=True)
@@ -94,6 +95,13 @@ class _Group:
     step: int = 0  # the last one that it took part in
     history: list[Step] = field(default_factory=list)
     num_checks: int = 0
+    seeds: list[int] = field(default_factory=list)
+
+    def seed(self, slot: int) -> int:
+        """For draws on a device: each slot's, from its generator."""
+        if not self.seeds:
+            self.seeds += [int(rng.integers(1 << 63)) for rng in self.generators[:-1]]
+        return self.seeds[slot]
 
     @property
     def log_weights(self) -> npt.NDArray[np.float64]:
@@ -218,11 +226,25 @@ class ParticleRun:
         self, rows: list[tuple[_Group, int]], logits: Tensor, masks: Future[npt.NDArray[np.int32]]
     ) -> dict[tuple[int, int], int]:
         """Draw a token for each row and weight it. Returns tokens by group and slot."""
-        logps = (logits.double() / self._settings.temperature).log_softmax(-1).cpu().numpy()
-        bitmask = masks.result()
-        draws = self._draws(rows, logps, bitmask)
+        settings = self._settings
+        drawing = Drawing(
+            temperature=settings.temperature,
+            bitmask=masks.result(),
+            condition=settings.condition,
+            estimator=Estimator(
+                method=settings.method,
+                max_accepts=settings.max_accepts,
+                max_rejects=settings.max_rejects,
+                several=len(self._groups[0].particles) > 1,
+            ),
+            partial_of=lambda i, token: self._partial(rows[i][0].particles[rows[i][1]], token),
+        )
+        if logits.is_cuda if settings.on_device is None else settings.on_device:
+            draws = drawing.on_device(logits, [group.seed(slot) for group, slot in rows], self._step)
+        else:
+            draws = drawing.on_host(logits, [group.generators[slot] for group, slot in rows])
         tokens: dict[tuple[int, int], int] = {}
-        for i, ((group, slot), draw) in enumerate(zip(rows, draws, strict=True)):
+        for (group, slot), (draw, logprob) in zip(rows, draws, strict=True):
             particle = group.particles[slot]
             group.num_checks += draw.num_checks
             if draw.token is None:
@@ -230,32 +252,9 @@ class ParticleRun:
                 continue
             tokens[id(group), slot] = draw.token
             particle.log_weight += draw.log_weight
-            particle.logprob += float(logps[i, draw.token])
+            particle.logprob += logprob
             self._append(particle, draw.token, group.max_tokens)
         return tokens
-
-    def _draws(
-        self, rows: list[tuple[_Group, int]], logps: npt.NDArray[np.float64], bitmask: npt.NDArray[np.int32]
-    ) -> list[Draw]:
-        generators = [group.generators[slot] for group, slot in rows]
-        settings = self._settings
-        if settings.condition is None:
-            return [masked(logps[i], bitmask[i], rng=rng) for i, rng in enumerate(generators)]
-        bits = np.unpackbits(bitmask.view(np.uint8), axis=1, bitorder="little", count=logps.shape[1])
-        logps = np.where(bits, logps, -math.inf)
-        checks: list[Checks] = [
-            awrs_checks(
-                logps[i],
-                rng=rng,
-                method=settings.method,
-                max_accepts=settings.max_accepts,
-                max_rejects=settings.max_rejects,
-            )
-            for i, rng in enumerate(generators)
-        ]
-        return _checked_together(
-            checks, lambda i, token: self._partial(rows[i][0].particles[rows[i][1]], token), settings.condition
-        )
 
     def _partial(self, particle: _Particle, token: int) -> Partial:
         if token in self._vocabulary.stop_token_ids:
@@ -326,26 +325,3 @@ class ParticleRun:
             num_checks=group.num_checks,
             passes=self._forward.passes,
         )
-
-
-def _checked_together(
-    checks: Sequence[Checks], partial_of: Callable[[int, int], Partial], condition: Condition
-) -> list[Draw]:
-    """Finish many draws, asking the condition about one token of each at a time."""
-    draws: list[Draw | None] = [None] * len(checks)
-    asked: dict[int, int] = {}
-
-    def advance(i: int, verdict: Any) -> None:
-        try:
-            asked[i] = checks[i].send(verdict)
-        except StopIteration as finished:
-            draws[i] = finished.value
-
-    for i in range(len(checks)):
-        advance(i, None)
-    while asked:
-        waiting, asked = asked, {}
-        verdicts = ask(condition, [partial_of(i, token) for i, token in waiting.items()])
-        for i, verdict in zip(waiting, verdicts, strict=True):
-            advance(i, verdict)
-    return [draw for draw in draws if draw is not None]

@@ -74,7 +74,9 @@ class AWRS(_Particles):
 
     condition:   a predicate of the text so far, or a ``Condition``; None: the grammar alone.
     temperature: > 0; of the distribution that is aimed at.
-    method, max_accepts, max_rejects: the estimator, see ``awrs``.
+    method, max_accepts, max_rejects: the estimator, see ``awrs`` and ``particle_draws``.
+    on_device:   draw where the logits are, so that the vocabulary stays there (``awrs_batch``); None: if that is a CUDA
+                 device. The same seed draws the same on every device, but not what it draws on the host.
 
     One text per prompt, properly weighted by ``Generation.log_weight``. A text may end where nothing is accepted any
     more (``AllParticlesDeadError``): that is a weight of 0. ``SMC`` goes on with others there.
@@ -85,6 +87,7 @@ class AWRS(_Particles):
     method: str = "auto"
     max_accepts: int = 2
     max_rejects: int | None = None
+    on_device: bool | None = None
 
     def settings(self, max_tokens: int) -> Settings:
         """Checked settings for a run. InvalidArgumentError where they make no sense."""
@@ -95,6 +98,7 @@ class AWRS(_Particles):
             max_accepts=self.max_accepts,
             max_rejects=self.max_rejects,
             max_tokens=max_tokens,
+            on_device=self.on_device,
         )
 
     @property
@@ -118,7 +122,7 @@ class SMC(_Particles):
     resampling:    "stratified", "systematic", "multinomial" or "residual".
     pick:          "sample": a particle by weight, which is a draw from the estimated posterior; "best": the finished
                    text that the model finds most probable.
-    condition, temperature, method, max_accepts, max_rejects: as for ``AWRS``.
+    condition, temperature, method, max_accepts, max_rejects, on_device: as for ``AWRS``.
     """
 
     particles: int = 8
@@ -131,6 +135,7 @@ class SMC(_Particles):
     method: str = "auto"
     max_accepts: int = 2
     max_rejects: int | None = None
+    on_device: bool | None = None
 
     def settings(self, max_tokens: int) -> Settings:
         """Checked settings for a run. InvalidArgumentError where they make no sense."""
@@ -147,6 +152,7 @@ class SMC(_Particles):
             max_accepts=self.max_accepts,
             max_rejects=self.max_rejects,
             max_tokens=max_tokens,
+            on_device=self.on_device,
         )
 
     @property
@@ -175,6 +181,7 @@ def smc(
     method: str = "auto",
     max_accepts: int = 2,
     max_rejects: int | None = None,
+    on_device: bool | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> Population:
     """Weighted texts of a language for one prompt.
@@ -183,8 +190,8 @@ def smc(
         model: see ``load_model``.
         prompt: a string or chat messages.
         compiled: the grammar, compiled for the model's vocabulary.
-        particles, critic, ess_threshold, resampling, condition, temperature, method, max_accepts, max_rejects: see
-            ``SMC``.
+        particles, critic, ess_threshold, resampling, condition, temperature, method, max_accepts, max_rejects,
+            on_device: see ``SMC``.
         rng: the only source of randomness.
         max_tokens: most tokens of a text, the stop token included. What is aimed at are texts of at most so many: a
             longer one has weight 0.
@@ -208,6 +215,7 @@ def smc(
         max_accepts=max_accepts,
         max_rejects=max_rejects,
         max_tokens=max_tokens,
+        on_device=on_device,
     )
     population = populations(model, [prompt], [compiled], [rng], settings, particles=particles, on_step=on_step)[0]
     require_weight(population)
@@ -248,7 +256,7 @@ def particle_run(work: Work, settings: Settings, *, particles: int) -> ParticleR
 def checked_settings(
     *, condition: Condition | Callable[[str], bool] | None = None, ess_threshold: float = 0.0,
     resampling: str = METHODS[0], temperature: float = 1.0, critic: Critic | None = None, method: str = "auto",
-    max_accepts: int = 2, max_rejects: int | None = None, max_tokens: int,
+    max_accepts: int = 2, max_rejects: int | None = None, max_tokens: int, on_device: bool | None = None,
 ) -> Settings:  # fmt: skip
     """Settings that make sense, or InvalidArgumentError."""
     if not 0 <= ess_threshold <= 1:
@@ -272,4 +280,5 @@ def checked_settings(
         max_accepts=max_accepts,
         max_rejects=max_rejects,
         max_tokens=max_tokens,
+        on_device=on_device,
     )

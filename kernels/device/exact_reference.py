@@ -66,10 +66,13 @@ def log_of_mass(total: torch.Tensor) -> torch.Tensor:
     return torch.where(total > 0, log(x), float("-inf"))
 
 
-def philox(seeds: torch.Tensor, steps: torch.Tensor, blocks: torch.Tensor) -> list[torch.Tensor]:
-    """Four 32-bit words per block, as int64. Seeds, steps and blocks: int64, of shapes that broadcast."""
+def philox(seeds: torch.Tensor, steps: torch.Tensor, blocks: torch.Tensor, *, stream: int = 0) -> list[torch.Tensor]:
+    """Four 32-bit words per block, as int64. Seeds, steps and blocks: int64, of shapes that broadcast.
+
+    stream: of one seed and step, words of different streams have nothing to do with each other.
+    """
     word = 0xFFFFFFFF
-    c = [blocks & word, torch.zeros_like(blocks), steps & word, (steps >> 32) & word]
+    c = [blocks & word, torch.full_like(blocks, stream), steps & word, (steps >> 32) & word]
     c = list(torch.broadcast_tensors(*c, seeds))[:4]
     k = [seeds & word, (seeds >> 32) & word]
     for _ in range(ROUNDS):
