@@ -111,7 +111,7 @@ def prepare(
             f"expected a sampler: Greedy(), Sample(...), AWRS(...), SMC(...), not {sampler!r}",
             argument="sampler",
         )
-    prompts, batch = _as_batch(prompt)
+    prompts, batch = as_batch(prompt)
     loaded = shared_models().get(model)
     if isinstance(loaded, DiffusionModel):
         raise InvalidArgumentError("diffusion models are not decoded by this function yet", argument="model")
@@ -177,7 +177,7 @@ def _start(
     )
 
 
-def _as_batch(prompt: Prompts) -> tuple[list[Prompt], bool]:
+def as_batch(prompt: Prompts) -> tuple[list[Prompt], bool]:
     """The prompts, and whether a list of them was given: a list of dicts is one chat, any other list is a batch."""
     if isinstance(prompt, str):
         return [prompt], False
@@ -188,7 +188,7 @@ def _as_batch(prompt: Prompts) -> tuple[list[Prompt], bool]:
         return [messages], False
     batch: list[Prompt] = []
     for item in prompt:
-        row, nested = _as_batch(item) if not isinstance(item, Mapping) else ([], True)
+        row, nested = as_batch(item) if not isinstance(item, Mapping) else ([], True)
         if nested:
             raise InvalidArgumentError(
                 "a batch holds strings and lists of chat messages, nothing else", argument="prompt"

@@ -28,6 +28,34 @@ State = Hashable
 ENDED: State = "ended"
 
 
+class Positions:
+    """Where tokens lead, and a matcher at each position that was reached; canvases of one grammar may share it."""
+
+    def __init__(self, compiled: CompiledGrammar) -> None:
+        root = Matcher(compiled)
+        self.start: State = root.position
+        self._matchers: dict[State, Matcher] = {self.start: root}
+        self._steps: dict[tuple[State, int], State | None] = {}
+
+    def step(self, state: State, token: int) -> State | None:
+        """The position behind a token, None where it cannot stand."""
+        key = (state, token)
+        if key not in self._steps:
+            matcher = self._matchers[state].fork()
+            if not matcher.accept_token(token):
+                self._steps[key] = None
+            elif matcher.is_terminated():
+                self._steps[key] = ENDED
+            else:
+                self._matchers.setdefault(matcher.position, matcher)
+                self._steps[key] = matcher.position
+        return self._steps[key]
+
+    def is_text(self, state: State) -> bool:
+        """Whether the text may be over."""
+        return state == ENDED or self._matchers[state].is_accepting()
+
+
 class PlainCanvas:
     """The interface of ``grammar_engine.diffusion.Canvas``; see there."""
 
@@ -38,6 +66,7 @@ class PlainCanvas:
         *,
         mask_token_id: int,
         pad_token_id: int | None = None,
+        positions: Positions | None = None,
     ) -> None:
         vocabulary = compiled.vocabulary
         if not len(token_ids):
@@ -57,10 +86,9 @@ class PlainCanvas:
         self._tail = self._stops | ({pad_token_id} if pad_token_id is not None else set())
         self._mask = mask_token_id
         self._ids = [int(token) for token in token_ids]
-        root = Matcher(compiled)
-        self._start: State = root.position
-        self._matchers: dict[State, Matcher] = {self._start: root}
-        self._steps: dict[tuple[State, int], State | None] = {}
+        self._positions = positions or Positions(compiled)
+        self._start = self._positions.start
+        self._known: tuple[list[int], list[set[State]]] | None = None
 
     @property
     def token_ids(self) -> list[int]:
@@ -176,25 +204,20 @@ class PlainCanvas:
         """The position behind a token, None where it cannot stand."""
         if state == ENDED:
             return ENDED if token in self._tail else None
-        key = (state, token)
-        if key not in self._steps:
-            matcher = self._matchers[state].fork()
-            if not matcher.accept_token(token):
-                self._steps[key] = None
-            elif matcher.is_terminated():
-                self._steps[key] = ENDED
-            else:
-                self._matchers.setdefault(matcher.position, matcher)
-                self._steps[key] = matcher.position
-        return self._steps[key]
+        return self._positions.step(state, token)
 
     def _alive(self) -> list[set[State]]:
         """At each boundary the positions that lie on the way of some filling."""
+        if self._known is None or self._known[0] != self._ids:
+            self._known = list(self._ids), self._find_alive()
+        return self._known[1]
+
+    def _find_alive(self) -> list[set[State]]:
         before: list[set[State]] = [{self._start}]
         for slot in range(len(self._ids)):
             steps = (self._step(state, token) for state in before[slot] for token in self._choices(slot))
             before.append({state for state in steps if state is not None})
-        alive = [{state for state in before[-1] if state == ENDED or self._matchers[state].is_accepting()}]
+        alive = [{state for state in before[-1] if self._positions.is_text(state)}]
         for slot in reversed(range(len(self._ids))):
             choices = self._choices(slot)
             alive.insert(0, {s for s in before[slot] if any(self._step(s, t) in alive[0] for t in choices)})
