@@ -48,6 +48,7 @@ def generate(
     drafts: int = DRAFTS,
     details: bool = False,
     on_token: OnToken | None = None,
+    progress: bool = True,
 ) -> Any:
     """Answer a prompt with a value of the language asked for.
 
@@ -71,6 +72,8 @@ def generate(
         steer: when tokens run short, choose only what can still be completed (see ``grammar_engine.budget``).
         details: return ``Generation`` objects instead of values.
         on_token: called with a ``TokenEvent`` for each token.
+        progress: show how far a call has come, from its third second on, by a bar on stderr that is gone when it ends;
+            only where stderr is a terminal.
 
     Returns:
         For a type: a validated instance; for a JSON Schema: plain Python data; for tools: a ``ChatMessage``; else the
@@ -98,7 +101,7 @@ def generate(
         steer=steer,
         drafts=drafts,
     )
-    for event in call.run:
+    for event in call.events(progress=progress):
         if on_token is not None:
             on_token(event)
     call.keep_rows()
@@ -178,8 +181,12 @@ async def agenerate(
     drafts: int = DRAFTS,
     details: bool = False,
     on_token: OnToken | None = None,
+    progress: bool = False,
 ) -> Any:
-    """``generate`` in a thread of its own; ``on_token`` is called from that thread."""
+    """``generate`` in a thread of its own; ``on_token`` is called from that thread.
+
+    ``progress`` is off unless asked for: several calls at once would draw over each other's bars.
+    """
     return await asyncio.to_thread(
         generate,
         prompt,
@@ -197,6 +204,7 @@ async def agenerate(
         drafts=drafts,
         details=details,
         on_token=on_token,
+        progress=progress,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from grammar_engine.errors import (
     InvalidArgumentError,
     LimitExceededError,
 )
-from grammar_engine.generation import Generation
+from grammar_engine.generation import Generation, TokenEvent
 from grammar_engine.models import Model, ModelLike, shared_models
+from grammar_engine.progress import Progress, progress_bar
 from grammar_engine.prompts import Message, Prompt
 from grammar_engine.sampling.samplers import Greedy, Sampler
 from grammar_engine.sampling.weighted import PopulationSampler
@@ -37,12 +39,30 @@ class Call:
     run: DecodingRun | WeightedRun
     validate: Callable[[str], Any]
     batch: bool
+    max_tokens: int
     compiler: GrammarCompiler
 
     def keep_rows(self) -> None:
         """Write new mask rows to the disk cache. Where that cannot be written, later calls only take longer."""
         with contextlib.suppress(OSError):
             self.compiler.save_cache()
+
+    def events(self, *, progress: bool) -> Iterator[TokenEvent]:
+        """The run's tokens as they come; progress is shown beside, where there is a terminal."""
+        with progress_bar(shown=progress) as show:
+            if isinstance(self.run, WeightedRun):
+                self.run.on_progress = show
+                yield from self.run
+                return
+            counts: Counter[int] = Counter()
+            longest = 0
+            for number, event in enumerate(self.run, 1):
+                counts[event.row] += 1
+                if counts[event.row] > longest:
+                    longest = counts[event.row]
+                    note = f"{number} in {len(counts)} texts"
+                    show(Progress(done=longest, total=self.max_tokens, unit="tokens", note=note))
+                yield event
 
     def finish_all(self, *, details: bool) -> list[Any]:
         """``finish`` for each row. An error is raised when all are done, and carries what became of the others."""
@@ -129,6 +149,7 @@ def prepare(
         ),
         validate=validate,
         batch=batch,
+        max_tokens=max_tokens,
         compiler=loaded.compiler,
     )
 

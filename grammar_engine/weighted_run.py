@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import math
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from grammar_engine.sampling.weighted import PopulationRun, PopulationSampler, W
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
+    from grammar_engine.progress import Progress
 
 
 class WeightedRun:
@@ -44,6 +45,7 @@ class WeightedRun:
         self.sampler = sampler
         self._pad_token_id = pad_token_id
         self.outcomes: list[Outcome] = []
+        self.on_progress: Callable[[Progress], None] | None = None
 
     def __iter__(self) -> Iterator[TokenEvent]:
         """Sample; to be called once."""
@@ -64,6 +66,8 @@ class WeightedRun:
         first_step = 0.0
         for number in self._steps(run):
             first_step = time.perf_counter() - began if number == 1 else first_step
+            if self.on_progress is not None:
+                self.on_progress(run.progress())
             if not self.sampler.shows_tokens:
                 continue
             for row, token_id in enumerate(run.last_tokens()):

@@ -5,12 +5,10 @@ The step and the number of steps that there may be are shown on stderr while it 
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +48,7 @@ def weighted(asked: Weighted, output: Format) -> None:
     from grammar_engine.diffusion.interface import DiffusionModel
     from grammar_engine.errors import AllParticlesDeadError, ConditionError, IncompleteGenerationError
     from grammar_engine.models import shared_models
+    from grammar_engine.progress import Progress, progress_bar
     from grammar_engine.sampling.smc import smc
 
     if asked.population is not None and asked.population.suffix not in (*_PAGES, ".json"):
@@ -61,7 +60,7 @@ def weighted(asked: Weighted, output: Format) -> None:
     compiled, _ = asked.wanted.compile(loaded.compiler, loaded.tokenizer)
     rng = np.random.default_rng(asked.seed)
     try:
-        with _progress(asked.max_tokens) as on_step:
+        with progress_bar(delay=0.0) as show:
             population = smc(
                 loaded,
                 asked.prompt,
@@ -71,7 +70,7 @@ def weighted(asked: Weighted, output: Format) -> None:
                 condition=condition,
                 temperature=asked.temperature,
                 max_tokens=asked.max_tokens,
-                on_step=on_step,
+                on_step=lambda number: show(Progress(done=number, total=asked.max_tokens, unit="tokens")),
             )
     except (AllParticlesDeadError, ConditionError, IncompleteGenerationError) as error:
         for partial in _populations(error):
@@ -141,18 +140,3 @@ def _from_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise BrokenQuestionError(f"cannot import {name}: {error}") from error
-
-
-@contextlib.contextmanager
-def _progress(most: int) -> Iterator[Callable[[int], None] | None]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("step {task.completed} of at most {task.total}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=most)
-        yield lambda number: progress.update(task, completed=number)

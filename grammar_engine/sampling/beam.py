@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grammar_engine.errors import InvalidArgumentError
+from grammar_engine.progress import Progress
 from grammar_engine.sampling.conditions import Condition, Partial, ask
 from grammar_engine.sampling.population import CUT, DEAD, FINISHED, WRITING, Particle, Population
 from grammar_engine.sampling.weighted import PopulationSampler, Work, check_count, optional_condition
@@ -120,6 +121,7 @@ class BeamRun:
             for i, (matcher, most) in enumerate(zip(work.matchers, work.max_tokens, strict=True))
         ]
         self._passes = 0
+        self._number = 0
 
     def steps(self) -> Iterator[int]:
         """See ``weighted.PopulationRun``."""
@@ -132,6 +134,7 @@ class BeamRun:
             logps: FloatArray = logits.double().log_softmax(-1).cpu().numpy()
             for search in self._searches:
                 self._advance(search, logps)
+            self._number = number
             yield number
             beams = [text for search in self._searches for group in search.groups for text in group]
             if not beams:
@@ -148,6 +151,15 @@ class BeamRun:
     def populations(self) -> list[Population]:
         """See ``weighted.PopulationRun``; without a finished text the beams as they were last, best first."""
         return [self._population(search) for search in self._searches]
+
+    def progress(self) -> Progress:
+        """See ``weighted.PopulationRun``."""
+        return Progress(
+            done=self._number,
+            total=max(search.max_tokens for search in self._searches),
+            unit="tokens",
+            note=f"{sum(len(search.finished) for search in self._searches)} texts are complete",
+        )
 
     def _advance(self, search: _Search, logps: FloatArray) -> None:
         """One step of all groups of a prompt."""

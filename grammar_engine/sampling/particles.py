@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grammar_engine.errors import ConditionError
+from grammar_engine.progress import Progress
 from grammar_engine.sampling.conditions import Condition, Partial, scored
 from grammar_engine.sampling.particle_draws import Drawing, Estimator
 from grammar_engine.sampling.population import CUT, DEAD, FINISHED, WRITING, Particle, Population, Step
@@ -175,6 +176,17 @@ class ParticleRun:
     def populations(self) -> list[Population]:
         """The populations as they are."""
         return [self._population(group) for group in self._groups]
+
+    def progress(self) -> Progress:
+        """See ``weighted.PopulationRun``."""
+        particles = [particle for group in self._groups for particle in group.particles]
+        finished = sum(bool(particle.state) for particle in particles)
+        return Progress(
+            done=self._step,
+            total=max(group.max_tokens for group in self._groups),
+            unit="tokens",
+            note=f"{finished} of {len(particles)} texts have ended",
+        )
 
     def _steps(self, worker: ThreadPoolExecutor) -> Iterator[int]:
         for group in self._groups:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from grammar_engine.progress import Progress
 from grammar_engine.sampling.conditions import Condition, Partial, ask
 from grammar_engine.sampling.population import CUT, DEAD, FINISHED, WRITING, Particle, Population
 from grammar_engine.sampling.weighted import Forward, Work
@@ -137,6 +138,16 @@ class TryRun:
             num_checks = sum(one.num_checks for one in tries)
             found.append(Population(particles=particles, history=(), num_checks=num_checks, passes=self._passes))
         return found
+
+    def progress(self) -> Progress:
+        """See ``weighted.PopulationRun``."""
+        over = sum(self._is_over(prompt) for prompt in range(len(self._tries)))
+        return Progress(
+            done=sum(bool(one.state) for tries in self._tries for one in tries),
+            total=self._max_tries * len(self._tries),
+            unit="tries",
+            note=f"{over} of {len(self._tries)} prompts are done",
+        )
 
     def _counted(self, prompt: int) -> int | None:
         """How many tries it took; None if there is more to try. Tries behind one that is still writing do not count."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from grammar_engine.errors import AllParticlesDeadError, IncompleteGenerationError, InvalidArgumentError
+from grammar_engine.progress import Progress
 from grammar_engine.sampling.conditions import Condition, as_condition
 from grammar_engine.sampling.population import CUT, Particle, Population
 
@@ -71,6 +72,9 @@ class PopulationRun(Protocol):
 
     def populations(self) -> list[Population]:
         """A population for each prompt, when the steps are over."""
+
+    def progress(self) -> Progress:
+        """How far the run has come."""
 
 
 class PopulationSampler(ABC):
