@@ -17,6 +17,7 @@ from typing import Any
 
 from grammar_engine.calls import Prompts, prepare
 from grammar_engine.constraint import Constraint, Tools
+from grammar_engine.diffusion.fill import Fill
 from grammar_engine.errors import InvalidArgumentError
 from grammar_engine.generation import TokenEvent
 from grammar_engine.models import ModelLike
@@ -24,11 +25,8 @@ from grammar_engine.prompts import Prompt
 from grammar_engine.sampling.samplers import Sampler
 from grammar_engine.sampling.weighted import PopulationSampler
 
-DRAFTS = 8
-"""Tokens guessed ahead unless asked otherwise: as many as small models verify at little more than the price of one."""
-
 OnToken = Callable[[TokenEvent], None]
-AnySampler = Sampler | PopulationSampler
+AnySampler = Sampler | PopulationSampler | Fill
 
 
 def generate(
@@ -45,7 +43,7 @@ def generate(
     max_tokens: int = 512,
     seed: int | None = None,
     steer: bool = True,
-    drafts: int = DRAFTS,
+    drafts: int | None = None,
     details: bool = False,
     on_token: OnToken | None = None,
     progress: bool = True,
@@ -61,14 +59,18 @@ def generate(
         structural_tag: free text with constrained regions, as for ``GrammarCompiler.compile_structural_tag``.
         tools: functions that the answer may call, as in OpenAI's Chat Completions, or a ``ChatConstraint`` (of
             ``grammar_engine.integrations.openai.chat_constraint``), which says more. The chat template shows them.
-        model: "smollm2", a Hugging Face id or path, ``(hf_model, hf_tokenizer)``, or a ``Model``.
+        model: "smollm2", a Hugging Face id or path, ``(hf_model, hf_tokenizer)``, or a ``Model``; a diffusion model
+            goes the same way (docs/diffusion.md).
         sampler: default ``Greedy()``; ``Sample(...)`` draws; ``AWRS(...)``, ``SMC(...)`` and others draw without
             distortion, and under conditions; ``Beam(...)`` searches (docs/sampling.md). Nothing is steered or drafted
-            then: a text that does not end in time has no weight.
-        max_tokens: most tokens to generate, the stop token included; less where the model's context ends before.
+            then: a text that does not end in time has no weight. For diffusion models: the first two, or
+            ``diffusion.Fill(...)``.
+        max_tokens: most tokens to generate, the stop token included; less where the model's context ends before. For
+            diffusion models the slots of the canvas.
         seed: for ``Sample``: row i of a batch draws with ``seed + i``. Default: different every time.
         drafts: most tokens that are guessed from the grammar at a time and verified in one pass of the model; 0: none.
-            They change how long it takes, not what comes out (see ``grammar_engine.drafts``).
+            They change how long it takes, not what comes out (see ``grammar_engine.drafts``). Default: 8; diffusion
+            models have none.
         steer: when tokens run short, choose only what can still be completed (see ``grammar_engine.budget``).
         details: return ``Generation`` objects instead of values.
         on_token: called with a ``TokenEvent`` for each token.
@@ -124,7 +126,7 @@ def stream(
     max_tokens: int = 512,
     seed: int | None = None,
     steer: bool = True,
-    drafts: int = DRAFTS,
+    drafts: int | None = None,
     details: bool = False,
     on_token: OnToken | None = None,
 ) -> Iterator[Any]:
@@ -178,7 +180,7 @@ async def agenerate(
     max_tokens: int = 512,
     seed: int | None = None,
     steer: bool = True,
-    drafts: int = DRAFTS,
+    drafts: int | None = None,
     details: bool = False,
     on_token: OnToken | None = None,
     progress: bool = False,
@@ -222,7 +224,7 @@ async def astream(
     max_tokens: int = 512,
     seed: int | None = None,
     steer: bool = True,
-    drafts: int = DRAFTS,
+    drafts: int | None = None,
     details: bool = False,
     on_token: OnToken | None = None,
 ) -> AsyncIterator[Any]:

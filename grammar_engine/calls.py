@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grammar_engine.constraint import Constraint
+from grammar_engine.diffusion.fill import Fill
 from grammar_engine.diffusion.interface import DiffusionModel
 from grammar_engine.errors import (
     GrammarEngineError,
@@ -26,17 +27,21 @@ from grammar_engine.weighted_run import WeightedRun
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
+    from grammar_engine.diffusion.call import FillingRun
     from grammar_engine.requests import Outcome
     from grammar_engine.runtime import DecodingRun
 
 Prompts = Prompt | Sequence[Prompt]
+
+DRAFTS = 8
+"""Tokens guessed ahead unless asked otherwise: as many as small models verify at little more than the price of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """A call that has been checked and compiled."""
 
-    run: DecodingRun | WeightedRun
+    run: DecodingRun | WeightedRun | FillingRun
     validate: Callable[[str], Any]
     batch: bool
     max_tokens: int
@@ -111,31 +116,47 @@ def prepare(
     *,
     constraint: Constraint,
     model: ModelLike,
-    sampler: Sampler | PopulationSampler | None,
+    sampler: Sampler | PopulationSampler | Fill | None,
     max_tokens: int,
     seed: int | None,
     steer: bool,
-    drafts: int,
+    drafts: int | None,
 ) -> Call:
     """Check everything that can be checked before the first token; cheap checks before the model is loaded."""
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int):
         raise InvalidArgumentError(f"must be an integer, not {max_tokens!r}", argument="max_tokens")
     if max_tokens < 1:
         raise LimitExceededError("at least one token is needed", limit="max_tokens >= 1", given=max_tokens)
-    if isinstance(drafts, bool) or not isinstance(drafts, int) or drafts < 0:
+    if drafts is not None and (isinstance(drafts, bool) or not isinstance(drafts, int) or drafts < 0):
         raise InvalidArgumentError(f"must be a number of tokens, 0 or more, not {drafts!r}", argument="drafts")
     if isinstance(sampler, PopulationSampler):
         sampler.check(max_tokens)
-    elif sampler is not None and not hasattr(sampler, "choose"):
+    elif sampler is not None and not hasattr(sampler, "choose") and not isinstance(sampler, Fill):
         raise InvalidArgumentError(
             f"expected a sampler: Greedy(), Sample(...), AWRS(...), SMC(...), not {sampler!r}",
             argument="sampler",
         )
     prompts, batch = as_batch(prompt)
     loaded = shared_models().get(model)
-    if isinstance(loaded, DiffusionModel):
-        raise InvalidArgumentError("diffusion models are not decoded by this function yet", argument="model")
     compiled, validate = constraint.compile(loaded.compiler, loaded.tokenizer)
+    if isinstance(loaded, DiffusionModel):
+        from grammar_engine.diffusion.call import FillingRun
+
+        if drafts:
+            raise InvalidArgumentError("diffusion models are not shown drafts; leave it out", argument="drafts")
+        if not steer:
+            raise InvalidArgumentError(
+                "a canvas is always filled so that it can be completed; ge.diffusion.generate has method='none'",
+                argument="steer",
+            )
+        filling = FillingRun(
+            loaded, prompts, compiled, sampler, max_tokens=max_tokens, seed=seed, tools=constraint.shown_tools
+        )
+        return Call(run=filling, validate=validate, batch=batch, compiler=loaded.compiler)
+    if isinstance(sampler, Fill):
+        raise InvalidArgumentError(
+            f"Fill(...) is for diffusion models, which {loaded.name!r} is not", argument="sampler"
+        )
     return Call(
         run=_start(
             loaded,
@@ -145,7 +166,7 @@ def prepare(
             max_tokens=max_tokens,
             seed=seed,
             steer=steer,
-            drafts=drafts,
+            drafts=DRAFTS if drafts is None else drafts,
         ),
         validate=validate,
         batch=batch,

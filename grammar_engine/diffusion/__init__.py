@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from grammar_engine.diffusion.interface import DiffusionModel
 
 _HOMES = {
+    "grammar_engine.diffusion.fill": ("Fill",),
     "grammar_engine.diffusion.generation": ("generate",),
     "grammar_engine.diffusion.lookahead": ("LaveSettings",),
     "grammar_engine.diffusion.models": ("load_diffusion_model",),
@@ -25,6 +26,7 @@ __all__ = [
     "Counters",
     "DiffusionModel",
     "DiffusionResult",
+    "Fill",
     "LaveSettings",
     "Remasking",
     "Schedule",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from grammar_engine.diffusion.fill import Fill
     from grammar_engine.diffusion.generation import generate
     from grammar_engine.diffusion.lookahead import LaveSettings
     from grammar_engine.diffusion.models import load_diffusion_model

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from grammar_engine.diffusion.fill import as_sampler
 from grammar_engine.diffusion.interface import DiffusionModel
 from grammar_engine.diffusion.lookahead import LaveSettings
 from grammar_engine.diffusion.loop import METHODS, NONE, DiffusionRun, OnStep
@@ -12,7 +13,7 @@ from grammar_engine.diffusion.protocols import CanvasLike, NewCanvas
 from grammar_engine.diffusion.records import DiffusionResult
 from grammar_engine.diffusion.schedules import Schedule, as_schedule, quotas
 from grammar_engine.errors import InvalidArgumentError, LimitExceededError, TokenizerError, UnsatisfiableGrammarError
-from grammar_engine.sampling.samplers import Greedy, Sample, Sampler
+from grammar_engine.sampling.samplers import Sampler
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar
@@ -105,6 +106,7 @@ def prepare_run(
     method: str = "exact",
     schedule: Schedule | str = "threshold",
     slots: int | None = None,
+    most_slots: int = SLOTS,
     canvas: Sequence[int] | None = None,
     steps: int | None = None,
     sampler: Sampler,
@@ -114,7 +116,11 @@ def prepare_run(
     tools: Sequence[Mapping[str, Any]] | None = None,
     new_canvas: NewCanvas | None = None,
 ) -> DiffusionRun:
-    """Check the arguments of ``generate``. new_canvas: instead of ``exact_canvas``. tools: for the chat template."""
+    """Check the arguments of ``generate``.
+
+    most_slots: without ``slots``, as far as the context has room. new_canvas: instead of ``exact_canvas``. tools: for
+    the chat template.
+    """
     if not isinstance(model, DiffusionModel):
         raise InvalidArgumentError(f"expected a diffusion model, not {type(model).__name__}", argument="model")
     if method not in METHODS:
@@ -125,7 +131,7 @@ def prepare_run(
         raise InvalidArgumentError("there are false answers to count with lave only", argument="audit")
     require_vocabulary(model, compiled)
     encoded = [model.encode(one, tools) for one in prompts]
-    ids = _initial(model, encoded, slots, canvas)
+    ids = _initial(model, encoded, slots, most_slots, canvas)
     chosen = as_schedule(schedule)
     quotas(steps, chosen.blocks(len(ids)))
     make = new_canvas or exact_canvas(model, compiled)
@@ -155,26 +161,6 @@ def exact_canvas(model: DiffusionModel, compiled: CompiledGrammar) -> NewCanvas:
         return Canvas(compiled, ids, mask_token_id=model.mask_token_id, pad_token_id=model.pad_token_id)
 
     return make
-
-
-def as_sampler(sampler: Sampler | None, temperature: float | None) -> Sampler:
-    """One of both, or greedy. InvalidArgumentError for what slots cannot be filled with."""
-    if temperature is not None:
-        if sampler is not None:
-            raise InvalidArgumentError("give a sampler or a temperature, not both", argument="temperature")
-        sampler = Greedy() if temperature == 0 else Sample(temperature=temperature)
-    chosen = sampler or Greedy()
-    if not isinstance(chosen, (Greedy, Sample)):
-        raise InvalidArgumentError(
-            f"the slots of a diffusion model are filled by Greedy() or Sample(...), not {type(chosen).__name__}: the "
-            "others write texts from left to right",
-            argument="sampler",
-        )
-    if chosen.repetition is not None:
-        raise InvalidArgumentError(
-            "a penalty on repetition follows the text from left to right; diffusion models do not", argument="sampler"
-        )
-    return chosen
 
 
 def require_vocabulary(model: DiffusionModel, compiled: CompiledGrammar) -> None:
@@ -210,7 +196,7 @@ def require_completable(make: NewCanvas, ids: Sequence[int], model: DiffusionMod
     raise LimitExceededError(
         f"the canvas is too small: the shortest text of the grammar takes {needed or f'more than {most}'} slots",
         limit=f"{len(ids)} slots",
-        given="a grammar without shorter texts",
+        given=f"a grammar that needs {needed or 'more'}",
     )
 
 
@@ -236,7 +222,11 @@ def _slots_needed(make: NewCanvas, too_few: int, mask: int) -> int | None:
 
 
 def _initial(
-    model: DiffusionModel, prompts: Sequence[Sequence[int]], slots: int | None, canvas: Sequence[int] | None
+    model: DiffusionModel,
+    prompts: Sequence[Sequence[int]],
+    slots: int | None,
+    most_slots: int,
+    canvas: Sequence[int] | None,
 ) -> list[int]:
     """The canvas to start with."""
     room = None if model.context_length is None else model.context_length - max(map(len, prompts))
@@ -254,8 +244,8 @@ def _initial(
             raise InvalidArgumentError(f"must be a number of slots, not {slots!r}", argument="slots")
         if slots is not None and slots < 1:
             raise LimitExceededError("there is nothing to fill", limit="at least one slot", given=slots)
-        count = SLOTS if slots is None else slots
-        ids = [model.mask_token_id] * (count if slots is not None or room is None else min(count, room))
+        count = slots if slots is not None else most_slots if room is None else min(most_slots, room)
+        ids = [model.mask_token_id] * count
     if room is not None and len(ids) > room:
         raise LimitExceededError(
             "prompt and canvas do not fit the model's context",

@@ -13,7 +13,7 @@ is full leaves the batch at the end of a block. Row i draws from a generator of 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,7 @@ class DiffusionRun:
         self._prompts = [list(prompt) for prompt in prompts]
         self._canvas = list(canvas)
         self._blocks = schedule.blocks(len(canvas))
-        self._steps = quotas(steps, self._blocks)
+        self._quotas = quotas(steps, self._blocks)
         ends = {*model.stop_token_ids, model.pad_token_id}
         setting = Setting(
             guesser=Guesser(sampler, never=[model.mask_token_id], ends=sorted(ends), measure=schedule.measure),
@@ -95,16 +95,27 @@ class DiffusionRun:
 
         self.rows = [row(index) for index in range(len(prompts))]
 
+    @property
+    def mask_id(self) -> int:
+        """What stands in open slots."""
+        return self._setting.mask_id
+
     def fill(self, on_step: OnStep | None = None) -> None:
         """Fill all canvases."""
+        for record in self.steps():
+            if on_step is not None:
+                on_step(record)
+
+    def steps(self) -> Iterator[StepRecord]:
+        """Fill all canvases, step by step: a record for each row that a step was of; to be called once."""
         began = time.perf_counter()
         for block in self._blocks:
             rows = [row for row in self.rows if row.open_slots(*block)]
             if rows:
-                self._fill_block(block, rows, on_step)
+                yield from self._fill_block(block, rows)
         self._seconds = time.perf_counter() - began
 
-    def _fill_block(self, block: tuple[int, int], rows: list[Row], on_step: OnStep | None) -> None:
+    def _fill_block(self, block: tuple[int, int], rows: list[Row]) -> Iterator[StepRecord]:
         width = max(len(self._prompts[row.index]) for row in rows)
         start, stop = width + block[0], width + block[1]
         ids, seen = self._tensors(rows, width)
@@ -116,9 +127,7 @@ class DiffusionRun:
             for i, row in enumerate(rows):
                 num_open = len(row.open_slots(*block))
                 if num_open:
-                    record = row.step(block, logits[i], quota(num_open, step, self._steps))
-                    if on_step is not None:
-                        on_step(record)
+                    yield row.step(block, logits[i], quota(num_open, step, self._quotas))
             step += 1
             ids, seen = self._tensors(rows, width)
 

@@ -71,9 +71,10 @@ class SlotRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """One step of one text. number: from 0. slots: the open ones of the block, and any written to. reopened: behind it.
+    """One step of one text.
 
-    token_ids: the canvas behind the step.
+    number: from 0. slots: the open ones of the block, and any written to. token_ids: the canvas behind the step.
+    reopened: slots that were opened again after that.
     """
 
     row: int

@@ -79,12 +79,13 @@ class Row(abc.ABC):
         records = self._fill(slots, logps, quota)
         records += self._close()
         self.counters.steps += 1
+        token_ids = tuple(self.ids)
         record = StepRecord(
             row=self.index,
             number=self.counters.steps - 1,
             block=block,
             slots=tuple(records),
-            token_ids=tuple(self.ids),
+            token_ids=token_ids,
             reopened=tuple(self._open_again(block)),
         )
         self.history.append(record)

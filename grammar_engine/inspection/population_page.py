@@ -12,14 +12,13 @@ escaped, and what cannot be seen in them (controls, marks that turn the directio
 
 from __future__ import annotations
 
-import html
 import math
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from grammar_engine.inspection.markup import title_text, visible
 from grammar_engine.sampling.resampling import normalized
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _COLUMN, _ROW, _LEFT, _TOP = 22, 22, 36, 12
 _ESS_HEIGHT = 60
-_NAME = re.compile(r"[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")  # what XML cannot carry
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"/><title>{name}</title>
@@ -61,8 +59,8 @@ i {{ color: #b33; font-style: normal }}
 def population_page(population: Population, title: str = "Population") -> str:
     """The page, as HTML text; the same population gives the same text."""
     return _PAGE.format(
-        name=_NAME.sub(" ", html.escape(title)),
-        title=_visible(title),
+        name=title_text(title),
+        title=visible(title),
         summary=_summary(population),
         ancestry=_ancestry(population),
         evenness=_evenness(population),
@@ -162,7 +160,7 @@ def _table_row(slot: int, particle: Particle, share: float) -> str:
         _number(particle.logprob),
     )  # fmt: skip
     plain = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f"<tr>{plain}<td><pre>{_visible(particle.text)}</pre></td></tr>"
+    return f"<tr>{plain}<td><pre>{visible(particle.text)}</pre></td></tr>"
 
 
 def _svg(columns: int, height: int, parts: list[str]) -> str:
@@ -199,11 +197,3 @@ def _number(value: float) -> str:
     if math.isnan(value):
         return "unknown"
     return "−∞" if value == -math.inf else f"{value:.3f}"
-
-
-def _visible(text: str) -> str:
-    """Escaped, and without a character that would not be seen."""
-    return "".join(
-        html.escape(char) if char in "\n\t " or char.isprintable() else f"<i>{html.escape(ascii(char)[1:-1])}</i>"
-        for char in text
-    )

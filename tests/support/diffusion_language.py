@@ -9,7 +9,8 @@ from plain_canvas import PlainCanvas, Positions
 from random_diffusion import RandomDiffusion
 
 from grammar_engine import GrammarCompiler, Vocabulary
-from grammar_engine.diffusion.generation import as_sampler, prepare_run
+from grammar_engine.diffusion.fill import as_sampler
+from grammar_engine.diffusion.generation import prepare_run
 
 TOKENS = [b"[", b"]", b",", b"1", b"[]", b'"', b"a", b'"a"', b"],[", None, None, None]
 STOP, PAD, MASK = 9, 10, 11
