@@ -152,7 +152,7 @@ def prepare(
         filling = FillingRun(
             loaded, prompts, compiled, sampler, max_tokens=max_tokens, seed=seed, tools=constraint.shown_tools
         )
-        return Call(run=filling, validate=validate, batch=batch, compiler=loaded.compiler)
+        return Call(run=filling, validate=validate, batch=batch, max_tokens=filling.slots, compiler=loaded.compiler)
     if isinstance(sampler, Fill):
         raise InvalidArgumentError(
             f"Fill(...) is for diffusion models, which {loaded.name!r} is not", argument="sampler"

@@ -57,6 +57,11 @@ class FillingRun:
         )
         self.outcomes: list[Outcome] = []
 
+    @property
+    def slots(self) -> int:
+        """Length of the canvas."""
+        return len(self._run.rows[0].ids)
+
     def __iter__(self) -> Iterator[TokenEvent]:
         """Fill; to be called once."""
         began = time.perf_counter()
