@@ -42,7 +42,7 @@ from grammar_engine.compiler.normalize import normalize
 from lark.grammar import NonTerminal
 
 _RELATIVE_IMPORT = re.compile(r"%import\s+\.")
-_LEXERS = {
+LEXERS = {
     "lalr": ("contextual", "basic"),
     "earley": ("dynamic", "basic", "dynamic_complete"),
     "cyk": ("basic",),
@@ -73,7 +73,7 @@ def lark_grammar(
     Raises GrammarSyntaxError where Lark refuses the grammar, UnsupportedGrammarError for what the engine cannot
     follow exactly, UnsatisfiableGrammarError if no text matches.
     """
-    _check_options(parser, lexer)
+    check_options(parser, lexer)
     patterns = Patterns(flags=int(g_regex_flags), regex=regex)
     indentation = None if postlex is None else indentation_of(postlex)
     kept = () if indentation is None else (indentation.newline,)
@@ -120,11 +120,11 @@ def _lalr_grammar(
 def _general_grammar(loaded: LoadedGrammar, parser: str, lexer: str, patterns: Patterns) -> LarkGrammar:
     """The grammar of everything that the rules derive."""
     if parser == "cyk":
-        _refuse_empty_rules(loaded)
+        refuse_empty_rules(loaded)
     if lexer == "auto":
-        lexer = _LEXERS[parser][0]
+        lexer = LEXERS[parser][0]
     lexing, table, everywhere = _choose_lexing(loaded, lexer, patterns, split_words=parser != "glr")
-    rules, names = _plain_rules(loaded, table)
+    rules, names = plain_rules(loaded, table)
     normalized = normalize(rules, 0, describe=lambda nonterminal: names[nonterminal])
     return LarkGrammar(
         start=normalized.start,
@@ -171,19 +171,21 @@ def _loaded(source: LarkSource) -> LarkGrammar:
 _remembered = lru_cache(maxsize=32)(_loaded)
 
 
-def _check_options(parser: str, lexer: str) -> None:
-    if parser not in ("auto", *_LEXERS):
+def check_options(parser: str, lexer: str) -> None:
+    """Raise UnsupportedGrammarError for what is no option, or no lexer of that parser."""
+    if parser not in ("auto", *LEXERS):
         raise UnsupportedGrammarError(
-            f"parser={parser!r}", place="options", advice=f"Use one of {sorted(('auto', *_LEXERS))}."
+            f"parser={parser!r}", place="options", advice=f"Use one of {sorted(('auto', *LEXERS))}."
         )
-    allowed = {name for known, names in _LEXERS.items() if parser in ("auto", known) for name in names}
+    allowed = {name for known, names in LEXERS.items() if parser in ("auto", known) for name in names}
     if lexer != "auto" and lexer not in allowed:
         raise UnsupportedGrammarError(
             f"lexer={lexer!r} with parser={parser!r}", place="options", advice=f"Use one of {sorted(allowed)}."
         )
 
 
-def _refuse_empty_rules(loaded: LoadedGrammar) -> None:
+def refuse_empty_rules(loaded: LoadedGrammar) -> None:
+    """As Lark does it with parser="cyk": GrammarSyntaxError."""
     for rule in loaded.rules:
         if not rule.expansion:
             raise GrammarSyntaxError(f"parser='cyk' allows no empty rules, and {rule.origin.name} can be empty")
@@ -227,7 +229,7 @@ def _with_all_matches(table: TerminalTable) -> TerminalTable:
     return replace(table, terminals=tuple(terminals))
 
 
-def _plain_rules(loaded: LoadedGrammar, table: TerminalTable) -> tuple[list[list[Production]], list[str]]:
+def plain_rules(loaded: LoadedGrammar, table: TerminalTable) -> tuple[list[list[Production]], list[str]]:
     """Lark's rules as plain productions, the start first; productions that need a lost terminal are left out."""
     number = {loaded.start: 0}
     names = [loaded.start]

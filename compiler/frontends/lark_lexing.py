@@ -44,13 +44,17 @@ class TerminalView:
             for state in range(len(offsets) - 1)
         ]
         self.is_conditional = bool(automaton.conditions)
-        self._counts = any(entry[1] != KEEP for entry in entries)
+        self.counts = any(entry[1] != KEEP for entry in entries)
         self._accepting = [MATCH in listed for listed in self._entries]
         self.first_bytes = self._readable(0)
 
     def moves(self, state: int) -> list[_Move]:
         """The positions that a state can read: lowest byte, highest byte, state behind."""
         return [self._positions[index] for index in self._entries[state] if index != MATCH]
+
+    def accepts(self, state: int) -> bool:
+        """Is a word complete there?"""
+        return self._accepting[state]
 
     def _readable(self, state: int) -> int:
         """The bytes that a state can read, as a set of bits."""
@@ -101,7 +105,7 @@ class TerminalView:
 
     def is_run_apart_from(self, others: Sequence[TerminalView]) -> bool:
         """Is it closed under concatenation, longest first, and does none of ``others`` begin with what extends it?"""
-        if self._counts or not self.prefers_longest():
+        if self.counts or not self.prefers_longest():
             return False
         extending = self.first_bytes
         for state, accepting in enumerate(self._accepting):

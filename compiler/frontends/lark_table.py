@@ -68,6 +68,7 @@ class _Resolved:
     """nonterminals, terminals: names by number; the last terminal is the end. start: number of the start.
 
     actions: state, terminal, and ``s >= 0`` to shift to state s or ``~r`` to reduce by production r.
+    conflicts: terminals ahead of which more than one action was possible.
     """
 
     automaton: Automaton
@@ -75,6 +76,7 @@ class _Resolved:
     terminals: tuple[str, ...]
     start: int
     actions: list[tuple[int, int, int]]
+    conflicts: tuple[str, ...]
 
 
 def _resolved(loaded: LoadedGrammar) -> _Resolved:
@@ -108,6 +110,7 @@ def _resolved(loaded: LoadedGrammar) -> _Resolved:
     names = tuple(terminals)
     by_number = [rule for group in sources for rule in group]
     actions: list[tuple[int, int, int]] = []
+    conflicts: dict[str, None] = {}
     for state, row in enumerate(automaton.transitions):
         actions += ((state, symbol, target) for symbol, target in row.items() if symbol >= 0)
         shifted = automaton.shiftable(state)
@@ -118,10 +121,17 @@ def _resolved(loaded: LoadedGrammar) -> _Resolved:
                     reduced.setdefault(terminal, []).append(production)
         for terminal, productions in reduced.items():
             best = _preferred([by_number[production] for production in productions], names[terminal])
+            if len(productions) > 1 or shifted >> terminal & 1:
+                conflicts[names[terminal]] = None
             if not shifted >> terminal & 1:
                 actions.append((state, terminal, ~productions[best]))
     return _Resolved(
-        automaton=automaton, nonterminals=tuple(nonterminals), terminals=names, start=start, actions=actions
+        automaton=automaton,
+        nonterminals=tuple(nonterminals),
+        terminals=names,
+        start=start,
+        actions=actions,
+        conflicts=tuple(conflicts),
     )
 
 
@@ -137,6 +147,13 @@ def _preferred(rules: Sequence[Rule], terminal: str) -> int:
         )
         raise NotLalrError(f"not LALR(1): with {terminal} ahead, each of these could be complete: {listed}")
     return priorities.index(best)
+
+
+def conflicts_of(loaded: LoadedGrammar, lost: Collection[str]) -> tuple[str, ...]:
+    """Terminals ahead of which Lark's table has decided between actions: where there are none, its language is that of
+    the rules. Errors as for ``lalr_table``.
+    """
+    return _resolved(productive(loaded, lost)).conflicts
 
 
 def lalr_table(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from grammar_engine.compiler.errors import UnsupportedGrammarError
-from grammar_engine.compiler.frontends.gbnf.grammar import gbnf_grammar
+from grammar_engine.compiler.frontends.gbnf.grammar import gbnf_grammar, is_gbnf
 from grammar_engine.compiler.frontends.json_schema.options import JsonSchemaOptions
+from grammar_engine.compiler.frontends.lark_embedded import embedded_lark_grammar
 from grammar_engine.compiler.frontends.regex import regex_grammar
 from grammar_engine.compiler.frontends.structural_tag.fields import Fields
 from grammar_engine.compiler.frontends.structural_tag.formats import Format, Free, Text
@@ -16,6 +18,8 @@ from grammar_engine.compiler.frontends.structural_tag.special_names import Speci
 from grammar_engine.compiler.frontends.structural_tag.xml_parameters import STYLES, XmlParameters
 
 _COUNT_CHARACTERS = "A grammar sees text, not tokens: give max_chars, or limit the tokens where they are generated."
+
+_RELATIVE_IMPORT = re.compile(r"%import\s*\.")
 
 
 class Contents:
@@ -55,13 +59,20 @@ class Contents:
         return Text(texts=(self._names.spelled(self._tokens.of(fields)),))
 
     def grammar(self, fields: Fields, _ends: tuple[str, ...]) -> Format:
-        """The texts of a grammar."""
-        fields.only("type", "grammar")
-        source = fields.string("grammar")
-        if "::=" not in source:
-            advice = "Write it as GBNF or EBNF, from the rule root; Lark grammars are no part of structural tags."
-            raise UnsupportedGrammarError("a grammar of this kind", place=fields.pointer + "/grammar", advice=advice)
-        return self._parts.part(("grammar", source), fields.pointer, "grammar", lambda: gbnf_grammar(source))
+        """The texts of a grammar: GBNF or EBNF, or Lark."""
+        fields.only("type", "grammar", "start", "parser", "lexer")
+        source, place = fields.string("grammar"), fields.pointer + "/grammar"
+        options = {name: fields.string(name) for name in ("start", "parser", "lexer") if name in fields}
+        if is_gbnf(source) and not options:
+            return self._parts.part(("grammar", source), fields.pointer, "grammar", lambda: gbnf_grammar(source))
+        if ":" not in source:
+            advice = "Write it as GBNF or EBNF, from the rule root, or as Lark, from the rule start."
+            raise UnsupportedGrammarError("a grammar of this kind", place=place, advice=advice)
+        if _RELATIVE_IMPORT.search(source):
+            advice = "Nothing is read from files: write what is imported into the grammar."
+            raise UnsupportedGrammarError("an import from beside the grammar", place=place, advice=advice)
+        key = ("lark", source, *sorted(options.items()))
+        return self._parts.part(key, fields.pointer, "grammar", lambda: embedded_lark_grammar(source, **options))
 
     def regex(self, fields: Fields, _ends: tuple[str, ...]) -> Format:
         """The texts that match a pattern."""
