@@ -17,13 +17,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Two OpenMP threads on two busy cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-gpu test-vllm test-sglang bench-vllm lint format model bench clean help
+.PHONY: demo demo-diffusion test test-gpu test-vllm test-sglang bench-vllm lint format model bench clean help
 
 help:
-	@echo "make demo | test | test-gpu | test-vllm | test-sglang | lint | format | model | bench | clean"
+	@echo "make demo | demo-diffusion | test | test-gpu | test-vllm | test-sglang | lint | format | model | bench | clean"
 
 demo: $(VENV)/.hf model
 	@$(BIN)/grammar-engine demo
+
+# A small diffusion model fills canvases: alone, with LAVE, under the exact check.
+demo-diffusion: $(VENV)/.hf
+	@$(BIN)/grammar-engine demo-diffusion
 
 test: $(VENV)/.test model
 	$(BIN)/pytest $(PYTEST_ARGS)

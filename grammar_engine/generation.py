@@ -62,7 +62,8 @@ class Generation(Generic[T]):
                    the model was asked for it.
     log_weight:    Σ log Z, where Z is the mass that the model itself gave to the tokens that were allowed. With
                    ``Sample()`` (temperature 1, nothing cut) exp(log_weight) makes the sample properly weighted;
-                   a penalty on repetition is taken back in it (by an unbiased estimate).
+                   a penalty on repetition is taken back in it (by an unbiased estimate). Of a diffusion model's
+                   text ``nan``, and ``logprob`` is Σ log p of its tokens, each in the pass that it was chosen in.
     finish_reason: "stop": the model ended the text, or nothing but its end was possible;
                    "length": the budget ended, at a place where the text is complete.
     population:    of a sampler of whole texts: all of them, with evidence and history. ``log_weight`` is then the

@@ -217,3 +217,39 @@ def test_another_vocabulary_is_refused() -> None:
 
 def test_schedules_are_plain_values() -> None:
     assert dataclasses.replace(NAMED["threshold"], threshold=None) == NAMED["low-confidence"]
+
+
+def test_tokens_that_are_refused_beside_the_mask() -> None:
+    """As guards may refuse a token of the mask: others are tried, and where none is left, that is said."""
+    from collections.abc import Sequence
+
+    from plain_canvas import PlainCanvas
+
+    from grammar_engine.diffusion.fill import as_sampler
+    from grammar_engine.diffusion.generation import prepare_run
+    from grammar_engine.errors import GrammarEngineError
+
+    class Guarded(PlainCanvas):
+        refused: frozenset[int] = frozenset()
+
+        def commit(self, commits: Sequence[tuple[int, int]]) -> bool:
+            return not any(token in self.refused for _, token in commits) and super().commit(commits)
+
+    either = COMPILER.compile_gbnf("root ::= [1a]{6}")
+    for refused, fits in (({3}, True), ({3, 6}, False)):
+        speaker = model(0, favoured={3: 5.0})
+        canvas = type("G", (Guarded,), {"refused": frozenset(refused)})
+        run = prepare_run(
+            speaker,
+            [""],
+            either,
+            slots=6,
+            sampler=as_sampler(None, None),
+            new_canvas=lambda ids, canvas=canvas: canvas(either, ids, mask_token_id=MASK, pad_token_id=PAD),
+        )
+        if fits:
+            run.fill()
+            assert run.results(str)[0].text == "aaaaaa"
+        else:
+            with pytest.raises(GrammarEngineError, match="left-to-right"):
+                run.fill()

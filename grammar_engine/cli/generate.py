@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from grammar_engine.cli.filled import filled
 from grammar_engine.cli.output import NO, BrokenQuestionError, Format, describe, emit_json, reporting
 from grammar_engine.cli.source import GrammarArgument, RegexOption, constraint
 from grammar_engine.cli.weighted import Weighted, weighted
@@ -42,6 +43,9 @@ def generate(
     population: Annotated[
         Path | None, typer.Option(help="Write how the particles came about: a page (.html) or data (.json).")
     ] = None,
+    canvas: Annotated[
+        Path | None, typer.Option(help="With a diffusion model: write how the canvas filled up, as a page (.html).")
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="What stdout carries.")] = Format.TEXT,
 ) -> None:
     """Answer a prompt. Text is shown as it comes; with --format json the value, its text and statistics at the end."""
@@ -53,6 +57,8 @@ def generate(
         wanted = constraint(grammar, regex, choice)
         if particles is None and (condition is not None or population is not None):
             raise BrokenQuestionError("--condition and --population need --particles")
+        if canvas is not None and particles is not None:
+            raise BrokenQuestionError("--canvas is for diffusion models, which have no --particles")
         if particles is not None:
             if (top_p, top_k, min_p) != (1.0, 0, 0.0):
                 raise BrokenQuestionError("--top-p, --top-k and --min-p cut the distribution; not with --particles")
@@ -75,6 +81,9 @@ def generate(
         if temperature == 0 and (top_p, top_k, min_p) != (1.0, 0, 0.0):
             raise BrokenQuestionError("--top-p, --top-k and --min-p need a --temperature above 0")
         sampler = Greedy() if temperature == 0 else Sample(temperature, top_p, top_k, min_p)
+        if canvas is not None:
+            filled(_asked(prompt), wanted, model, sampler, max_tokens, seed, canvas, output)
+            return
         pieces = stream(
             _asked(prompt),
             schema=wanted.schema,

@@ -9,7 +9,7 @@ import typer
 
 from grammar_engine.cli.bench import bench
 from grammar_engine.cli.check import check
-from grammar_engine.cli.demo import demo
+from grammar_engine.cli.demo import demo, demo_diffusion
 from grammar_engine.cli.explain_mask import explain_mask
 from grammar_engine.cli.generate import generate
 from grammar_engine.cli.match import match
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generate, check, match, sample, show, explain_mask, warmup, bench, demo):
+for command in (generate, check, match, sample, show, explain_mask, warmup, bench, demo, demo_diffusion):
     app.command()(command)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from grammar_engine.diffusion.guesses import Guesser, Guesses
 from grammar_engine.diffusion.protocols import CanvasLike, NewCanvas
@@ -195,12 +196,14 @@ class ExactRow(Row):
         self.counters.masks += len(slots)
         self.grammar_seconds += time.perf_counter() - began
         guesses = self.setting.guesser.guess(slots, logps, masks, self.rng)
-        chosen = self.setting.schedule.choose(guesses.choices, quota, self.rng)
-        began = time.perf_counter()
-        taken = self._commit(guesses, chosen)
-        self.grammar_seconds += time.perf_counter() - began
-        if not taken:
-            raise GrammarEngineError(f"slot {slots[chosen[0]]} refuses a token that its mask allows")
+        taken: list[int] = []
+        while not taken:
+            chosen = self.setting.schedule.choose(guesses.choices, quota, self.rng)
+            began = time.perf_counter()
+            taken = self._commit(guesses, chosen)
+            self.grammar_seconds += time.perf_counter() - began
+            if not taken:
+                guesses = self._without(guesses, chosen, logps, masks)
         self._take(guesses, taken)
         words = masks.view(np.uint32)
         records = []
@@ -210,6 +213,27 @@ class ExactRow(Row):
             allowed = bool(words[i, proposal >> 5] >> np.uint32(proposal & 31) & np.uint32(1))
             records.append(slot_record(guesses, i, state, allowed=allowed))
         return records
+
+    def _without(
+        self, guesses: Guesses, refused: Sequence[int], logps: Tensor, masks: npt.NDArray[np.int32]
+    ) -> Guesses:
+        """Other choices for slots whose tokens were refused alone; ``masks`` is changed.
+
+        A mask is exact but for guards (``compiler.guard``): what a grammar cannot say is asked of a text, not of slots.
+        """
+        words = masks.view(np.uint32)
+        for i in refused:
+            slot, token = int(guesses.choices.slots[i]), int(guesses.choices.tokens[i])
+            words[i, token >> 5] &= ~np.uint32(1 << (token & 31))
+            if not words[i].any():
+                raise GrammarEngineError(
+                    f"every token that the grammar allows in slot {slot} is refused by what the schema demands beside "
+                    'it. Fill such canvases from left to right: schedule="left-to-right"'
+                )
+            guesses = guesses.replaced(
+                i, self.setting.guesser.guess([slot], logps[i : i + 1], masks[i : i + 1], self.rng)
+            )
+        return guesses
 
     def _commit(self, guesses: Guesses, chosen: Sequence[int]) -> list[int]:
         """Commit what goes together, the best first: what trying one after the other would, in fewer checks.
