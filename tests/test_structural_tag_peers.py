@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
-from grammar_engine.compiler.errors import UnsupportedGrammarError
+from grammar_engine.compiler.errors import GrammarEngineError, UnsupportedGrammarError
 from grammar_engine.compiler.vocabulary import Vocabulary
 
 from grammar_engine.matcher import Matcher
@@ -92,3 +92,24 @@ def test_both_judge_alike(model: str, compiler: GrammarCompiler) -> None:
                     assert ours == accepts(theirs, text), (choice, reasoning, parallel, text)
                     verdicts.append(ours)
     assert model in REFUSED or 10 < sum(verdicts) < len(verdicts)
+
+
+@pytest.mark.parametrize("kind", ["triggered_tags", "tags_with_separator"])
+@pytest.mark.parametrize("named", [{}, {"type": "tag"}, {"type": "sequence"}])
+def test_tags_in_a_list_need_no_type(kind: str, named: dict[str, str], compiler: GrammarCompiler) -> None:
+    one = {**named, "begin": "<f>", "content": {"type": "const_string", "value": "x"}, "end": "</f>"}
+    options = {"triggers": ["<f"]} if kind == "triggered_tags" else {"separator": ","}
+    tag = {"type": "structural_tag", "format": {"type": kind, "tags": [one], **options}}
+    if named == {"type": "sequence"}:
+        with pytest.raises(RuntimeError):
+            xgrammar.Grammar.from_structural_tag(json.dumps(tag))
+        with pytest.raises(GrammarEngineError, match="/format/tags/0"):
+            compiler.compile_structural_tag(tag)
+        return
+    theirs = xgrammar.testing._is_grammar_accept_string(
+        xgrammar.Grammar.from_structural_tag(json.dumps(tag)), "<f>x</f>"
+    )
+    matcher = Matcher(compiler.compile_structural_tag(tag))
+    assert theirs
+    assert matcher.accept_bytes(b"<f>x</f>")
+    assert matcher.is_accepting()

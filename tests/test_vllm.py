@@ -159,6 +159,26 @@ def test_other_backends_are_left_alone(served: dict[str, types.ModuleType], tiny
         compiled_request(manager, params)
 
 
+@pytest.mark.parametrize("backend", [plugin.BACKEND, "xgrammar"])
+def test_our_requests_tags_are_checked_by_us_alone(
+    served: dict[str, types.ModuleType], tiny_pair: tuple[Any, Any], backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(payload: Any, *, parameter: str) -> None:
+        raise ValueError(f"Invalid {parameter} structural_tag specification: {payload}")
+
+    server: Any = types.ModuleType("vllm.entrypoints.generate.base.protocol")
+    server.validate_structural_tag_payload = check
+    monkeypatch.setitem(sys.modules, server.__name__, server)
+    inputs = front_end(served, configured(tiny_pair[1], backend))
+    if backend == "xgrammar":
+        assert server.validate_structural_tag_payload is check
+        return
+    tag = {**CALL, "format": {**CALL["format"], "triggers": ["<g>"]}}
+    server.validate_structural_tag_payload(tag, parameter="response_format")
+    with pytest.raises(ValueError, match="no trigger is the beginning of its begin"):
+        inputs._validate_params(sampling(served, {"structural_tag": json.dumps(tag)}))
+
+
 def test_the_environment_may_name_backends_to_replace(
     served: dict[str, types.ModuleType], tiny_pair: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,12 +8,15 @@ is not for us:
     SamplingParams._validate_structured_outputs        compiles the request: what is refused becomes a 400
     StructuredOutputManager.__init__                   makes our backend at once; it looks for one only where none is
     InputProcessor.__init__                            is ready before the first request; settings for our logits
-                                                       processor where it does not run become a 400
+                                                       processor where it does not run become a 400; the server's
+                                                       first look at structural tags, which is xgrammar's whatever
+                                                       the backend, is left to the check above
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 import typing
 from collections.abc import Callable
 from typing import Any, Literal
@@ -23,6 +26,7 @@ from grammar_engine.integrations.constraints import compile_constraint, refused
 from grammar_engine.integrations.vllm import BACKEND, IncompatibleVllmError, replaced_backends
 
 _MARK = "_grammar_engine_hook"
+_FRONT_END = "vllm.entrypoints.generate.base.protocol"
 
 
 def serves(structured_outputs_config: Any) -> bool:
@@ -197,6 +201,8 @@ def _with_our_settings(processor: Any, original: Callable[..., None], *arguments
         from grammar_engine.integrations.compilers import shared_compilers
 
         shared_compilers().get(processor.tokenizer, config.model_config.get_vocab_size())
+    if serves(config.structured_outputs_config):
+        _check_tags_once()
     from grammar_engine.integrations.vllm_settings import EXTRA_ARGS, why_dropped
 
     dropped = why_dropped(config)
@@ -212,3 +218,18 @@ def _with_our_settings(processor: Any, original: Callable[..., None], *arguments
         validate(params)
 
     processor.validate_logits_processors_params = validate_ours_too
+
+
+def _check_tags_once() -> None:
+    """Take the server's own check of structural tags away: it says that one is invalid, and not why.
+
+    Nothing goes unchecked: whichever backend serves a request, its own check comes next. Where no server is loaded, or
+    one without such a check, there is nothing to do.
+    """
+    front_end = sys.modules.get(_FRONT_END)
+    if hasattr(front_end, "validate_structural_tag_payload"):
+        front_end.validate_structural_tag_payload = _leave_to_backend  # type: ignore[union-attr]
+
+
+def _leave_to_backend(payload: Any, *, parameter: str) -> None:
+    """What stands in for vLLM's check of structural tags."""

@@ -31,6 +31,11 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     # This environment's numba is not the checkout's, and they would overwrite each other's compiled kernels.
     "NUMBA_CACHE_DIR": str(Path(sys.prefix) / "numba"),
+    # vLLM binds a thread to each core, and numba, in its n-gram drafts, wakes as many: on a busy machine they wait for
+    # one another far longer than they work.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
 }
 PORT = 8377
 PROCESSOR = "grammar_engine.integrations.vllm_processor:GrammarLogitsProcessor"
@@ -63,6 +68,26 @@ CALL = {
         "stop_after_first": True,
     },
 }
+# Free text, then calls with free text between them, for as long as the model goes on.
+CALLS = {
+    "type": "structural_tag",
+    "format": {
+        "type": "triggered_tags",
+        "triggers": ["<call>"],
+        "tags": [{"begin": "<call>", "content": {"type": "json_schema", "json_schema": PERSON}, "end": "</call>"}],
+    },
+}
+TEXT_AND_CALL = {
+    "type": "structural_tag",
+    "format": {
+        "type": "sequence",
+        "elements": [
+            {"type": "regex", "pattern": "[A-Z][a-z ]{4,30}:"},
+            {"type": "triggered_tags", **{key: CALL["format"][key] for key in ("triggers", "tags", "at_least_one")}},
+        ],
+    },
+}
+TOOL = {"type": "function", "function": {"name": "describe", "parameters": PERSON, "strict": True}}
 ASK = [{"role": "user", "content": "Describe a person as JSON."}]
 
 
@@ -86,6 +111,19 @@ def called(text: str) -> bool:
     return text.startswith("<call>") and text.endswith("</call>") and valid(PERSON, text[6:-7])
 
 
+def calls_are_right(text: str) -> bool:
+    """Whether every call in a text that may have been cut is right; the last one may be cut itself."""
+    *whole, last = text.split("<call>")[1:] or [""]
+    return all("</call>" in part for part in whole) and all(
+        valid(PERSON, part.partition("</call>")[0]) for part in (*whole, last) if "</call>" in part
+    )
+
+
+def text_and_call(text: str) -> bool:
+    head = re.match("[A-Z][a-z ]{4,30}:<call>", text)
+    return head is not None and calls_are_right(text)
+
+
 KINDS: dict[str, tuple[dict[str, Any], Callable[[str], bool]]] = {
     "json": ({"json": PERSON}, lambda text: valid(PERSON, text)),
     "json_object": ({"json_object": True}, lambda text: isinstance(json.loads(text), dict)),
@@ -93,6 +131,8 @@ KINDS: dict[str, tuple[dict[str, Any], Callable[[str], bool]]] = {
     "choice": ({"choice": ["positive", "negative"]}, lambda text: text in {"positive", "negative"}),
     "lark": ({"grammar": DATES}, lambda text: lark_reads(DATES, text)),
     "structural_tag": ({"structural_tag": json.dumps(CALL)}, called),
+    "calls_in_text": ({"structural_tag": json.dumps(CALLS)}, calls_are_right),
+    "text_and_call": ({"structural_tag": json.dumps(TEXT_AND_CALL)}, text_and_call),
     "ebnf": ({"grammar": SUM}, lambda text: bool(re.fullmatch(r"[1-9][0-9]{0,2}(\+[1-9][0-9]{0,2}){1,4}", text))),
 }
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -101,6 +141,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "regex": ({"regex": "(a"}, "unterminated subpattern"),
     "back-reference": ({"regex": r"(a)\1"}, "is not supported"),
     "grammar": ({"grammar": "start: x\n"}, "used but not defined"),
+    "structural tag": (
+        {"structural_tag": json.dumps({**CALL, "format": {**CALL["format"], "triggers": ["<tool>"]}})},
+        "no trigger is the beginning of its begin (at /format/tags/0)",
+    ),
+    "schema in a structural tag": (
+        {"structural_tag": json.dumps(CALL).replace('"integer"', '"intege"')},
+        "not 'intege' (at /format/tags/0/content",
+    ),
     "path": ({"grammar": "/etc/secret.lark"}, "the path of a grammar is not supported"),
 }
 
@@ -139,12 +187,19 @@ def answers(llm: Any, params: list[Any]) -> list[Any]:
     return [output.outputs[0] for output in llm.chat([ASK] * len(params), params, use_tqdm=False)]
 
 
+def right(kind: str, text: str, ended: bool) -> bool:
+    """Whether the text is in its language. Some need never end, and are right as far as they go."""
+    accepts = KINDS[kind][1]
+    if ended:
+        return accepts(text)
+    return kind in {"lark", "json_object"} or (kind in {"calls_in_text", "text_and_call"} and accepts(text))
+
+
 def check_kinds(llm: Any, **options: Any) -> None:
     params = [sampling(constraint, **options) for constraint, _ in KINDS.values()]
-    for (kind, (_, accepts)), answer in zip(KINDS.items(), answers(llm, params), strict=True):
-        # A list of dates or an object of one's own need never end; what ends must be right.
-        open_ended = kind in {"lark", "json_object"} and answer.finish_reason == "length"
-        check(open_ended or (answer.finish_reason == "stop" and accepts(answer.text)), f"{kind}: {answer.text!r}")
+    for kind, answer in zip(KINDS, answers(llm, params), strict=True):
+        ended = answer.finish_reason == "stop"
+        check(right(kind, answer.text, ended), f"{kind}, {answer.finish_reason}: {answer.text!r}")
 
 
 def protocol() -> None:
@@ -305,6 +360,7 @@ def processor() -> None:
         asked(json.dumps({"regex": "[0-9]{4}"})),
         asked({"grammar": SUM}),
         asked({"choices": ["positive", "negative"]}, min_tokens=2),
+        asked({"structural_tag": CALL}),
     ]
     results = answers(llm, params)
     data = json.loads(results[0].text)
@@ -315,6 +371,7 @@ def processor() -> None:
     check(bool(re.fullmatch("[0-9]{4}", results[3].text)), f"regex as JSON text: {results[3].text}")
     check(KINDS["ebnf"][1](results[4].text), f"ebnf: {results[4].text}")
     check(results[5].text in {"positive", "negative"}, f"against min_tokens: {results[5].text}")
+    check(called(results[6].text), f"structural tag: {results[6].text!r}")
     for settings, message in (
         ({"json_schema": {"type": "strin"}}, "not 'strin' (at /type)"),
         ({"json_schema": {}, "regex": "a"}, "exactly one of"),
@@ -360,7 +417,8 @@ def serving(*arguments: str) -> Iterator[None]:
 
 
 def server() -> None:
-    with serving("--structured-outputs-config.backend", "grammar-engine", "--logits-processors", PROCESSOR):
+    options = ["--structured-outputs-config.backend", "grammar-engine", "--logits-processors", PROCESSOR]
+    with serving(*options, "--enable-auto-tool-choice", "--tool-call-parser", "hermes"):
 
         def chat(**fields: Any) -> tuple[int, Any]:
             return post("/v1/chat/completions", {"model": "smollm2", "messages": ASK, "max_tokens": 300, **fields})
@@ -376,19 +434,27 @@ def server() -> None:
         ended = body["choices"][0]["finish_reason"] == "stop"
         got = text(status, body)
         check(not ended or isinstance(json.loads(got), dict), f"response_format json_object: {got[:80]!r}")
-        for kind, (constraint, accepts) in KINDS.items():
+        got = text(*chat(temperature=0, response_format=CALL))
+        check(called(got), f"response_format structural_tag: {got!r}")
+        for kind, (constraint, _) in KINDS.items():
             status, body = chat(temperature=0, structured_outputs=constraint)
             got = text(status, body)
             ended = body["choices"][0]["finish_reason"] == "stop"
-            check(
-                (kind in {"lark", "json_object"} and not ended) or accepts(got), f"structured_outputs {kind}: {got!r}"
-            )
+            check(right(kind, got, ended), f"structured_outputs {kind}: {got!r}")
+        status, body = chat(
+            temperature=0, tools=[TOOL], tool_choice={"type": "function", "function": {"name": "describe"}}
+        )
+        check(status == 200, f"status {status} {'' if status == 200 else body}")
+        got = body["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"]
+        check(valid(PERSON, got), f"a named tool's arguments: {got!r}")
         settings = json.dumps({"json_schema": PERSON, "indent": 2})
         got = text(*chat(temperature=0, vllm_xargs={"grammar_engine": settings}))
         check(valid(PERSON, got) and "\n  " in got, f"vllm_xargs: {got!r}")
         for what, (constraint, message) in REFUSED.items():
             status, body = chat(structured_outputs=constraint)
             check(status == 400 and message in json.dumps(body, ensure_ascii=False), f"400: {what}")
+        status, body = chat(response_format={**CALL, "format": {"type": "nonsense"}})
+        check(status == 400 and "nonsense" in json.dumps(body), f"400: response_format structural_tag: {body}")
         bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "strin"}}}
         status, body = chat(response_format=bad)
         check(status == 400 and "not 'strin' (at /type)" in json.dumps(body), "400: response_format")

@@ -60,7 +60,8 @@ class Tags:
         return Sequence(elements=(begin, tag.rest))
 
     def _tag(self, fields: Fields, ends: tuple[str, ...]) -> _Tag:
-        fields.constant("type", "tag")
+        if "type" in fields:  # in a list of tags nothing else can be meant, and XGrammar reads them without it
+            fields.constant("type", "tag")
         fields.only("type", "begin", "content", "end")
         pointer = fields.pointer
         begin = fields["begin"]
