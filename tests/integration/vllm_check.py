@@ -50,6 +50,7 @@ PERSON = {
     "additionalProperties": False,
 }
 DATES = 'start: DATE ("," DATE)*\nDATE: /[0-9]{4}-[0-1][0-9]-[0-3][0-9]/\n'
+PRODUCT = 'start: NUMBER ("*" NUMBER)~1..3\nNUMBER: /[1-9][0-9]{0,2}/\n'
 SUM = 'root ::= term ("+" term){1,4}\nterm ::= [1-9] [0-9]{0,2}'
 CALL = {
     "type": "structural_tag",
@@ -85,6 +86,16 @@ TEXT_AND_CALL = {
             {"type": "regex", "pattern": "[A-Z][a-z ]{4,30}:"},
             {"type": "triggered_tags", **{key: CALL["format"][key] for key in ("triggers", "tags", "at_least_one")}},
         ],
+    },
+}
+# What xgrammar, which vLLM's server asks first, does not read.
+LARK_IN_A_TAG = {
+    "type": "structural_tag",
+    "format": {
+        "type": "tag",
+        "begin": "<product>",
+        "content": {"type": "grammar", "grammar": PRODUCT},
+        "end": "</product>",
     },
 }
 TOOL = {"type": "function", "function": {"name": "describe", "parameters": PERSON, "strict": True}}
@@ -133,6 +144,10 @@ KINDS: dict[str, tuple[dict[str, Any], Callable[[str], bool]]] = {
     "structural_tag": ({"structural_tag": json.dumps(CALL)}, called),
     "calls_in_text": ({"structural_tag": json.dumps(CALLS)}, calls_are_right),
     "text_and_call": ({"structural_tag": json.dumps(TEXT_AND_CALL)}, text_and_call),
+    "lark_in_a_tag": (
+        {"structural_tag": json.dumps(LARK_IN_A_TAG)},
+        lambda text: text[:9] + text[-10:] == "<product></product>" and lark_reads(PRODUCT, text[9:-10]),
+    ),
     "ebnf": ({"grammar": SUM}, lambda text: bool(re.fullmatch(r"[1-9][0-9]{0,2}(\+[1-9][0-9]{0,2}){1,4}", text))),
 }
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
