@@ -12,6 +12,7 @@ from grammar_engine.kernels.counted_walks import counted_walk
 from grammar_engine.kernels.lexer_steps import lexer_step
 from grammar_engine.kernels.lexer_views import exit_of, free_state
 from grammar_engine.kernels.masks import K_LIST, K_ROWS, K_WALKS, Q_MASK, mask_of_pair
+from grammar_engine.kernels.parser import expand_state, goto_state
 from grammar_engine.kernels.positions import O_ACCEPTING, O_FIELDS, add_pair, intern_position, position_step
 from grammar_engine.kernels.root_walks import walk
 from grammar_engine.kernels.rows import add_row, copy_row
@@ -27,6 +28,9 @@ OP_STEP = 4  # the lexer state a after byte b
 OP_COUNTED_WALK = 5  # counted_walks.counted_walk of lexer state a
 OP_FREE_STATE = 6  # lexer state a with its counters, where not 0, set to start free counting
 OP_EXIT = 7  # lexer_views.exit_of of lexer state a
+OP_STARTS = 8  # starts.starts_of configuration a behind ending b
+OP_GOTO = 9  # the LR state behind symbol b of LR state a
+OP_EXPAND = 10  # 0, when LR state a has its lists
 
 
 @kernel(f"int64(int32[::1], {ROWS}, {ROWS}, {ROWS}, int64, int64, int32[::1])")
@@ -100,6 +104,12 @@ def run(operation, mem, scratch, trie, shared, rows, bitmask, data, a, b, c):
         return np.int64(free_state(mem, a))
     if operation == OP_EXIT:
         return np.int64(exit_of(mem, a))
+    if operation == OP_STARTS:
+        return np.int64(starts_of(mem, scratch, a, b))
+    if operation == OP_GOTO:
+        return np.int64(goto_state(mem, a, b))
+    if operation == OP_EXPAND:
+        return np.int64(expand_state(mem, a))
     return np.int64(UNKNOWN)
 
 
