@@ -30,6 +30,8 @@ from grammar_engine.compiler.canvas.lexemes import IGNORED, ROOT, Lexemes
 from grammar_engine.compiler.canvas.shifts import OpenParser, Parser, TableParser, Targets
 from grammar_engine.compiler.canvas.stacks import NONE, Stacks
 from grammar_engine.compiler.errors import UnsupportedGrammarError
+from grammar_engine.compiler.frontends.lark_lexing import TerminalView, compete
+from grammar_engine.compiler.ir import EagerGrammar, Grammar, Lexing
 from grammar_engine.kernels import arena, masks, parser, positions
 
 if TYPE_CHECKING:
@@ -60,11 +62,11 @@ class CanvasAutomaton:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         mem = engine.mem
-        if mem[arena.H_ORDERED] == arena.LEFTMOST_FIRST and not mem[arena.H_TABLE]:
+        if not _lexes_alike(engine.grammar):
             raise UnsupportedGrammarError(
-                "a canvas of a grammar with a contextual or basic lexer and a parser other than LALR",
-                place="its lexer: what it tries depends on all parses of a text at once",
-                advice='Use parser="lalr", or parser="earley" with a dynamic lexer.',
+                "a canvas of a grammar with a contextual lexer and a parser that is not LALR",
+                place="terminals that compete: which of them are tried depends on all parses of a text at once",
+                advice='Use parser="lalr", or parser="earley".',
             )
         self.lexemes = Lexemes(engine)
         self.stacks = Stacks()
@@ -149,26 +151,24 @@ class CanvasAutomaton:
         group = ROOT if slot == OPEN else lexemes.group_of_token(slot)
         if group is None:
             return Slot([], self.empty)
-        crossings: dict[Crossing, ByState] = {}
+        crossings: dict[Crossing, set[int]] = {}
         pending: list[tuple[int, Crossing]] = []
         for state, layout, node in self.boundaries[boundary]:
             crossing = (state, layout, group)
             if crossing not in crossings:
-                crossings[crossing] = {}
+                crossings[crossing] = set()
                 heapq.heappush(pending, (ranks[group], crossing))
-            crossings[crossing][stacks.states[node]] = node
-        behind: dict[tuple[int, int], ByState] = {}
+            crossings[crossing].add(node)
+        behind: dict[tuple[int, int], set[int]] = {}
         order = []
         while pending:
             _, crossing = heapq.heappop(pending)
             state, layout, group = crossing
-            nodes = crossings[crossing]
+            nodes = stacks.group(crossings[crossing])
             order.append((crossing, nodes))
             inside, exits = lexemes.crossings(state, group)
             for after, _ in inside:
-                joined = behind.setdefault((after, layout), {})
-                for node in nodes.values():
-                    self._join(joined, node)
+                behind.setdefault((after, layout), set()).update(nodes.values())
             for (terminal, before), then in exits:
                 for node in nodes.values():
                     shifted = ((layout, node),) if terminal == IGNORED else self.parser.shift(layout, node, terminal)
@@ -177,11 +177,11 @@ class CanvasAutomaton:
                             next_crossing = (start, new_layout, then)
                             parts = crossings.get(next_crossing)
                             if parts is None:
-                                parts = crossings[next_crossing] = {}
+                                parts = crossings[next_crossing] = set()
                                 heapq.heappush(pending, (ranks[then], next_crossing))
-                            self._join(parts, top)
+                            parts.add(top)
         self.num_crossings += len(order)
-        return Slot(order, self._boundary(behind))
+        return Slot(order, self._boundary({key: stacks.group(nodes) for key, nodes in behind.items()}))
 
     def ends(self, boundary: int) -> int:
         """The part of a boundary with which a text may end."""
@@ -194,6 +194,15 @@ class CanvasAutomaton:
             )
             found = self._ends[boundary] = self._number(tuple(sorted(part for part in parts if part[2] != NONE)))
         return found
+
+    def join(self, a: int, b: int) -> int:
+        """All that is in either of two boundaries."""
+        if a == b or b == self.empty:
+            return a
+        parts: dict[tuple[int, int], ByState] = {}
+        for state, layout, node in (*self.boundaries[a], *self.boundaries[b]):
+            self._join(parts.setdefault((state, layout), {}), node)
+        return self._boundary(parts)
 
     # -- backwards ------------------------------------------------------------------------------------------------
 
@@ -269,3 +278,16 @@ class CanvasAutomaton:
         for start in self._starts(top, before):
             live = self.stacks.union(live, alive.get((start, layout, then), {}).get(state, NONE))
         return live
+
+
+def _lexes_alike(grammar: Grammar) -> bool:
+    """Whether the lexemes found above one stack do not depend on what other stacks the same text has.
+
+    Unordered lexing and that terminal by terminal never look at other terminals, a table has one stack, and a basic
+    lexer tries everything everywhere.
+    """
+    if grammar.lexing != Lexing.LEFTMOST or grammar.table is not None or grammar.tried:
+        return True
+    if not isinstance(grammar, EagerGrammar) or grammar.behind:
+        return False
+    return not compete([TerminalView(terminal) for terminal in grammar.terminals])

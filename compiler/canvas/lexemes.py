@@ -21,7 +21,6 @@ import numpy.typing as npt
 from grammar_engine.kernels import arena, lexer
 from grammar_engine.kernels.engine import OP_STARTS, OP_STEP
 from grammar_engine.kernels.export.class_walks import ALIVE, LISTED, MATCHES, lexeme_walk
-from grammar_engine.kernels.lexer_views import ending_of, remembered
 from grammar_engine.kernels.parser import C_FIELDS, C_SHAPE
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class Lexemes:
         matches = address + lexer.L_LIST + 2 * int(mem[address + lexer.L_THREADS] + mem[address + lexer.L_MONITORS])
         for match in range(int(mem[address + lexer.L_MATCHES])):
             terminal = int(mem[matches + 2 * match])
-            before = int(remembered(mem, ending_of(mem, address, match))) if self._ordered else 0
+            before = self._remembered(address, int(mem[matches + 2 * match + 1])) if self._ordered else 0
             ignored = bool(mem[terminal + lexer.X_IGNORED])
             if ignored:
                 exits.append(Exit(IGNORED, before))
@@ -102,6 +101,12 @@ class Lexemes:
         self.at_start.append(int(mem[address + lexer.L_KIND]) == lexer.AT_START)
         self._kinds[number] = (ALIVE if mem[address + lexer.L_THREADS] else 0) | (MATCHES if exits else 0)
         return number
+
+    def _remembered(self, state: int, ending: int) -> int:
+        """What the next lexeme must know of an ending: the ending itself, or 0 (``kernels.lexer_views``)."""
+        mem = self._engine.mem
+        ending = ending if ending > 0 else state
+        return ending if mem[ending + lexer.L_MONITORS] or mem[arena.H_BEHIND] else 0
 
     def starts(self, shape: int, before: int) -> tuple[int, ...]:
         """Where a lexeme begins above a stack of which ``shape`` tells the top (see ``shape``)."""

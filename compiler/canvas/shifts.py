@@ -288,16 +288,12 @@ class TableParser(Parser):
         found = self._before_fed.get(key)
         if found is not None:
             return found
-        fed = self._feed(node, symbol)
-        if set(fed) <= set(nodes):
-            found = node if fed else NONE
-        else:
-            target, left, length = self._action(self.stacks.states[node], symbol)
-            found = NONE
-            if target:
-                found = self._under(target, node, nodes)
-            elif left:
-                found = self._before_pop(length, node, left, symbol, nodes)
+        target, left, length = self._action(self.stacks.states[node], symbol)
+        found = NONE
+        if target:
+            found = self._under(target, node, nodes)
+        elif left:
+            found = self._before_pop(length, node, left, symbol, nodes)
         self._before_fed[key] = found
         return found
 

@@ -85,7 +85,7 @@ class Stacks:
     def group(self, nodes: set[int]) -> dict[int, int]:
         """One node for each state, of all the stacks of the given ones."""
         grouped: dict[int, int] = {}
-        for node in nodes:
+        for node in sorted(nodes):  # (so that sets with the same beginnings share the unions of those)
             state = self.states[node]
             grouped[state] = self.union(grouped.get(state, NONE), node)
         return grouped
