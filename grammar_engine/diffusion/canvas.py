@@ -21,12 +21,17 @@ import numpy as np
 import numpy.typing as npt
 
 from grammar_engine.compiler.canvas.automaton import OPEN, CanvasAutomaton
-from grammar_engine.errors import InvalidArgumentError
+from grammar_engine.diffusion.completions import Course, Logps, best, draw
+from grammar_engine.errors import InvalidArgumentError, UnsatisfiableGrammarError
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar
 
 Int32Array = npt.NDArray[np.int32]
+
+MAX_BOUNDARIES = 4096
+"""Places that completions look at, if no other number is asked for."""
+_NO_TOKENS = np.zeros(0, np.int32)
 
 
 class Canvas:
@@ -177,6 +182,54 @@ class Canvas:
             self._alive = alive[::-1]
         return self._alive
 
+    # -- completions ----------------------------------------------------------------------------------------------
+
+    def best_completion(self, logps: Logps, *, max_boundaries: int = MAX_BOUNDARIES) -> tuple[list[int], float]:
+        """The filling of the open slots that is most probable, and its log-probability (that of open slots, summed).
+
+        Args:
+            logps: float ``(L, V)``, natural logarithms; rows of slots that hold a token do not matter.
+            max_boundaries: places (a slot and what a text has come to) that are looked at.
+
+        Raises:
+            UnsatisfiableGrammarError: no filling is a text, or none with a probability above 0.
+            LimitExceededError: there are more places than ``max_boundaries`` to look at.
+        """
+        with self._automaton.engine.lock:
+            return best(self._course(logps), logps, max_boundaries)
+
+    def sample(
+        self, logps: Logps, rng: np.random.Generator, *, max_boundaries: int = MAX_BOUNDARIES
+    ) -> tuple[list[int], float]:
+        """A filling x with its log-weight: the mean of exp(log-weight) · f(x) is Σ p(x) f(x) over all fillings.
+
+        Where texts come to at most ``max_boundaries`` places, draws are exact: x has probability p(x)/Z, and the weight
+        is always Z, the mass of all fillings. Else tokens are drawn from left to right among those that can be completed,
+        and weights vary.
+
+        Args and errors: as for ``best_completion``, which alone meets the limit.
+        """
+        with self._automaton.engine.lock:
+            return draw(self._course(logps), logps, rng, max_boundaries)
+
+    def _course(self, logps: Logps) -> Course:
+        if logps.shape != (len(self._slots), self._size):
+            given, wanted = logps.shape, (len(self._slots), self._size)
+            raise InvalidArgumentError(f"its shape is {given}, but the canvas is {wanted}", argument="logps")
+        if not self._check():
+            raise UnsatisfiableGrammarError("no filling of its open slots is a text", place="the canvas")
+        alive = self._backwards()
+        slots = range(len(self._slots))
+        return Course(
+            automaton=self._automaton,
+            slots=self._slots,
+            alive=[part for part, _, _ in alive],
+            over=[over for _, over, _ in alive],
+            allowed=[_tokens_of(self.allowed(slot)) if self._slots[slot] == OPEN else _NO_TOKENS for slot in slots],
+            stops=np.array(sorted(self._stops), np.int32),
+            tail=np.array(sorted(self._tail), np.int32),
+        )
+
     # -- commits --------------------------------------------------------------------------------------------------
 
     def commit(self, commits: Iterable[tuple[int, int]]) -> bool:
@@ -219,6 +272,10 @@ class Canvas:
         other._ended = self._ended[:known]
         other._alive = None
         return other
+
+
+def _tokens_of(row: Int32Array) -> Int32Array:
+    return np.flatnonzero(np.unpackbits(row.view(np.uint8), bitorder="little")).astype(np.int32)
 
 
 def _set_tokens(row: npt.NDArray[np.uint32], tokens: Int32Array) -> None:
