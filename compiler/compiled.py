@@ -35,6 +35,7 @@ from grammar_engine.compiler.warmup import load_kernels
 if TYPE_CHECKING:
     import os
 
+    from grammar_engine.compiler.canvas.automaton import CanvasAutomaton
     from grammar_engine.compiler.engine import Engine
     from grammar_engine.compiler.guard import Guard
     from grammar_engine.compiler.guard_tokens import GuardTokens
@@ -76,6 +77,7 @@ class CompiledGrammar:
         """Stop tokens that the grammar itself names: where it has them they are text, and end it if it is complete."""
         self.renewals = 0
         self.is_warmed = False
+        self._canvases: CanvasAutomaton | None = None
 
     @property
     def engine(self) -> Engine:
@@ -95,6 +97,16 @@ class CompiledGrammar:
                 self._newest = self._begin(engine)
                 self.renewals += 1
             return (*self._newest, self.renewals)
+
+    def canvas_automaton(self) -> CanvasAutomaton:
+        """What canvases of this grammar know; begun anew when it has become large, as engines are."""
+        from grammar_engine.compiler.canvas.automaton import CanvasAutomaton
+
+        with self._lock:
+            found = self._canvases
+            if found is None or found.engine is not self.engine or found.is_large:
+                found = self._canvases = CanvasAutomaton(self.engine)
+            return found
 
     def warm_up(self, texts: Iterable[str | bytes | Sequence[int]]) -> int:
         """Follow texts of the language, so that the masks which they need are known: the number of masks asked for.

@@ -15,6 +15,7 @@ KERNEL_MODULES = (
     "arena", "trie", "seen", "lexer", "lexer_steps", "lexer_starts", "lexer_views", "runs", "terminals", "parser",
     "table_lookaheads", "starts", "rows", "walks", "counted_walks", "loosened_walks", "root_walks", "start_walks",
     "expansions", "closed_expansions", "masks", "positions", "steps", "engine", "export.token_walks",
+    "export.class_walks",
 )  # fmt: skip
 
 

@@ -27,8 +27,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grammar_engine.compiler.canvas.lexemes import IGNORED, ROOT, Lexemes
-from grammar_engine.compiler.canvas.shifts import OpenParser, Parser, TableParser, Targets
+from grammar_engine.compiler.canvas.shifts import OpenParser, Parser, Targets
 from grammar_engine.compiler.canvas.stacks import NONE, Stacks
+from grammar_engine.compiler.canvas.table_shifts import TableParser
 from grammar_engine.compiler.errors import UnsupportedGrammarError
 from grammar_engine.compiler.frontends.lark_lexing import TerminalView, compete
 from grammar_engine.compiler.ir import EagerGrammar, Grammar, Lexing
@@ -36,6 +37,9 @@ from grammar_engine.kernels import arena, masks, parser, positions
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
+
+RENEWED_FROM = 400_000
+"""Nodes from which on new canvases begin with a new automaton."""
 
 OPEN = -1
 """A slot that may hold any token."""
@@ -61,7 +65,6 @@ class CanvasAutomaton:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        mem = engine.mem
         if not _lexes_alike(engine.grammar):
             raise UnsupportedGrammarError(
                 "a canvas of a grammar with a contextual lexer and a parser that is not LALR",
@@ -82,6 +85,11 @@ class CanvasAutomaton:
         self.start = self._number(first)
         self.num_crossings = 0
         """How many crossings all steps together have looked at: their work."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether new canvases had better begin anew."""
+        return len(self.stacks.states) > RENEWED_FROM
 
     def _begin(self) -> tuple[Parser, Boundary]:
         mem, stacks = self.engine.mem, self.stacks
@@ -197,7 +205,7 @@ class CanvasAutomaton:
 
     def join(self, a: int, b: int) -> int:
         """All that is in either of two boundaries."""
-        if a == b or b == self.empty:
+        if b in {a, self.empty}:
             return a
         parts: dict[tuple[int, int], ByState] = {}
         for state, layout, node in (*self.boundaries[a], *self.boundaries[b]):

@@ -203,10 +203,8 @@ class Lexemes:
             self._list_steps(-1 - code)
         tokens, targets = self._tokens[: counts[0]], self._targets[: counts[0]]
         order = np.argsort(targets, kind="stable")
-        inside = []
-        for part in np.split(order, np.flatnonzero(np.diff(targets[order])) + 1):
-            if len(part):
-                inside.append((int(targets[part[0]]), self._token_set(np.sort(tokens[part]))))
+        parts = np.split(order, np.flatnonzero(np.diff(targets[order])) + 1)
+        inside = [(int(targets[part[0]]), self._token_set(np.sort(tokens[part]))) for part in parts if len(part)]
         behind: dict[Exit, list[Int32Array]] = {}
         exit_nodes, exit_states = self._exit_nodes[: counts[1]], self._exit_states[: counts[1]]
         for exit_state in np.unique(exit_states).tolist():
@@ -214,8 +212,8 @@ class Lexemes:
             for exit_ in self._exits[exit_state]:
                 behind.setdefault(exit_, []).append(where)
         exits = []
-        for exit_, parts in behind.items():
-            group = np.unique(np.concatenate(parts))
+        for exit_, nodes_behind in behind.items():
+            group: Int32Array = np.unique(np.concatenate(nodes_behind))
             rank = int(((trie.info[group] >> 8) & 0xFFF).min())
             exits.append((exit_, self._group(group, rank)))
         return Crossings(tuple(inside), tuple(exits))

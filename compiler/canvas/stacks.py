@@ -15,6 +15,11 @@ nodes, because what lies below is what it was.
 
 from __future__ import annotations
 
+from grammar_engine.compiler.errors import LimitExceededError
+
+MOST_NODES = 4_000_000
+"""Nodes that one automaton may have, some 200 bytes each."""
+
 NONE = 0  # the empty set
 BOTTOM = 1  # the set of the empty stack: what lies below the first state
 
@@ -38,6 +43,12 @@ class Stacks:
         key = (state, below)
         found = self._numbers.get(key)
         if found is None:
+            if len(self.states) >= MOST_NODES:
+                raise LimitExceededError(
+                    "the canvases of this grammar have too many different stacks",
+                    limit=f"{MOST_NODES} nodes",
+                    given="more",
+                )
             found = self._numbers[key] = len(self.states)
             self.states.append(state)
             self.below.append(below)
@@ -45,7 +56,7 @@ class Stacks:
 
     def union(self, a: int, b: int) -> int:
         """The stacks of either of two nodes of one state."""
-        if a == b or b == NONE:
+        if b in {a, NONE}:
             return a
         if a == NONE:
             return b
@@ -70,7 +81,7 @@ class Stacks:
         """The stacks of both of two nodes."""
         if a == b:
             return a
-        if a == NONE or b == NONE or self.states[a] != self.states[b]:
+        if NONE in {a, b} or self.states[a] != self.states[b]:
             return NONE
         if a > b:
             a, b = b, a

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from grammar_engine.diffusion.interface import DiffusionModel
 
 _HOMES = {
+    "grammar_engine.diffusion.canvas": ("Canvas",),
     "grammar_engine.diffusion.fill": ("Fill",),
     "grammar_engine.diffusion.generation": ("generate",),
     "grammar_engine.diffusion.lookahead": ("LaveSettings",),
@@ -23,6 +24,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Canvas",
     "Counters",
     "DiffusionModel",
     "DiffusionResult",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from grammar_engine.diffusion.canvas import Canvas
     from grammar_engine.diffusion.fill import Fill
     from grammar_engine.diffusion.generation import generate
     from grammar_engine.diffusion.lookahead import LaveSettings

@@ -1,14 +1,14 @@
 """Completions of a canvas under independent log-probabilities of its slots: the best one, exact draws, their mass.
 
-A text walks through boundaries of its own (``CanvasAutomaton.step`` by one token after another), one for each sequence of
-tokens: so a sum over ways through them is a sum over sequences of tokens, however ambiguous the grammar is. Tokens that
+A text walks through boundaries of its own (``CanvasAutomaton.step`` by one token after another), one way for each
+sequence of tokens: so a sum over ways is a sum over sequences of tokens, however ambiguous the grammar is. Tokens that
 lead a boundary into the same living part of the next are one class.
 
     best     A* (Hart, Nilsson and Raphael 1968) from the first slot on; what slots to come can at most give is the
              largest log-probability of a token that is allowed there
     draw     mass[i, b] := log Σ over classes of (Σ p of the class · mass[i + 1, b']), from the last slot to the first,
-             then forwards by those masses. Where there are more boundaries than ``max_boundaries``: token by token among
-             those that can be completed, with the weight Π Z (properly weighted, see docs/sampling.md; not of variance 0)
+             then forwards by those masses. Where there are more boundaries than ``max_boundaries``: token by token
+             among those that can be completed, with the weight Π Z (properly weighted, see docs/sampling.md)
 """
 
 from __future__ import annotations
@@ -147,9 +147,7 @@ def _way_back(found: dict[tuple[int, int], tuple[float, tuple[int, int], int]], 
     return tokens[::-1]
 
 
-def draw(
-    course: Course, logps: Logps, rng: np.random.Generator, max_boundaries: int
-) -> tuple[list[int], float]:
+def draw(course: Course, logps: Logps, rng: np.random.Generator, max_boundaries: int) -> tuple[list[int], float]:
     """A filling, and the logarithm of its weight: that of the mass of all fillings, where it can be had exactly."""
     layers = _layers(course, max_boundaries)
     if layers is None:
@@ -177,7 +175,8 @@ def draw(
 
 def _layers(course: Course, max_boundaries: int) -> list[dict[int, list[tuple[Int32Array, int]]]] | None:
     """Per slot the boundaries that texts reach, with their classes; behind the last those that are reached then. None:
-    there are too many."""
+    there are too many.
+    """
     layers: list[dict[int, list[tuple[Int32Array, int]]]] = []
     reached = {course.automaton.start: None}
     count = 0
@@ -193,7 +192,7 @@ def _layers(course: Course, max_boundaries: int) -> list[dict[int, list[tuple[In
 
 def _draw_in_turn(course: Course, logps: Logps, rng: np.random.Generator) -> tuple[list[int], float]:
     boundary = course.automaton.start
-    chosen = []
+    chosen: list[int] = []
     weight = 0.0
     for slot in range(len(course.slots)):
         row = _row(course, logps, slot)
