@@ -11,11 +11,10 @@ from pydantic import BaseModel
 
 torch = pytest.importorskip("torch", reason="needs the extra hf")
 
-from plain_canvas import PlainCanvas, Positions
 from random_diffusion import RandomDiffusion
 
 import grammar_engine as ge
-from grammar_engine.diffusion import Fill, Remasking, Schedule, generation
+from grammar_engine.diffusion import Fill, Remasking, Schedule
 
 TOKENS = [
     b'{"',
@@ -54,12 +53,7 @@ def compiler() -> ge.GrammarCompiler:
 
 
 @pytest.fixture
-def speaker(compiler: ge.GrammarCompiler, monkeypatch: pytest.MonkeyPatch) -> RandomDiffusion:
-    def plain(_: Any, compiled: Any) -> Any:
-        positions = Positions(compiled)
-        return lambda ids: PlainCanvas(compiled, ids, mask_token_id=MASK, positions=positions)
-
-    monkeypatch.setattr(generation, "exact_canvas", plain)
+def speaker(compiler: ge.GrammarCompiler) -> RandomDiffusion:
     return RandomDiffusion(compiler, mask_token_id=MASK, context_length=24)
 
 

@@ -253,3 +253,19 @@ def test_tokens_that_are_refused_beside_the_mask() -> None:
         else:
             with pytest.raises(GrammarEngineError, match="left-to-right"):
                 run.fill()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_plain_canvases_and_the_engines_give_the_same(compiled: Any, name: str) -> None:
+    """Step by step: what was proposed, how many tokens are allowed, what was committed."""
+    for seed in range(3):
+        for method in ("exact", "lave"):
+            options: dict[str, Any] = {"slots": 9, "schedule": name, "temperature": 1.0, "seed": seed}
+            options |= {"method": method, "audit": method == "lave"}
+            plain, fast = (
+                filled(model(seed), ["", "ab"], compiled, plainly=plainly, **options) for plainly in (True, False)
+            )
+            for one, other in zip(plain, fast, strict=True):
+                assert one.canvas == other.canvas
+                assert one.history == other.history
+                assert one.counters == other.counters

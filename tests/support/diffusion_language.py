@@ -39,8 +39,10 @@ def model(seed: int = 0, **options: Any) -> RandomDiffusion:
     return RandomDiffusion(COMPILER, mask_token_id=MASK, pad_token_id=PAD, seed=seed, **options)
 
 
-def filled(speaker: RandomDiffusion, prompts: list[str], compiled: Any, **options: Any) -> list[Any]:
-    """Results of a run on plain canvases."""
+def filled(
+    speaker: RandomDiffusion, prompts: list[str], compiled: Any, *, plainly: bool = True, **options: Any
+) -> list[Any]:
+    """Results of a run on plain canvases, or on the engine's."""
     temperature = options.pop("temperature", None)
     on_step = options.pop("on_step", None)
 
@@ -49,6 +51,13 @@ def filled(speaker: RandomDiffusion, prompts: list[str], compiled: Any, **option
     def plain(ids: Any) -> PlainCanvas:
         return PlainCanvas(compiled, ids, mask_token_id=MASK, pad_token_id=PAD, positions=positions)
 
-    run = prepare_run(speaker, prompts, compiled, sampler=as_sampler(None, temperature), new_canvas=plain, **options)
+    run = prepare_run(
+        speaker,
+        prompts,
+        compiled,
+        sampler=as_sampler(None, temperature),
+        new_canvas=plain if plainly else None,
+        **options,
+    )
     run.fill(on_step)
     return run.results(str)
