@@ -65,10 +65,15 @@ class _Bar:
         tasks: list[Any] = []
 
         def update(progress: Progress) -> None:
-            fields = {"unit": progress.unit, "note": progress.note}
             if tasks:
-                display.update(tasks[0], completed=progress.done, total=progress.total, **fields)
+                display.update(
+                    tasks[0], completed=progress.done, total=progress.total, unit=progress.unit, note=progress.note
+                )
             else:
-                tasks.append(display.add_task("", completed=progress.done, total=progress.total, **fields))
+                tasks.append(
+                    display.add_task(
+                        "", completed=progress.done, total=progress.total, unit=progress.unit, note=progress.note
+                    )
+                )
 
         return update

@@ -85,6 +85,7 @@ def test_recursive_by_enumeration(masses: list[float], data: st.DataObject) -> N
         ("geometric", {"max_rejects": 1}),
         ("geometric", {"max_rejects": 3, "max_accepts": 3}),
         ("exact", {}),
+        ("low_variance", {}),
     ],
 )
 @pytest.mark.parametrize("accepted", [{0}, {1, 3}, {2, 3, 4}, {0, 1, 2, 3, 4}, set()], ids=str)
@@ -102,6 +103,19 @@ def test_means_by_chance(method: str, options: dict[str, int], accepted: set[int
     expected = np.array([mass if token in accepted else 0.0 for token, mass in enumerate(masses)])
     errors = np.abs(values.mean(0) - expected) / np.maximum(values.std(0) / math.sqrt(count), 1e-12)
     assert errors.max() < 4.5 or np.allclose(values.mean(0), expected, atol=1e-12)
+
+
+def test_low_variance_takes_the_estimator_that_the_masses_call_for() -> None:
+    """Above half of the mass: what the recursive one draws, else the geometric one, from the same generator."""
+    for masses, method in (([0.51, 0.3, 0.19], "recursive"), ([0.49, 0.3, 0.21], "geometric")):
+        for seed in range(200):
+            first, second = (
+                awrs(logs(masses), {1, 2}.__contains__, rng=np.random.default_rng(seed), method=name)
+                for name in ("low_variance", method)
+            )
+            assert first == second
+    nothing = np.full(3, -math.inf)
+    assert awrs(nothing, lambda _: True, rng=np.random.default_rng(0), method="low_variance").token is None
 
 
 def test_exact_weights_do_not_vary() -> None:

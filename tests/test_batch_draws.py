@@ -118,6 +118,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"max_rejects": 1},
     {"max_rejects": 3, "max_accepts": 3},
     {"method": "exact"},
+    {"method": "low_variance"},
 ]
 
 

@@ -87,6 +87,7 @@ CASES: list[tuple[str, dict[str, Any], int]] = [
     ),
     ("temperature", {"temperature": 1.7, "ess_threshold": 0.9}, 3),
     ("recursive", {"condition": OnText(no_double), "method": "recursive", "ess_threshold": 0.9}, 4),
+    ("steadier", {"condition": OnText(no_double), "method": "low_variance", "ess_threshold": 0.9}, 4),
     ("exact", {"condition": OnText(no_double), "method": "exact", "ess_threshold": 0.9}, 4),
     ("on device, mask alone", {"on_device": True, "ess_threshold": 0.9, "temperature": 1.7}, 4),
     ("on device, condition", {"on_device": True, "condition": OnText(no_double), "ess_threshold": 0.9}, 4),
@@ -165,7 +166,7 @@ def test_prompts_in_a_batch_are_what_they_are_alone(vocabulary: Vocabulary, comp
 def test_estimators_are_chosen_by_the_mask_alone() -> None:
     mask = np.zeros((3, 2), np.int32)
     mask[0], mask[1, 0], mask[2, 0] = -1, 0xFFFF, 0x1FFFF
-    assert Estimator().methods(mask, 40) == ["geometric", "exact", "geometric"]
+    assert Estimator().methods(mask, 40) == ["low_variance", "exact", "low_variance"]
     assert Estimator().methods(mask, 16) == ["exact"] * 3
     for fixed in ({"several": False}, {"max_rejects": 4}, {"max_accepts": 3}):
         assert Estimator(**fixed).methods(mask, 40) == ["auto"] * 3

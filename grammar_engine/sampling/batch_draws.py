@@ -14,8 +14,10 @@ same seed: the distribution is.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,6 +101,7 @@ def awrs_batch(
         checks_in_order(
             orders.order(row),
             orders.log_masses[row].__getitem__,
+            partial(orders.largest.__getitem__, row),
             rng=np.random.Generator(np.random.Philox(key=[seed, _HOST_STREAM + step])),
             method=methods[row],
             max_accepts=max_accepts,
@@ -148,6 +151,7 @@ class _Orders:
         self._exhausted = [False] * count
         self._open = [True] * count
         self.log_masses: list[dict[int, float]] = [{} for _ in range(count)]
+        self.largest = [-math.inf] * count
 
     def order(self, row: int) -> Iterator[tuple[int, float]]:
         """Tokens of a row and the log of the mass left before each."""
@@ -178,6 +182,7 @@ class _Orders:
             self._queues[row].extend(zip(tokens, block.log_left[i, :count].tolist(), strict=True))
             self.log_masses[row].update(zip(tokens, masses, strict=True))
             self._exhausted[row] = count < size
+            self.largest[row] = block.largest[i]
 
 
 def _counters(

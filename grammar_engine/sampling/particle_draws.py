@@ -4,10 +4,9 @@ Which estimator, where that is left open (``method="auto"``), goes by what weigh
 
     one particle                       recursive: its weight decides nothing, so the fewest checks
     several, few tokens allowed        exact: all are checked, and the weight is the mass itself
-    several, else                      geometric: per check its weights vary less than the recursive one's, by a factor
-                                       of 1.1 (peaked) to 17 (flat, little accepted; ``benchmarks/weighted_draws.py``)
+    several, else                      low_variance: recursive or geometric, by how peaked the masses are
 
-The choice looks at the mask alone, never at verdicts, so weights stay unbiased.
+The choice looks at mask and masses alone, never at verdicts, so weights stay unbiased.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Estimator:
             return [self.method] * len(bitmask)
         words = bitmask[:, : (size + 31) // 32].view(np.uint8)
         counts = np.unpackbits(words, axis=1, bitorder="little", count=size).sum(1)
-        return ["exact" if count <= MOST_CHECKED else "geometric" for count in counts.tolist()]
+        return ["exact" if count <= MOST_CHECKED else "low_variance" for count in counts.tolist()]
 
 
 @dataclass(frozen=True, kw_only=True)

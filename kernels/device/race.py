@@ -32,13 +32,15 @@ class Block:
     """The next tokens of some rows, ``(n, k)`` on the host.
 
     tokens: int64, in order; the first ``counts[i]`` of row i have mass. log_masses: float64, of each token. log_left:
-    float64, of all tokens that stand neither before it nor in a block before, itself included.
+    float64, of all tokens that stand neither before it nor in a block before, itself included. largest: of each row,
+    the greatest log-mass that it began with.
     """
 
     tokens: npt.NDArray[np.int64]
     log_masses: npt.NDArray[np.float64]
     log_left: npt.NDArray[np.float64]
     counts: list[int]
+    largest: list[float]
 
 
 def allowed_only(logps: torch.Tensor, bitmask: torch.Tensor | None) -> torch.Tensor:
@@ -82,6 +84,7 @@ class Race:
         self._left = log_masses
         self._keys = perturb(log_masses, seeds, steps)
         self._size = block
+        self._largest = log_masses.amax(1, keepdim=True)
 
     def next(self, rows: Sequence[int]) -> Block:
         """The next block of these rows. One copy to the host."""
@@ -98,16 +101,18 @@ class Race:
         if not everything:
             self._left[index], self._keys[index] = left, keys
         behind = left.logsumexp(1, keepdim=True)
-        packed = torch.cat([log_masses, behind, tokens.to(torch.float64)], 1).cpu().numpy()
+        largest = self._largest if everything else self._largest[index]
+        packed = torch.cat([log_masses, behind, tokens.to(torch.float64), largest], 1).cpu().numpy()
         masses = packed[:, :size]
         # From the last one on: each mass is added to all that comes behind it.
         with np.errstate(invalid="ignore"):  # NaN in, NaN out: callers look at the sums
             sums = np.logaddexp.accumulate(packed[:, size::-1], axis=1)[:, :0:-1]
         return Block(
-            tokens=packed[:, size + 1 :].astype(np.int64),
+            tokens=packed[:, size + 1 : -1].astype(np.int64),
             log_masses=masses,
             log_left=sums,
             counts=np.isfinite(masses).sum(1).tolist(),
+            largest=packed[:, -1].tolist(),
         )
 
 
