@@ -107,7 +107,7 @@ def awrs_batch(
             max_accepts=max_accepts,
             max_rejects=max_rejects,
         )
-        for row, (seed, step) in enumerate(zip(seeds, step_row.tolist(), strict=True))
+        for row, (seed, step) in enumerate(zip(seeds, _numbers(steps, len(seeds)), strict=True))
     ]
     return finish_together(checks, accept, finished=orders.close)
 
@@ -210,11 +210,15 @@ def _counters(
         )
     if len(seeds) != count or not all(0 <= seed < _MOST_SEED for seed in seeds):
         raise InvalidArgumentError(f"expected {count} numbers, not negative, below 2**63", argument="seeds")
-    numbers = [steps] * count if isinstance(steps, int) else list(steps)
+    numbers = _numbers(steps, count)
     if len(numbers) != count or not all(0 <= step < _MOST_SEED for step in numbers):
         raise InvalidArgumentError(f"expected one number or {count}, not negative, below 2**63", argument="steps")
     rows = torch.tensor([list(seeds), numbers], dtype=torch.int64).to(logps.device)
     return rows[0], rows[1]
+
+
+def _numbers(steps: int | Sequence[int], count: int) -> list[int]:
+    return [steps] * count if isinstance(steps, int) else list(steps)
 
 
 def _refuse_infinite(log_masses: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
