@@ -46,6 +46,7 @@ def tag(begin: Any, content: Any, end: Any) -> dict[str, Any]:
     return {"type": "tag", "begin": begin, "content": content, "end": end}
 
 
+ARGUMENT = {"type": "json_schema", "json_schema": {"properties": {"a": {}}}}
 INTEGER = {"type": "json_schema", "json_schema": {"type": "integer"}}
 OPEN = {"type": "json_schema", "json_schema": {"type": "object"}}
 ANY = {"type": "any_text"}
@@ -93,7 +94,11 @@ REFUSED: list[tuple[Any, type[GrammarEngineError], str]] = [
     (wrapped({"type": "json_schema", "json_schema": 1}), InvalidSchemaError, "/format/json_schema"),
     (wrapped({"type": "json_schema", "json_schema": {"type": "x"}}), InvalidSchemaError, "/format/json_schema/type"),
     (wrapped({"type": "json_schema", "json_schema": False}), UnsatisfiableGrammarError, "/format/json_schema"),
-    (wrapped({**INTEGER, "style": "cohere_xml"}), UnsupportedGrammarError, "/format/style"),
+    (wrapped({**INTEGER, "style": "toml"}), UnsupportedGrammarError, "/format/style"),
+    (wrapped({**INTEGER, "style": "qwen_xml", "any_order": True}), UnsupportedGrammarError, "/format/any_order"),
+    (wrapped({**ARGUMENT, "style": "cohere_xml", "excludes": ["a"]}), UnsupportedGrammarError, "/format/excludes"),
+    (wrapped({**ARGUMENT, "style": "kimi_k3_xml"}), UnsupportedSchemaError, "writes down the type"),
+    (wrapped({**ARGUMENT, "style": "qwen_xml", "excludes": ["x"]}), UnsupportedSchemaError, "without texts in it"),
     (wrapped({**INTEGER, "excludes": ["a"]}), UnsupportedGrammarError, "/format/excludes"),
     (
         wrapped({"type": "json_schema", "json_schema": {"properties": {"a": {"minimum": "x"}}}}),
@@ -402,3 +407,23 @@ def test_vocabularies_for_special_tokens_are_bounded() -> None:
         matcher = Matcher(compiler.compile_structural_tag(tag))
         assert matcher.allowed_token_ids().tolist() == [256 + i]
         assert len(compiler._beside) <= MOST_TOKEN_SETS
+
+
+def test_special_tokens_in_the_tags_of_a_style() -> None:
+    names = {"<|open|>": 257, "<|close|>": 258, "<|sep|>": 259}
+    vocabulary = Vocabulary(
+        [*(bytes([byte]) for byte in range(256)), None, None, None, None],
+        stop_token_ids=[256],
+        special_token_ids=list(names.values()),
+        special_tokens=names,
+    )
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    style = {"type": "json_schema", "style": "kimi_k3_xml", "json_schema": schema}
+    compiled = GrammarCompiler(vocabulary, cache_dir="").compile_structural_tag(wrapped(style))
+    opened = [257, b'argument key="a" type="string"', 259]
+    found = run(compiled, [*opened, b"x <|close|", 258, b"argument", 259])
+    assert found is not None
+    assert found.is_accepting()
+    assert run(compiled, [b"<|open|>"]) is None
+    assert run(compiled, [*opened, b"x<|close|>argument<|sep|>"]) is None
+    assert run(compiled, [*opened, b"x", 257]) is None

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from grammar_engine.compiler.compiled import CompiledGrammar, GrammarCompiler
-from grammar_engine.compiler.errors import GrammarEngineError, UnsupportedGrammarError
+from grammar_engine.compiler.errors import GrammarEngineError
 from grammar_engine.compiler.vocabulary import Vocabulary
 
 from grammar_engine.matcher import Matcher
@@ -32,8 +32,6 @@ TOOLS = [
     {"type": "function", "function": {"name": "now", "parameters": NOTHING}},
 ]
 CHOICES: tuple[Any, ...] = ("auto", "required", {"type": "function", "function": {"name": "weather"}})
-REFUSED = ("cohere", "kimi_k3", "minimax_m3")
-"""Their styles of XML are not among those that are known here."""
 MODELS = sorted(xgrammar.builtin_structural_tag._structural_tag_registry)
 LITERAL = re.compile(r'"(?:value|begin|end)":"((?:[^"\\]|\\.)*)"')
 
@@ -44,12 +42,15 @@ def compiler() -> GrammarCompiler:
     return GrammarCompiler(Vocabulary([*tokens, None], stop_token_ids=[256]), cache_dir="")
 
 
-def walk(compiled: CompiledGrammar, rng: random.Random) -> str:
-    """A text that the grammar allows, or the beginning of one."""
+def walk(compiled: CompiledGrammar, rng: random.Random, literals: list[str]) -> str:
+    """A text that the grammar allows, or the beginning of one; often by the texts of the tag."""
     matcher = Matcher(compiled)
     text = b""
     for _ in range(rng.randint(1, 60)):
         step = matcher.jump_forward_bytes()
+        if not step and rng.random() < 0.3:
+            fitting = [text for text in literals if text and matcher.fork().accept_bytes(text.encode())]
+            step = rng.choice(fitting).encode() if fitting else b""
         if not step:
             allowed = [token for token in matcher.allowed_token_ids().tolist() if token < 128]
             if not allowed:
@@ -76,22 +77,18 @@ def test_both_judge_alike(model: str, compiler: GrammarCompiler) -> None:
                     model, TOOLS, choice, reasoning=reasoning, parallel_tool_calls=parallel
                 )
                 written = tag.model_dump_json()
-                if model in REFUSED:
-                    with pytest.raises(UnsupportedGrammarError):
-                        compiler.compile_structural_tag(written)
-                    continue
                 compiled = compiler.compile_structural_tag(written)
                 theirs = xgrammar.Grammar.from_structural_tag(tag)
                 literals = [json.loads(f'"{text}"') for text in LITERAL.findall(written)]
                 literals += ['{"city": "x"}', "{}", "hi", "<think>", "</think>", "\n\n"]
                 for number in range(8):
                     pieces = [rng.choice(literals) for _ in range(rng.randint(1, 6))]
-                    text = "".join(pieces) if number % 2 else walk(compiled, rng)
+                    text = "".join(pieces) if number % 2 else walk(compiled, rng, literals)
                     matcher = Matcher(compiled)
                     ours = matcher.accept_bytes(text.encode()) and matcher.is_accepting()
                     assert ours == accepts(theirs, text), (choice, reasoning, parallel, text)
                     verdicts.append(ours)
-    assert model in REFUSED or 10 < sum(verdicts) < len(verdicts)
+    assert 3 < sum(verdicts) < len(verdicts)
 
 
 @pytest.mark.parametrize("kind", ["triggered_tags", "tags_with_separator"])

@@ -15,7 +15,8 @@ from grammar_engine.compiler.frontends.structural_tag.formats import Format, Fre
 from grammar_engine.compiler.frontends.structural_tag.named_tokens import NamedTokens, distinct, literal
 from grammar_engine.compiler.frontends.structural_tag.parts import Parts
 from grammar_engine.compiler.frontends.structural_tag.special_names import SpecialNames
-from grammar_engine.compiler.frontends.structural_tag.xml_parameters import STYLES, XmlParameters
+from grammar_engine.compiler.frontends.structural_tag.xml_parameters import XmlParameters
+from grammar_engine.compiler.frontends.structural_tag.xml_styles import STYLES
 
 _COUNT_CHARACTERS = "A grammar sees text, not tokens: give max_chars, or limit the tokens where they are generated."
 
@@ -86,25 +87,31 @@ class Contents:
         if fields.string("type") == "json_schema":
             fields.only("type", "json_schema", "style", "any_order", "max_whitespace_cnt", "excludes")
             style = fields.string("style", default="json")
-            fields.unsupported("excludes", (None, []), "Say it in the schema, as a pattern.")
         else:
             fields.only("type", "json_schema")
+        if style not in ("json", *STYLES):
+            advice = f"Known are json, {', '.join(STYLES)}."
+            raise UnsupportedGrammarError(f"the style {style!r}", place=fields.pointer + "/style", advice=advice)
         options = self._options
-        if fields.boolean("any_order"):
-            options = replace(options, property_order="any")
         most = fields.count("max_whitespace_cnt")
         if most is not None:
             options = replace(options, max_whitespace=most)
         schema, pointer = fields["json_schema"], fields.pointer + "/json_schema"
-        if style in STYLES:
-            space = rf"[ \t\r\n]{{0,{options.max_whitespace}}}"
-            gap = self._parts.part(("regex", space), pointer, "", lambda: regex_grammar(space))
-            parameters = XmlParameters(STYLES[style], gap, lambda part, at: self._parts.json(part, at, options))
-            return parameters.arguments(schema, pointer)
-        if style != "json":
-            advice = f"Known are json, {', '.join(STYLES)}."
-            raise UnsupportedGrammarError(f"the style {style!r}", place=fields.pointer + "/style", advice=advice)
-        return self._parts.json(schema, pointer, options)
+        if style == "json":
+            fields.unsupported("excludes", (None, []), "Say it in the schema, as a pattern.")
+            if fields.boolean("any_order"):
+                options = replace(options, property_order="any")
+            return self._parts.json(schema, pointer, options)
+        fields.unsupported("any_order", (None, False), "Written as XML, properties are in the order of the schema.")
+        if STYLES[style].is_nested:
+            fields.unsupported("excludes", (None, []), "Objects and lists of this style have no texts of their own.")
+        space = rf"[ \t\r\n]{{0,{options.max_whitespace}}}"
+        gap = self._parts.part(("regex", space), pointer, "", lambda: regex_grammar(space))
+        excludes = tuple(fields.strings("excludes"))
+        parameters = XmlParameters(
+            STYLES[style], gap, lambda part, at: self._parts.json(part, at, options), self._names, excludes
+        )
+        return parameters.arguments(schema, pointer)
 
     def _refuse_max_tokens(self, fields: Fields) -> None:
         fields.unsupported("max_tokens", (None,), _COUNT_CHARACTERS)
