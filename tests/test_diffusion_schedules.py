@@ -100,6 +100,7 @@ def test_blocks_and_quotas() -> None:
         {"ends": "never"},
         {"measure": "grammar"},
         {"remasking": 3},
+        {"joint": True},
     ],
 )
 def test_settings_without_meaning(options: dict[str, Any]) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from grammar_engine.diffusion.fill import as_sampler
 from grammar_engine.diffusion.interface import DiffusionModel
 from grammar_engine.diffusion.lookahead import LaveSettings
-from grammar_engine.diffusion.loop import METHODS, NONE, DiffusionRun, OnStep
+from grammar_engine.diffusion.loop import EXACT, METHODS, NONE, DiffusionRun, OnStep
 from grammar_engine.diffusion.protocols import CanvasLike, NewCanvas
 from grammar_engine.diffusion.records import DiffusionResult
 from grammar_engine.diffusion.schedules import Schedule, as_schedule, quotas
 from grammar_engine.errors import InvalidArgumentError, LimitExceededError, TokenizerError, UnsatisfiableGrammarError
-from grammar_engine.sampling.samplers import Sampler
+from grammar_engine.sampling.samplers import Sample, Sampler
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar
@@ -134,6 +134,13 @@ def prepare_run(
     ids = _initial(model, encoded, slots, most_slots, canvas)
     chosen = as_schedule(schedule)
     quotas(steps, chosen.blocks(len(ids)))
+    if chosen.joint:
+        if method != EXACT:
+            raise InvalidArgumentError("texts that fit a canvas are known to method='exact' only", argument="schedule")
+        if isinstance(sampler, Sample) and (sampler.top_p, sampler.top_k, sampler.min_p) != (1.0, 0, 0.0):
+            raise InvalidArgumentError(
+                "whole texts are drawn by temperature; top_p, top_k and min_p cut single tokens", argument="sampler"
+            )
     make = new_canvas or exact_canvas(model, compiled)
     if method != NONE:
         require_completable(make, ids, model)

@@ -75,7 +75,7 @@ class Guesser:
     def __init__(
         self, sampler: Sampler, *, never: Sequence[int], ends: Sequence[int], measure: str = "allowed"
     ) -> None:
-        self._sampler = sampler
+        self.sampler = sampler
         self._never = list(never)
         self._ends = np.array(sorted(ends), np.int64)
         self._measure = measure
@@ -92,11 +92,12 @@ class Guesser:
         logps: Tensor,
         masks: npt.NDArray[np.int32] | None,
         rng: np.random.Generator,
+        tokens: Sequence[int] | None = None,
     ) -> Guesses:
         """Choose a token for every slot.
 
         slots: ascending. logps: of ``model_logps``, a row for each. masks: int32 ``(n, ceil(V/32))``, at least one bit
-        in every row; None: everything is allowed.
+        in every row; None: everything is allowed. tokens: what others have chosen, to be measured.
         """
         import torch
 
@@ -106,22 +107,25 @@ class Guesser:
             apply_token_bitmask_inplace(within, masks)
             within = within.log_softmax(-1)
             counts = _count(masks)
-        uniforms = torch.from_numpy(rng.random(len(slots))).to(logps.device)
-        chosen = self._sampler.choose(within, uniforms)
+        if tokens is None:
+            uniforms = torch.from_numpy(rng.random(len(slots))).to(logps.device)
+            chosen = self.sampler.choose(within, uniforms)
+        else:
+            chosen = torch.tensor(list(tokens), dtype=torch.int64, device=logps.device)
         measured = within if self._measure == "allowed" else logps
         probabilities = measured.exp()
         best = probabilities.topk(min(2, probabilities.shape[-1]), -1).values
         margin = best[:, 0] - best[:, 1] if best.shape[1] > 1 else best[:, 0]
         entropy = -(probabilities * measured.clamp(min=-1e4)).sum(-1)
-        tokens = _ids(chosen)
+        ids = _ids(chosen)
         return Guesses(
             choices=Choices(
                 slots=np.array(slots, np.int64),
-                tokens=tokens,
+                tokens=ids,
                 confidence=_floats(probabilities.gather(1, chosen[:, None])[:, 0]),
                 entropy=_floats(entropy),
                 margin=_floats(margin),
-                ends=np.isin(tokens, self._ends),
+                ends=np.isin(ids, self._ends),
             ),
             logps=_floats(logps.gather(1, chosen[:, None])[:, 0]),
             proposals=_ids(logps.argmax(-1)),

@@ -24,6 +24,9 @@ class CanvasLike(Protocol):
     def best_completion(self, logps: npt.NDArray[Any]) -> tuple[Sequence[int], float]:
         """The most probable filling; logps: ``(L, V)``."""
 
+    def sample(self, logps: npt.NDArray[Any], rng: np.random.Generator) -> tuple[Sequence[int], float]:
+        """A filling drawn in proportion to its probability, and a log-weight."""
+
 
 NewCanvas = Callable[[Sequence[int]], CanvasLike]
 """Makes a canvas with these tokens, the mask where open."""

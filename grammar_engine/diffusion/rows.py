@@ -31,6 +31,7 @@ from grammar_engine.diffusion.records import (
     StepRecord,
 )
 from grammar_engine.errors import GrammarEngineError
+from grammar_engine.sampling.samplers import Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -195,7 +196,8 @@ class ExactRow(Row):
         masks = np.stack([self._canvas.allowed(slot) for slot in slots])
         self.counters.masks += len(slots)
         self.grammar_seconds += time.perf_counter() - began
-        guesses = self.setting.guesser.guess(slots, logps, masks, self.rng)
+        tokens = self._complete(slots, logps) if self.setting.schedule.joint else None
+        guesses = self.setting.guesser.guess(slots, logps, masks, self.rng, tokens)
         taken: list[int] = []
         while not taken:
             chosen = self.setting.schedule.choose(guesses.choices, quota, self.rng)
@@ -213,6 +215,18 @@ class ExactRow(Row):
             allowed = bool(words[i, proposal >> 5] >> np.uint32(proposal & 31) & np.uint32(1))
             records.append(slot_record(guesses, i, state, allowed=allowed))
         return records
+
+    def _complete(self, slots: Sequence[int], logps: Tensor) -> list[int]:
+        """Tokens for these slots, all that are open, from one text: the most probable one, or a drawn one."""
+        began = time.perf_counter()
+        sampler = self.setting.guesser.sampler
+        drawn = isinstance(sampler, Sample)
+        scaled = (logps / sampler.temperature).log_softmax(-1) if isinstance(sampler, Sample) else logps
+        weights = np.zeros((len(self.ids), logps.shape[-1]))
+        weights[list(slots)] = scaled.double().cpu().numpy()
+        filled, _ = self._canvas.sample(weights, self.rng) if drawn else self._canvas.best_completion(weights)
+        self.grammar_seconds += time.perf_counter() - began
+        return [filled[slot] for slot in slots]
 
     def _without(
         self, guesses: Guesses, refused: Sequence[int], logps: Tensor, masks: npt.NDArray[np.int32]

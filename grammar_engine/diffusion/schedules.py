@@ -17,6 +17,10 @@ may hold, and whether a batch fits together, is the grammar's business (``rows``
     remasking     filled slots in which there was least confidence are opened again, a bounded number of times (ReMDM,
                   Wang et al. 2025, arXiv:2503.00307, whose confidence is also that of the time of filling)
 
+    joint         tokens are not chosen slot by slot: they are those of the most probable text that fits the canvas
+                  (what DINGO, Suresh et al. 2025, arXiv:2505.23061, does for regular languages), or of one drawn from
+                  all that fit. Such tokens go together, so that no batch is refused
+
 **Early ends.** Behind a short text everything is a stop or pad token, so models trained on padded texts are surest of
 those and would fix the end before there is anything to end. With ``ends="last"`` a slot whose choice is a stop or pad
 token has to wait until no slot to its left is open. (LLaDA's own code has settings that take away such tokens'
@@ -77,6 +81,8 @@ class Schedule:
     ends:      "last": stop and pad tokens wait for the slots to their left; "any": they are tokens like others.
     measure:   "allowed": probabilities, entropies and margins among the tokens that the grammar allows in a slot;
                "model": the model's own. A slot with one possible token is certain by the first.
+    joint:     tokens come from the best completion of the whole canvas (greedy), or from a drawn one (``Sample``);
+               for exact canvases of one block only.
     remasking: None: what is filled stays.
     """
 
@@ -87,6 +93,7 @@ class Schedule:
     relaxed: float = 0.75
     ends: str = "last"
     measure: str = "allowed"
+    joint: bool = False
     remasking: Remasking | None = None
 
     def __post_init__(self) -> None:
@@ -109,6 +116,10 @@ class Schedule:
             _require_share(self.relaxed, "relaxed")
             if self.relaxed > self.threshold:
                 raise InvalidArgumentError(f"{self.relaxed} is no relaxation of {self.threshold}", argument="relaxed")
+        if self.joint and self.block is not None:
+            raise InvalidArgumentError(
+                "texts that fit a canvas are known for one block only: block=None", argument="joint"
+            )
         if self.remasking is not None and not isinstance(self.remasking, Remasking):
             raise InvalidArgumentError(f"expected Remasking(...), not {self.remasking!r}", argument="remasking")
 
@@ -207,6 +218,7 @@ NAMED: Mapping[str, Schedule] = MappingProxyType(
         "left-to-right": Schedule(order="left", block=None),
         "threshold": Schedule(threshold=0.9),
         "local": Schedule(threshold=0.9, radius=4, relaxed=0.75),
+        "joint": Schedule(threshold=0.9, block=None, joint=True),
     }
 )
 """Schedules by the names that they have in the literature; ``dataclasses.replace`` changes one setting."""
