@@ -6,6 +6,9 @@ import math
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from grammar_engine.bitmask import apply_token_bitmask_inplace
 from grammar_engine.draws import Choice
 from grammar_engine.errors import GrammarEngineError
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
     from grammar_engine.compiler.vocabulary import Vocabulary
     from grammar_engine.requests import Row
     from grammar_engine.row_masks import RowMasks
+
+# exp is slow where its result is no normal number: logits are cut at so much below the greatest one. Sums of what is
+# allowed are taken from these weights unless they are so small that this would show.
+_LEAST = -80.0
+_SMALL = -40.0
 
 
 class HostMasks:
@@ -53,11 +61,21 @@ class HostMasks:
 
         ``logits``: ``(len(chosen), V)``; ``chosen``: which of the rows that were filled, ascending.
         """
+        apply_token_bitmask_inplace(logits, self._of(chosen, depth))
+
+    def clear(self, weights: Tensor, chosen: Sequence[int], depth: int) -> None:
+        """The same with 0 instead of −inf; on the CPU."""
+        import torch
+
+        from grammar_engine.kernels.device.masking import clear_forbidden
+
+        masks = self._of(chosen, depth)
+        clear_forbidden(weights, masks if isinstance(masks, torch.Tensor) else torch.from_numpy(masks))
+
+    def _of(self, chosen: Sequence[int], depth: int) -> npt.NDArray[np.int32] | Tensor:
         if depth == 0 and len(chosen) == self._num_rows:
-            masks = self._buffer.rows(self._num_rows)
-        else:
-            masks = self._buffer.rows(self._num_masks, [depth * self._num_rows + row for row in chosen])
-        apply_token_bitmask_inplace(logits, masks)
+            return self._buffer.rows(self._num_rows)
+        return self._buffer.rows(self._num_masks, [depth * self._num_rows + row for row in chosen])
 
 
 class HostDraws:
@@ -86,10 +104,7 @@ class HostDraws:
         logits: Tensor = self._logits[:, depth] if len(alive) == len(self._rows) else self._logits[alive, depth]
         rows = self._chosen = [self._rows[i] for i in alive]
         self._masked = logits
-        self._masses = _log_masses(logits)
-        with self._masks.timed():
-            self._sent.apply(logits, alive, depth)
-        self._allowed = _log_masses(logits)
+        self._masses, self._allowed = self._mask(logits, alive, depth)
         for i, mass in enumerate(self._allowed):
             if mass == -math.inf:
                 logits[i] = 0.0  # what is chosen for it is not looked at
@@ -115,6 +130,25 @@ class HostDraws:
         """See ``Draws``."""
         mass = self._masses[place]
         return Choice(token_id, float(self._masked[place, token_id]) - mass, self._allowed[place] - mass)
+
+    def _mask(self, logits: Tensor, alive: Sequence[int], depth: int) -> tuple[list[float], list[float]]:
+        """Mask the logits of a choice; ``logsumexp`` of each row before and behind it."""
+        if logits.device.type != "cpu":
+            masses = logits.logsumexp(-1).tolist()
+            self._sent.apply(logits, alive, depth)
+            return masses, logits.logsumexp(-1).tolist()
+        greatest = logits.amax(-1, keepdim=True)
+        weights = (logits - greatest).clamp_(min=_LEAST).exp_()
+        masses = _logs(weights, greatest)
+        with self._masks.timed():
+            self._sent.apply(logits, alive, depth)
+            self._sent.clear(weights, alive, depth)
+        allowed = _logs(weights, greatest)
+        for i, top in enumerate(greatest[:, 0].tolist()):
+            if not allowed[i] - top > _SMALL:  # too much of it was cut, or a logit is no number
+                allowed[i] = float(logits[i].logsumexp(-1))
+                masses[i] = masses[i] if math.isfinite(top) else top
+        return masses, allowed
 
     def _penalize(self, rows: Sequence[Row], chosen: list[int], logits: Tensor) -> list[float]:
         """Choose anew where a penalty on repetition may apply; changes ``chosen``. Returns logs of weights."""
@@ -148,13 +182,9 @@ class HostDraws:
         return torch.cat(draws).to(self._masked.device)
 
 
-def _log_masses(logits: Tensor) -> list[float]:
-    """``logsumexp`` of each row. Torch's own takes twice as long where most logits are −inf: exp is slow where its
-    result is no normal number. What is cut here is below 10⁻³⁴ of the greatest.
-    """
-    greatest = logits.amax(-1, keepdim=True)
-    masses = (logits - greatest).clamp_(min=-80.0).exp_().sum(-1).log_().add_(greatest[:, 0])
-    found: list[float] = masses.where(greatest[:, 0].isfinite(), greatest[:, 0]).tolist()
+def _logs(weights: Tensor, greatest: Tensor) -> list[float]:
+    """Log of the sum of each row, on the scale of its greatest logit."""
+    found: list[float] = weights.sum(-1).log_().add_(greatest[:, 0]).tolist()
     return found
 
 

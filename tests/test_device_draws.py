@@ -181,23 +181,43 @@ def test_matchers_of_other_kinds(model: Any) -> None:
         same(run(model, compiled, sampler, wrap=_Plain), run(model, compiled, sampler))
 
 
+class Shifted:
+    """A network in which some tokens' logits are lower."""
+
+    def __init__(self, network: Any, token_ids: list[int], less: float) -> None:
+        self.device = network.device
+        self._network, self._token_ids, self._less = network, token_ids, less
+
+    def forward(self, input_ids: Any, **rest: Any) -> Any:
+        out = self._network(input_ids=input_ids, **rest)
+        out.logits[..., self._token_ids] -= self._less
+        return out
+
+    __call__ = forward
+
+
+@pytest.mark.parametrize("device", [True, False])
+@pytest.mark.parametrize("less", [0.0, 30.0, 45.0, 70.0, 95.0, 1000.0])
+def test_weights_of_the_improbable(model: Any, less: float, device: bool) -> None:
+    """Also where all that the grammar allows has next to no mass."""
+    compiled = model.compiler.compile_regex("[a-h]{2}")
+    allowed = Matcher(compiled).allowed_token_ids().tolist()
+    shifted = copy.copy(model)
+    shifted.network = Shifted(model.network, allowed, less)
+    found = run(shifted, compiled, Greedy(), prompts=["The"], device=device, max_tokens=1, steer=False)[0]
+    with torch.no_grad():
+        ids = torch.tensor([model.encode("The")], device=model.network.device)
+        logits = model.network(ids).logits[0, -1].cpu().double()
+    logits[allowed] -= less
+    logps = logits.log_softmax(-1)
+    assert found.log_weight == pytest.approx(float(logps[allowed].logsumexp(-1)), abs=1e-3, rel=1e-5)
+    assert found.logprob == pytest.approx(float(logps[found.token_ids[0]]), abs=1e-3, rel=1e-5)
+
+
 def test_no_probability_for_any_allowed_token_is_an_error(model: Any) -> None:
-    class Barred:
-        """The network, with no probability for letters."""
-
-        def __init__(self) -> None:
-            self.device = model.network.device
-
-        def forward(self, input_ids: Any, **rest: Any) -> Any:
-            out = model.network(input_ids=input_ids, **rest)
-            out.logits[..., Matcher(compiled).allowed_token_ids().tolist()] = -torch.inf
-            return out
-
-        __call__ = forward
-
     compiled = model.compiler.compile_regex("[a-h]")
     barred = copy.copy(model)
-    barred.network = Barred()
+    barred.network = Shifted(model.network, Matcher(compiled).allowed_token_ids().tolist(), torch.inf)
     for device in (True, False):
         for outcome in run(barred, compiled, Greedy(), device=device):
             assert isinstance(outcome.error, GrammarEngineError)

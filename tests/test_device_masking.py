@@ -91,6 +91,20 @@ def test_on_the_cpu_masks_are_those_of_a_loop_over_tokens(implementation: Any, d
             assert same_bits(base, untouched)
 
 
+@pytest.mark.parametrize("layout", ["plain", "rows", "columns"])
+def test_weights_of_forbidden_tokens_become_0(layout: str) -> None:
+    rng = np.random.default_rng(3)
+    for vocabulary, more in SHAPES:
+        _, weights = random_logits(4, vocabulary + more, torch.float32, layout, vocabulary)
+        mask = random_mask(4, vocabulary, rng)
+        forbidden = expected(torch.zeros_like(weights), mask, [0, 1, 2, 3], [0, 1, 2, 3]).isneginf()
+        wanted = torch.where(forbidden, 0.0, weights)
+        masking.clear_forbidden(weights, mask)
+        assert torch.equal(as_bits(weights), as_bits(wanted))
+    with pytest.raises(ValueError, match="do not fit"):
+        masking.clear_forbidden(torch.zeros(3, 40), torch.zeros(2, 2, dtype=torch.int32))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_triton_writes_the_same_bits(triton_device: Any, dtype: Any) -> None:
     rng = np.random.default_rng(2)

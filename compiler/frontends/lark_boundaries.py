@@ -30,11 +30,13 @@ States = frozenset[int]
 class Within:
     """What a rival does inside of the words of a terminal. matches: it matches some beginning of one, or one.
 
-    behind: the sets of states in which it can be behind a word. known: these are all.
+    behind: the sets of states in which it can be behind a word. reads: the bytes that those can read, as a set of bits.
+    known: these are all.
     """
 
     matches: bool
     behind: frozenset[States]
+    reads: int
     known: bool = True
 
 
@@ -65,16 +67,22 @@ def within(terminal: TerminalView, rival: TerminalView) -> Within:
                 pair = (target, after)
                 if pair not in seen:
                     if len(seen) >= _MAX_PAIRS:
-                        return Within(matches=True, behind=frozenset(behind), known=False)
+                        return Within(matches=True, behind=frozenset(behind), reads=(1 << 256) - 1, known=False)
                     seen.add(pair)
                     todo.append(pair)
-    return Within(matches=matches, behind=frozenset(behind))
+    reads = 0
+    for state in {state for states in behind for state in states}:
+        for low, high, _ in rival.moves(state):
+            reads |= (1 << high + 1) - (1 << low)
+    return Within(matches=matches, behind=frozenset(behind), reads=reads)
 
 
 def boundary(found: Within, rival: TerminalView, following: TerminalView) -> Boundary:
     """What the rival makes of the boundary between the terminal and a following one."""
     if not found.known:
         return Boundary(open=following.first_bytes)
+    if not found.reads & following.first_bytes:
+        return Boundary()
     sure = safe = unsure = 0
     for states in found.behind:
         for low, high, target in following.moves(0):

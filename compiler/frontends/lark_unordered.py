@@ -32,6 +32,8 @@ from grammar_engine.compiler.normalize import NormalizedRules, normalize
 
 MAX_PRODUCTIONS = 20_000
 """Productions of the product; few grammars come near."""
+_MAX_PATHS = 400_000
+"""Ways through right-hand sides that are looked at before."""
 _PLACE = "the Lark grammar"
 
 
@@ -62,7 +64,8 @@ def unordered_grammar(table: TerminalTable, rules: NormalizedRules, rivals: Riva
 class _Product:
     def __init__(self, table: TerminalTable, rules: NormalizedRules, rivals: Rivals) -> None:
         self._ignored = table.ignored
-        self._rules = rules
+        self._start, self._accepts_empty = rules.start, rules.accepts_empty
+        self._rules = _in_pairs(rules.rules)
         self._rivals = rivals
         used = {symbol for productions in rules.rules for body in productions for symbol in body if symbol >= 0}
         self._used = [*sorted(used.difference(table.ignored)), *table.ignored]
@@ -75,13 +78,14 @@ class _Product:
                 raise _refused(f"reserved words in the terminal {terminal.name}", "Leave the look-ahead out.")
         for number in self._used:
             self._prepare(number)
-        self._follow = _followers(rules.rules, self._ignored)
+        self._follow = _followers(self._rules, self._ignored)
         self._barred: dict[tuple[int, int | None], tuple[tuple[int, int], ...]] = {}
         self._outcomes: dict[_Key, _Outcomes] = {}  # of nonterminals
         self._symbols: dict[object, int] = {}
         self._written: list[list[Production]] = []
         self._made: list[Terminal] = []
         self._count = 0
+        self._looked_at = 0
 
     def _prepare(self, number: int) -> None:
         terminal, view = self._terminals[number], self._views[number]
@@ -207,16 +211,15 @@ class _Product:
     # -- the product --------------------------------------------------------------------------------------------------
 
     def grammar(self) -> UnorderedLarkGrammar:
-        rules = self._rules
         begin = _State(self._rivals.context(START))
-        self._solve((begin, rules.start))
+        self._solve((begin, self._start))
         start = self._nonterminal("start")
-        for state in list(self._outcomes[begin, rules.start]):
-            whole = self._named((begin, rules.start), state)
+        for state in list(self._outcomes[begin, self._start]):
+            whole = self._named((begin, self._start), state)
             self._add(start, (whole,))
             for symbol, _ in self._gaps(state):
                 self._add(start, (whole, symbol))
-        if rules.accepts_empty:
+        if self._accepts_empty:
             self._add(start, ())
             for symbol, _ in self._gaps(begin):
                 self._add(start, (symbol,))
@@ -236,7 +239,7 @@ class _Product:
             changed = False
             for key in list(self._outcomes):
                 before = len(self._outcomes), len(self._outcomes[key])
-                for body in self._rules.rules[key[1]]:
+                for body in self._rules[key[1]]:
                     for path in self._paths(key[0], body):
                         self._outcomes[key][path[-1]] = None
                 changed = changed or before != (len(self._outcomes), len(self._outcomes[key]))
@@ -249,7 +252,8 @@ class _Product:
             for path in paths:
                 longer += ([*path, after] for after in self._after(path[-1], symbol))
             paths = longer
-            if len(paths) > MAX_PRODUCTIONS:
+            self._looked_at += len(paths)
+            if self._looked_at > _MAX_PATHS:
                 raise _too_many()
         return paths
 
@@ -295,7 +299,7 @@ class _Product:
         if whole in self._symbols:
             return ~self._symbols[whole]
         number = self._nonterminal(whole)
-        for body in self._rules.rules[key[1]]:
+        for body in self._rules[key[1]]:
             for path in self._paths(key[0], body):
                 if path[-1] == end:
                     symbols = [
@@ -336,6 +340,23 @@ class _Product:
                 if before in self._gap_states(state):
                     self._add(number, (self._gap(state, before), variant))
         return ~number
+
+
+def _in_pairs(rules: Sequence[Sequence[Production]]) -> list[list[Production]]:
+    """The same rules with right-hand sides of at most two symbols: else the states between them would multiply."""
+    out = [list(productions) for productions in rules]
+    prefixes: dict[Production, int] = {}
+
+    def prefix(body: Production) -> int:
+        if body not in prefixes:
+            prefixes[body] = len(out)
+            out.append([])
+            out[prefixes[body]].append(body if len(body) <= 2 else (~prefix(body[:-1]), body[-1]))
+        return prefixes[body]
+
+    for number, productions in enumerate(rules):
+        out[number] = [body if len(body) <= 2 else (~prefix(body[:-1]), body[-1]) for body in productions]
+    return out
 
 
 def _followers(rules: Sequence[Sequence[Production]], ignored: Sequence[int]) -> dict[int, list[int]]:

@@ -67,6 +67,22 @@ def apply_bitmask(
         masking_reference.apply_bitmask(rows, bitmask, indices, mask_rows)
 
 
+def clear_forbidden(weights: torch.Tensor, bitmask: torch.Tensor) -> None:
+    """Set weights of forbidden tokens to 0: ``(rows, V)`` in the CPU's memory, row i by row i of a packed mask there.
+
+    Raises ValueError: a shape, dtype or device does not fit.
+    """
+    rows = as_rows(weights)
+    _check_words(bitmask, rows.device, "bitmask")
+    if rows.device.type != "cpu" or bitmask.shape[0] < rows.shape[0]:
+        raise ValueError(
+            f"weights {tuple(weights.shape)} on {rows.device} and bitmask {tuple(bitmask.shape)} do not fit"
+        )
+    from grammar_engine.kernels.device import masking_numba
+
+    masking_numba.apply_bitmask(rows, bitmask, None, None, value=0)
+
+
 def apply_records(
     logits: torch.Tensor, table: torch.Tensor, records: torch.Tensor, indices: torch.Tensor | None = None
 ) -> None:

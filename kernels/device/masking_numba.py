@@ -63,9 +63,14 @@ _BY_WIDTH = {2: _apply_16, 4: _apply_32, 8: _apply_64}
 
 
 def apply_bitmask(
-    rows: torch.Tensor, bitmask: torch.Tensor, indices: torch.Tensor | None, mask_rows: torch.Tensor | None
+    rows: torch.Tensor,
+    bitmask: torch.Tensor,
+    indices: torch.Tensor | None,
+    mask_rows: torch.Tensor | None,
+    *,
+    value: int | None = None,
 ) -> None:
-    """See ``masking.apply_bitmask``; the arguments are checked."""
+    """See ``masking.apply_bitmask``; the arguments are checked. value: the bits of what is written instead of −inf."""
     chosen = np.arange(rows.shape[0]) if indices is None else np.ascontiguousarray(indices.numpy())
     masks = chosen if mask_rows is None else np.ascontiguousarray(mask_rows.numpy())
     if mask_rows is not None and masks.size and int(masks.max()) >= bitmask.shape[0]:
@@ -73,7 +78,7 @@ def apply_bitmask(
     row_stride, column_stride = rows.stride()
     _BY_WIDTH[rows.element_size()](
         _flat(as_bits(rows)),
-        MINUS_INFINITY[rows.dtype],
+        MINUS_INFINITY[rows.dtype] if value is None else value,
         row_stride,
         column_stride,
         rows.shape[1],
