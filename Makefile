@@ -24,10 +24,10 @@ VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
 # Two OpenMP threads on two busy cores are slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo demo-diffusion test test-gpu test-vllm test-sglang bench-vllm lint format model bench clean help
+.PHONY: demo demo-diffusion test test-gpu test-vllm test-sglang bench-vllm lint format model train-tiny-dlm bench clean help
 
 help:
-	@echo "make demo | demo-diffusion | test | test-gpu | test-vllm | test-sglang | lint | format | model | bench | clean"
+	@echo "make demo | demo-diffusion | test | test-gpu | test-vllm | test-sglang | lint | format | model | train-tiny-dlm | bench | clean"
 
 demo: $(VENV)/.hf model
 	@$(BIN)/grammar-engine demo
@@ -69,6 +69,10 @@ model: $(VENV)/.hf
 # Structured outputs in vLLM through three backends, some twenty minutes.
 bench-vllm: $(VLLM_VENV)/.ready
 	$(VLLM_VENV)/bin/python benchmarks/vllm_throughput.py
+
+# The weights of the diffusion model "tiny-dlm", in the package's folder, anew; ten minutes of one core.
+train-tiny-dlm: $(VENV)/.hf
+	$(BIN)/python -m grammar_engine.diffusion.tiny.train
 
 bench: $(VENV)/.hf model
 	$(BIN)/python benchmarks/end_to_end.py

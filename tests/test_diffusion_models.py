@@ -204,6 +204,22 @@ def test_stop_ids() -> None:
         load_diffusion_model((LladaStub(WIDTH), tokenizer()), stop_token_ids=[1], compiler=compiler)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [{"family": "llada"}, {"mask_token_id": 3}, {"shift": True}, {"chat": True}, {"dtype": "bfloat16"}],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_settings_that_a_model_does_not_take_are_refused(setting: dict[str, Any]) -> None:
+    for model in ("tiny-dlm", models()["llada"]):
+        with pytest.raises(ge.InvalidArgumentError, match=f"takes no {next(iter(setting))}"):
+            load_diffusion_model(model, **setting)
+
+
+def test_pairs_take_no_second_tokenizer() -> None:
+    with pytest.raises(ge.InvalidArgumentError, match="takes no tokenizer"):
+        load_diffusion_model((bert(), tokenizer(mask_token=MASK)), tokenizer="gpt2")
+
+
 def test_zero_slots_and_too_long() -> None:
     model = models()["mdlm"]
     with pytest.raises(ge.LimitExceededError, match="nothing to fill"):

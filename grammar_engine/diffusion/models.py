@@ -68,21 +68,27 @@ def load_diffusion_model(
     Raises:
         ModelUnavailableError: no such model, no network, damaged files, or code that is not trusted.
         MissingDependencyError: torch or transformers is not installed.
-        InvalidArgumentError: the configuration is of no known family.
+        InvalidArgumentError: the configuration is of no known family, or a setting that this model does not take.
         TokenizerError: network and tokenizer disagree about the vocabulary; no mask id, or one that is a text token.
     """
-    if isinstance(model, DiffusionModel):
-        return model
+    if isinstance(model, DiffusionModel) or model == TINY:
+        told = {"family": family, "tokenizer": tokenizer, "mask_token_id": mask_token_id, "pad_token_id": pad_token_id}
+        told |= {"stop_token_ids": stop_token_ids, "shift": shift, "chat": chat or None, "compiler": compiler}
+        told |= {"dtype": None if dtype in ("auto", "float32") else dtype}
+        _refuse_settings("a model that states its own settings", told)
+        if isinstance(model, DiffusionModel):
+            _refuse_settings("a model that is loaded", {"device": device})
+            return model
+        from grammar_engine.diffusion.tiny.model import load_tiny
+
+        return load_tiny(device=device)
     if isinstance(model, tuple):
+        _refuse_settings("a pair that is loaded", {"tokenizer": tokenizer, "dtype": None if dtype == "auto" else dtype})
         network, own_tokenizer = model
         config = _as_dict(network.config)
         chosen = _family(family, config, type(network).__name__)
         name = str(config.get("_name_or_path") or type(network).__name__)
         network = network if device is None else network.to(device)
-    elif str(model) == TINY:
-        from grammar_engine.diffusion.tiny.model import load_tiny
-
-        return load_tiny(device=device)
     else:
         name = str(model)
         config = read_config(name)
@@ -135,6 +141,12 @@ def read_config(name: str) -> dict[str, Any]:
             name, str(error).strip().splitlines()[0], advice=f"Give a Hugging Face id, a folder, or {TINY!r}"
         ) from error
     return dict(found)
+
+
+def _refuse_settings(what: str, settings: Mapping[str, Any]) -> None:
+    for name, value in settings.items():
+        if value is not None:
+            raise InvalidArgumentError(f"{what} takes no {name}", argument=name)
 
 
 def _family(name: str | None, config: Mapping[str, Any], class_name: str = "") -> Family:

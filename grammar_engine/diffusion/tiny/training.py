@@ -50,7 +50,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Rows of a prompt, filled at the left, and an answer, filled with stop tokens: all tensors are (B, L).
+    """Rows of a prompt, filled at the left, and an answer, filled with stop tokens: (B, L), on the CPU.
 
     ids: int64, nothing masked. seen: False at the left filling. answer: True at positions that may be masked.
     """
@@ -97,19 +97,21 @@ def masked(batch: Batch, mask_id: int, generator: torch.Generator) -> tuple[Tens
 
 
 def loss_of(network: TinyNetwork, batch: Batch, mask_id: int, generator: torch.Generator) -> Tensor:
-    """The bound on the negative log likelihood of a batch's answers, in nats per slot."""
+    """The bound on the negative log likelihood of a batch's answers, in nats per slot; one draw of its masks."""
+    device = network.embedding.weight.device
     canvas, hidden, share = masked(batch, mask_id, generator)
-    logits = network(canvas, None if bool(batch.seen.all()) else batch.seen)
-    each = functional.cross_entropy(logits[hidden].float(), batch.ids[hidden], reduction="none")
-    weight = (1 / share).expand_as(hidden)[hidden]
-    return (each * weight).sum() / batch.answer.sum()
+    seen = None if bool(batch.seen.all()) else batch.seen.to(device)
+    logits = network(canvas.to(device), seen)[hidden.to(device)]
+    each = functional.cross_entropy(logits.float(), batch.ids[hidden].to(device), reduction="none")
+    weight = (1 / share).expand_as(hidden)[hidden].to(device)
+    return (each * weight).sum() / batch.answer.sum().item()
 
 
 def fit(network: TinyNetwork, tokenizer: Any, recipe: Recipe, report: Callable[[Progress], None]) -> None:
     """Train a network in place. Data and masks follow the seed; the outcome also on the machine's arithmetic.
 
     Args:
-        network: in training mode, float32, on the CPU.
+        network: in training mode, float32, on any device; data are made on the CPU, the same for all.
         tokenizer: as ``tokenizer.load`` returns it.
         recipe: see there.
         report: called every 50 batches, and after the last.
