@@ -43,7 +43,7 @@ test: $(VENV)/.test model
 test-gpu: $(VENV)/.test
 	GRAMMAR_ENGINE_TEST_GPU=1 $(BIN)/pytest -m gpu tests/test_device_masking.py tests/test_device_sampling.py \
 		tests/test_device_truncation.py tests/test_device_store.py tests/test_device_automata.py tests/test_device_draws.py \
-		tests/test_batch_draws.py
+		tests/test_batch_draws.py tests/test_tiny_dlm.py
 
 # vLLM in an environment of its own (Python 3.11 or newer), in the user's cache folder. Takes some minutes.
 test-vllm: $(VLLM_VENV)/.ready

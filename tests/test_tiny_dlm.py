@@ -87,6 +87,15 @@ def test_the_forward_is_bidirectional_and_hides_the_filling(model: TinyDiffusion
     torch.testing.assert_close(model.forward(ids, seen)[:, 3:], alone, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_it_says_the_same(model: TinyDiffusionModel) -> None:
+    ids = torch.tensor([model.encode("list: red") + [model.mask_token_id] * 6])
+    there = load_tiny(device="cuda")
+    assert there.device.type == "cuda"
+    torch.testing.assert_close(there.forward(ids.cuda()).cpu(), model.forward(ids), rtol=1e-2, atol=1e-2)
+
+
 def losses(model: TinyDiffusionModel, fresh: list[data.Pair]) -> tuple[float, float]:
     """Nats per masked text token where half of the answer is masked: the model's, and those of token frequencies."""
     ids = [i for _, text in pairs(0, 2000) for i in model.tokenizer(text, add_special_tokens=False)["input_ids"]]
