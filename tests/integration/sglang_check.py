@@ -29,6 +29,16 @@ PERSON = {
     "additionalProperties": False,
 }
 
+CALL = {
+    "type": "structural_tag",
+    "format": {
+        "type": "triggered_tags",
+        "triggers": ["<call>"],
+        "tags": [{"begin": "<call>", "content": {"type": "json_schema", "json_schema": PERSON}, "end": "</call>"}],
+        "stop_after_first": True,
+    },
+}
+
 
 class _Absent(types.ModuleType):
     __path__: Sequence[str] = ()
@@ -123,6 +133,7 @@ def main() -> None:
             ({"json_schema": "$$ANY$$"}, "[1, null]"),
             ({"regex": "[0-9]{3}-[A-Z]"}, "123-Z"),
             ({"ebnf": 'root ::= "a"+ "b"'}, "aab"),
+            ({"structural_tag": json.dumps(CALL)}, 'Then <call>{"name": "Ada", "age": 36}</call>'),
         ):
             for _ in range(2):  # the second is a copy from SGLang's cache
                 grammar = ask(**wanted).grammar
@@ -133,6 +144,10 @@ def main() -> None:
         for wanted, message in (
             ({"json_schema": '{"type": "strin"}'}, "not 'strin' (at /type)"),
             ({"regex": "("}, "unterminated subpattern"),
+            (
+                {"structural_tag": json.dumps(CALL).replace("integer", "intege")},
+                "not 'intege' (at /format/tags/0/content",
+            ),
             ({"ebnf": "start: x\n"}, "used but not defined"),
         ):
             check(message in str(ask(**wanted).abort), f"refused: {message}")
