@@ -104,7 +104,7 @@ $(VLLM_VENV)/.ready: Makefile pyproject.toml tests/integration/vllm_environment.
 	$(VLLM_PIP) install -q -U pip
 	$(VLLM_PIP) install -q --no-deps $(VLLM_TORCH)
 	$(VLLM_VENV)/bin/python tests/integration/vllm_environment.py $(VLLM) accelerate gguf jsonschema
-	$(VLLM_PIP) install -q --no-deps -e .
+	$(VLLM_PIP) install -q -e .
 	@touch $@
 
 $(VENV)/.sglang: $(VENV)/.test
