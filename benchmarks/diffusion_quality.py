@@ -290,7 +290,7 @@ def main() -> None:
         )
         found = measure(loaded, cases, arguments, left_out)
         title = f"{suite}: {arguments.slots} slots, {arguments.schedule}; left out {len(left_out)}"
-        show_table(console, title, ["method", *COLUMNS], {name: figures.row() for name, figures in found.items()})
+        show_table(console, title, COLUMNS, {name: figures.row() for name, figures in found.items()})
         for name, figures in found.items():
             if figures.verifications:
                 spent = sum(figures.grammar_seconds)

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grammar_engine.diffusion.exact import ExactRow
 from grammar_engine.diffusion.guesses import Guesser
 from grammar_engine.diffusion.lave import LaveRow
 from grammar_engine.diffusion.lookahead import LaveSettings, Prefix
 from grammar_engine.diffusion.protocols import NewCanvas
 from grammar_engine.diffusion.records import DiffusionResult, StepRecord
-from grammar_engine.diffusion.rows import ExactRow, FreeRow, Row, Setting
+from grammar_engine.diffusion.rows import FreeRow, Row, Setting
 from grammar_engine.diffusion.schedules import Schedule, quota, quotas
 from grammar_engine.errors import GrammarEngineError
 from grammar_engine.generation import LENGTH, STOP
@@ -88,7 +89,7 @@ class DiffusionRun:
         def row(index: int) -> Row:
             rng = np.random.default_rng(None if seed is None else seed + index)
             if method == EXACT:
-                return ExactRow(index, canvas, setting, rng, new_canvas)
+                return ExactRow(index, canvas, setting, rng, compiled, new_canvas)
             if method == LAVE:
                 return LaveRow(index, canvas, setting, rng, compiled, lave, new_canvas if audit else None)
             return FreeRow(index, canvas, setting, rng)
@@ -109,10 +110,11 @@ class DiffusionRun:
     def steps(self) -> Iterator[StepRecord]:
         """Fill all canvases, step by step: a record for each row that a step was of; to be called once."""
         began = time.perf_counter()
-        for block in self._blocks:
-            rows = [row for row in self.rows if row.open_slots(*block)]
-            if rows:
-                yield from self._fill_block(block, rows)
+        while any(row.open_slots() for row in self.rows):  # (again, where a row had to begin anew)
+            for block in self._blocks:
+                rows = [row for row in self.rows if row.has_turn(block)]
+                if rows:
+                    yield from self._fill_block(block, rows)
         self._seconds = time.perf_counter() - began
 
     def _fill_block(self, block: tuple[int, int], rows: list[Row]) -> Iterator[StepRecord]:
@@ -121,12 +123,12 @@ class DiffusionRun:
         ids, seen = self._tensors(rows, width)
         self._model.begin_block(ids, start, stop, seen)
         step = 0
-        while any(row.open_slots(*block) for row in rows):
+        while any(row.has_turn(block) for row in rows):
             logits = self._model.forward_block(ids, start, stop, seen)
             self._forwards += 1
             for i, row in enumerate(rows):
-                num_open = len(row.open_slots(*block))
-                if num_open:
+                if row.has_turn(block):
+                    num_open = len(row.open_slots(*block))
                     yield row.step(block, logits[i], quota(num_open, step, self._quotas))
             step += 1
             ids, seen = self._tensors(rows, width)

@@ -26,7 +26,9 @@ class Counters:
     masks:            slots whose allowed tokens were worked out.
     checks:           batches that the canvas was asked to take.
     rejected_batches: of them those that it refused: their tokens do not go together.
-    reopened:         slots opened again by remasking.
+    reopened:         slots opened again, by remasking or a restart.
+    restarts:         times that a schema's guard refused every token of a slot, and what is behind it was filled again
+                      from left to right.
     verifications:    proposals that lookahead was tried for (LAVE), as are the following.
     rejects:          of them those for which it found nothing.
     false_rejects:    of those the ones that an exact check says can be completed (counted where one is given).
@@ -42,6 +44,7 @@ class Counters:
     checks: int = 0
     rejected_batches: int = 0
     reopened: int = 0
+    restarts: int = 0
     verifications: int = 0
     rejects: int = 0
     false_rejects: int = 0

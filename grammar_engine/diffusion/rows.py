@@ -1,7 +1,6 @@
 """A text in the making: a canvas of slots, and three ways to fill it under a language, or none.
 
-    ExactRow   tokens are chosen among those that leave the canvas completable; a batch that does not go together is
-               cut down to what does. Ends with a text of the language, always.
+    ExactRow   tokens are chosen among those that leave the canvas completable: ``exact``
     FreeRow    what the model likes best: to compare with
     LaveRow    proposals verified by lookahead: ``lave``
 
@@ -11,19 +10,15 @@ Each step is given the model's logits of a block and fills some of its open slot
 from __future__ import annotations
 
 import abc
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from grammar_engine.diffusion.guesses import Guesser, Guesses
-from grammar_engine.diffusion.protocols import CanvasLike, NewCanvas
 from grammar_engine.diffusion.records import (
     COMMITTED,
-    CONFLICT,
     TAIL,
     WAITING,
     Counters,
@@ -31,7 +26,6 @@ from grammar_engine.diffusion.records import (
     StepRecord,
 )
 from grammar_engine.errors import GrammarEngineError
-from grammar_engine.sampling.samplers import Sample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,6 +67,11 @@ class Row(abc.ABC):
         """Slots without a token, of the canvas or of a part of it."""
         behind = len(self.ids) if stop is None else stop
         return [slot for slot in range(start, behind) if self.ids[slot] == self.setting.mask_id]
+
+    def has_turn(self, block: tuple[int, int]) -> bool:
+        """Whether the first open slot is one of the block."""
+        first = next((slot for slot, token in enumerate(self.ids) if token == self.setting.mask_id), -1)
+        return block[0] <= first < block[1]
 
     def step(self, block: tuple[int, int], logits: Tensor, quota: int) -> StepRecord:
         """Fill some slots of a block that has open ones. logits: floating ``(slots of the block, V)``."""
@@ -179,102 +178,3 @@ class FreeRow(Row):
     def _erase(self, slots: list[int]) -> None:
         for slot in slots:
             self.ids[slot] = self.setting.mask_id
-
-
-class ExactRow(Row):
-    """A canvas that stays completable: masks before the choice, a check of the batch behind it."""
-
-    def __init__(
-        self, index: int, ids: Sequence[int], setting: Setting, rng: np.random.Generator, new_canvas: NewCanvas
-    ) -> None:
-        super().__init__(index, ids, setting, rng)
-        self._new_canvas = new_canvas
-        self._canvas: CanvasLike = new_canvas(self.ids)
-
-    def _fill(self, slots: list[int], logps: Tensor, quota: int) -> list[SlotRecord]:
-        began = time.perf_counter()
-        masks = np.stack([self._canvas.allowed(slot) for slot in slots])
-        self.counters.masks += len(slots)
-        self.grammar_seconds += time.perf_counter() - began
-        tokens = self._complete(slots, logps) if self.setting.schedule.joint else None
-        guesses = self.setting.guesser.guess(slots, logps, masks, self.rng, tokens)
-        taken: list[int] = []
-        while not taken:
-            chosen = self.setting.schedule.choose(guesses.choices, quota, self.rng)
-            began = time.perf_counter()
-            taken = self._commit(guesses, chosen)
-            self.grammar_seconds += time.perf_counter() - began
-            if not taken:
-                guesses = self._without(guesses, chosen, logps, masks)
-        self._take(guesses, taken)
-        words = masks.view(np.uint32)
-        records = []
-        for i in range(len(slots)):
-            state = COMMITTED if i in taken else CONFLICT if i in chosen else WAITING
-            proposal = int(guesses.proposals[i])
-            allowed = bool(words[i, proposal >> 5] >> np.uint32(proposal & 31) & np.uint32(1))
-            records.append(slot_record(guesses, i, state, allowed=allowed))
-        return records
-
-    def _complete(self, slots: Sequence[int], logps: Tensor) -> list[int]:
-        """Tokens for these slots, all that are open, from one text: the most probable one, or a drawn one."""
-        began = time.perf_counter()
-        sampler = self.setting.guesser.sampler
-        drawn = isinstance(sampler, Sample)
-        scaled = (logps / sampler.temperature).log_softmax(-1) if isinstance(sampler, Sample) else logps
-        weights = np.zeros((len(self.ids), logps.shape[-1]))
-        weights[list(slots)] = scaled.double().cpu().numpy()
-        filled, _ = self._canvas.sample(weights, self.rng) if drawn else self._canvas.best_completion(weights)
-        self.grammar_seconds += time.perf_counter() - began
-        return [filled[slot] for slot in slots]
-
-    def _without(
-        self, guesses: Guesses, refused: Sequence[int], logps: Tensor, masks: npt.NDArray[np.int32]
-    ) -> Guesses:
-        """Other choices for slots whose tokens were refused alone; ``masks`` is changed.
-
-        A mask is exact but for guards (``compiler.guard``): what a grammar cannot say is asked of a text, not of slots.
-        """
-        words = masks.view(np.uint32)
-        for i in refused:
-            slot, token = int(guesses.choices.slots[i]), int(guesses.choices.tokens[i])
-            words[i, token >> 5] &= ~np.uint32(1 << (token & 31))
-            if not words[i].any():
-                raise GrammarEngineError(
-                    f"every token that the grammar allows in slot {slot} is refused by what the schema demands beside "
-                    'it. Fill such canvases from left to right: schedule="left-to-right"'
-                )
-            guesses = guesses.replaced(
-                i, self.setting.guesser.guess([slot], logps[i : i + 1], masks[i : i + 1], self.rng)
-            )
-        return guesses
-
-    def _commit(self, guesses: Guesses, chosen: Sequence[int]) -> list[int]:
-        """Commit what goes together, the best first: what trying one after the other would, in fewer checks.
-
-        Halves of a batch that is refused are tried in order; one token alone that is refused now stays open.
-        """
-        if not chosen:
-            return []
-        choices = guesses.choices
-        commits = [(int(choices.slots[i]), int(choices.tokens[i])) for i in chosen]
-        if self._write(commits):
-            return list(chosen)
-        if len(chosen) == 1:
-            return []
-        half = len(chosen) // 2
-        return self._commit(guesses, chosen[:half]) + self._commit(guesses, chosen[half:])
-
-    def _write(self, commits: list[tuple[int, int]]) -> bool:
-        self.counters.checks += 1
-        if not self._canvas.commit(commits):
-            self.counters.rejected_batches += 1
-            return False
-        for slot, token in commits:
-            self.ids[slot] = token
-        return True
-
-    def _erase(self, slots: list[int]) -> None:
-        for slot in slots:
-            self.ids[slot] = self.setting.mask_id
-        self._canvas = self._new_canvas(self.ids)
