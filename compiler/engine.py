@@ -324,7 +324,7 @@ class Engine:
             self.grammar.begin_step()
             evictions = self.evictions
             while True:
-                self._serve(result)
+                self.serve(result)
                 if self.evictions > evictions + 2:
                     limit = f"mask_bytes {self.limits.mask_bytes}"
                     raise LimitExceededError("one mask needs more rows than the pool has", limit=limit, given="more")
@@ -335,7 +335,8 @@ class Engine:
                 if result >= 0:
                     return result
 
-    def _serve(self, code: int) -> None:
+    def serve(self, code: int) -> None:
+        """Do what a kernel asks for (see kernels.arena)."""
         missing = int(self.mem[arena.H_MISS])
         if code == arena.MISS_NONTERMINAL:
             self._expand(missing)

@@ -31,16 +31,17 @@ from numba import njit
 Int32Array = npt.NDArray[np.int32]
 
 
-def _sources_fingerprint() -> str:
-    """A hash of all kernel sources (and of the constants that they take from compiler.automaton)."""
-    here = Path(__file__).parent
+def sources_fingerprint(folder: Path, *others: Path) -> str:
+    """A hash of all sources of a folder, and of others."""
     digest = hashlib.sha256()
-    for path in (*sorted(here.glob("*.py")), Path(automaton.__file__)):
+    for path in (*sorted(folder.glob("*.py")), *others):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def kernel(signature: str, *, entry: bool = False, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def kernel(
+    signature: str, *, entry: bool = False, inline: bool = False, sources: str = ""
+) -> Callable[[Callable[..., Any]], Any]:
     """Compile a hot function for one signature, releasing the GIL, kept in numba's on-disk cache.
 
     One explicit signature each: left to itself numba compiles a helper anew for every mix of int32, int64 and literal
@@ -51,14 +52,14 @@ def kernel(signature: str, *, entry: bool = False, inline: bool = False) -> Call
 
     Numba's cache looks at the file of the function alone, so an entry point would go on calling the old machine code
     of a helper that was edited elsewhere. But closure cells are part of its key: each kernel gets one that holds the
-    fingerprint of all sources.
+    fingerprint of all sources (of this folder, and ``sources``: that of a subfolder whose kernels call each other).
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         if inline:
             return njit(nogil=True, inline="always", _nrt=False)(function)
         code = function.__code__.replace(co_freevars=("sources",))
-        keyed = types.FunctionType(code, function.__globals__, function.__name__, None, (types.CellType(FINGERPRINT),))
+        keyed = types.FunctionType(code, function.__globals__, function.__name__, None, (types.CellType(FINGERPRINT + sources),))
         keyed.__doc__, keyed.__module__, keyed.__qualname__ = (
             function.__doc__,
             function.__module__,
@@ -85,7 +86,8 @@ def entry_point(kernel: Any) -> Callable[..., Any]:
     return code
 
 
-FINGERPRINT = _sources_fingerprint()
+# (with the constants that kernels take from compiler.automaton)
+FINGERPRINT = sources_fingerprint(Path(__file__).parent, Path(automaton.__file__))
 
 # Parts of signatures: mem and scratch; the token trie; rows and bitmasks.
 MEMORY = "int32[::1], int32[::1]"

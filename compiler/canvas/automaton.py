@@ -1,6 +1,6 @@
 """The automaton of canvases: what all fillings of the slots so far can have led to, as one interned state.
 
-    boundary   = { (lexer state, layout, set of stacks) }, and whether the text has ended           interned
+    boundary   = { (lexer state, layout, set of stacks) }                                           interned
     start      = the boundary before the first slot
     step(B, s) = the boundary behind a slot: of one token, or open (any token)                       memoized
 
@@ -12,52 +12,54 @@
                                                          lexeme above n': n' joins crossing (l', y', g')
 
 Sets of stacks join where lexer state, layout and LR state on top are the same: what follows depends on nothing else, so
-nothing is lost by it, and there are few boundaries' worth of everything. This is the engine's position (``kernels.
-positions``) for all texts at once; it is the reachable part of the product of a pushdown automaton with the finite
-automaton of the canvas (Bar-Hillel, Perles and Shamir 1961), kept by slots, so that "so many slots are left" is exact.
+nothing is lost. This is the engine's position (``kernels.positions``) for all texts at once; it is the reachable part of
+the product of a pushdown automaton with the finite automaton of the canvas (Bar-Hillel, Perles and Shamir 1961), kept by
+slots, so that "so many slots are left" is exact.
 
-Going back from the end, ``alive`` gives the part of a boundary that can be completed, and with it the tokens of the
-slot before that lead there.
+**Sets of stacks.** Where slots are open, one boundary is reached with as many stacks as there are ways to nest. They
+differ below and agree on top, so a set is an automaton that reads stacks from the top down:
+
+    node = (LR state, nodes below: at most one for each LR state)         interned
+    L(node) = { state · w : w in L(below) for some node below, or w empty at the bottom }
+
+Deterministic and interned, so equal sets are equal integers (hash-consing; an acyclic automaton built bottom up is
+minimal: Revuz 1992; Daciuk et al. 2000), and all that is ever computed of one is remembered: union and intersection recur
+into pairs of nodes below, most of which were met one slot before. In a graph-structured stack whose nodes are slots
+(Tomita 1987) an open run of L slots has O(L²) edges and reductions walk O(L³) paths; here a slot adds a few nodes,
+because what lies below is what it was.
+
+**Going back** from the end, ``alive`` gives the part of a boundary that can be completed, and with it the tokens of the
+slot before that lead there: the same crossings in reverse, where unions become intersections and a shift is undone
+(``kernels.canvas.open_shifts``).
 """
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from grammar_engine.compiler.canvas.lexemes import IGNORED, ROOT, Lexemes
-from grammar_engine.compiler.canvas.shifts import OpenParser, Parser, Targets
-from grammar_engine.compiler.canvas.stacks import NONE, Stacks
-from grammar_engine.compiler.canvas.table_shifts import TableParser
-from grammar_engine.compiler.errors import UnsupportedGrammarError
+import numpy as np
+import numpy.typing as npt
+from grammar_engine.compiler.canvas.lexemes import ROOT, Lexemes
+from grammar_engine.compiler.errors import LimitExceededError, UnsupportedGrammarError
 from grammar_engine.compiler.frontends.lark_lexing import TerminalView, compete
 from grammar_engine.compiler.ir import EagerGrammar, Grammar, Lexing
-from grammar_engine.kernels import arena, masks, parser, positions
+from grammar_engine.kernels import arena, masks, parser, positions, table_parser
+from grammar_engine.kernels.canvas import stacks, steps
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
 
-RENEWED_FROM = 400_000
-"""Nodes from which on new canvases begin with a new automaton."""
+Int32Array = npt.NDArray[np.int32]
 
 OPEN = -1
 """A slot that may hold any token."""
-
-Boundary = tuple[tuple[int, int, int], ...]
-"""(lexer state, layout, node), ascending, one node for each lexer state, layout and LR state on top."""
-Crossing = tuple[int, int, int]
-"""(lexer state, layout, group)."""
-ByState = dict[int, int]
-"""LR state on top to node."""
-
-
-@dataclass(eq=False)
-class Slot:
-    """What one step did, for the way back: its crossings, in the order in which they were worked on."""
-
-    crossings: list[tuple[Crossing, ByState]]
-    behind: int
+MAX_BYTES = 1 << 29
+"""Memory of one automaton, of which canvases of one grammar share one."""
+RENEWED_FROM = 1 << 26
+"""Bytes from which on new canvases begin with a new automaton."""
+_FIRST_SIZE, _FIRST_TABLE = 1 << 16, 1 << 9
+_NO_LAYOUT = 0
 
 
 class CanvasAutomaton:
@@ -72,147 +74,83 @@ class CanvasAutomaton:
                 advice='Use parser="lalr", or parser="earley".',
             )
         self.lexemes = Lexemes(engine)
-        self.stacks = Stacks()
-        self.boundaries: list[Boundary] = []
-        self._numbers: dict[Boundary, int] = {}
-        self._slots: dict[tuple[int, int], Slot] = {}
+        self._mem = np.zeros(_FIRST_SIZE, np.int32)
+        self._mem[arena.H_TOP] = stacks.T_KEYS + 64
+        for table in (*stacks.CANVAS_INTERN, *stacks.CANVAS_MEMO):
+            arena.grow_table(self._mem, table, table in stacks.CANVAS_MEMO, _FIRST_TABLE)
+        self._stack = np.zeros(steps.SCRATCH_SIZE, np.int32)
+        self._token_sets = np.zeros(1 << 14, np.int32)
         self._steps: dict[tuple[int, int], int] = {}
         self._ends: dict[int, int] = {}
         self._alive: dict[tuple[int, int, int], tuple[int, tuple[int, ...]]] = {}
-        self._shapes: dict[int, int] = {}
-        self.empty = self._number(())
-        self.parser, first = self._begin()
-        self.start = self._number(first)
-        self.num_crossings = 0
-        """How many crossings all steps together have looked at: their work."""
+        bottom = self._record(stacks.T_NODES, [stacks.BOTTOM_STATE])
+        self._accepted = self._record(stacks.T_NODES, [stacks.ACCEPTED, bottom])
+        self.empty = self._record(stacks.T_LISTS, [])
+        """The boundary that nothing leads to."""
+        self.start = self._record(stacks.T_LISTS, self._first(bottom))
 
     @property
     def is_large(self) -> bool:
         """Whether new canvases had better begin anew."""
-        return len(self.stacks.states) > RENEWED_FROM
+        return 4 * int(self._mem[arena.H_TOP]) > RENEWED_FROM
 
-    def _begin(self) -> tuple[Parser, Boundary]:
-        mem, stacks = self.engine.mem, self.stacks
+    @property
+    def statistics(self) -> dict[str, int]:
+        """Counts for benchmarks: sets of stacks, lexer states, classes of tokens, bytes."""
+        return {
+            "nodes": int(self._mem[stacks.T_NODES + 2]),
+            "lexer_states": self.lexemes.num_states,
+            "crossings": int(self._mem[stacks.M_CROSSINGS + 2]),
+            "token_sets": len(self.lexemes.token_sets),
+            "bytes": 4 * int(self._mem[arena.H_TOP]),
+        }
+
+    def _first(self, bottom: int) -> list[int]:
+        """The boundary before the first slot, as a list of (lexer state, layout, node)."""
+        mem = self.engine.mem
         pair = int(mem[self.engine.start_position + positions.O_FIELDS])
         configuration = int(mem[pair + masks.Q_FIELDS + 1])
-        nodes = configuration + parser.C_FIELDS + 1
-        first = int(mem[nodes])
+        node = int(mem[configuration + parser.C_FIELDS + 1])
+        layout = _NO_LAYOUT
+        field = parser.G_FIELDS
+        tops = []
         if mem[arena.H_TABLE]:
-            table = TableParser(self.engine, stacks, first)
-            return table, self._first(table, [table.start])
-        free = OpenParser(self.engine, stacks)
-        tops = [(0, free.begin(int(mem[first + parser.G_FIELDS])))]
-        if mem[configuration + parser.C_FIELDS]:
-            tops.append((0, free.accepted))
-        return free, self._first(free, tops)
+            field = table_parser.NODE_STATE
+            if mem[arena.H_LAYOUT]:
+                layout = self._record(stacks.T_LISTS, [0, _NO_LAYOUT])
+        elif mem[configuration + parser.C_FIELDS]:
+            tops.append(self._accepted)
+        tops.append(self._record(stacks.T_NODES, [int(mem[node + field]), bottom]))
+        triples = sorted(
+            (state, layout, top) for top in tops for state in self._starts(int(self._mem[top + stacks.N_STATE]), 0)
+        )
+        return [number for triple in triples for number in triple]
 
-    def _first(self, parser: Parser, tops: list[tuple[int, int]]) -> Boundary:
-        parts = [
-            (state, layout, node)
-            for layout, node in tops
-            for state in self.lexemes.starts(self.lexemes.shape(parser.top(self.stacks.states[node])), 0)
-        ]
-        return tuple(sorted(parts))
+    def _starts(self, state: int, before: int) -> Sequence[int]:
+        """The lexer states in which a lexeme begins above an LR state."""
+        return self.lexemes.starts(self.lexemes.shape([] if state == stacks.ACCEPTED else [state]), before)
 
-    def _number(self, boundary: Boundary) -> int:
-        number = self._numbers.setdefault(boundary, len(self.boundaries))
-        if number == len(self.boundaries):
-            self.boundaries.append(boundary)
-        return number
-
-    def _starts(self, node: int, before: int) -> tuple[int, ...]:
-        """The lexer states in which a lexeme begins above a node's stacks."""
-        state = self.stacks.states[node]
-        shape = self._shapes.get(state)
-        if shape is None:
-            shape = self._shapes[state] = self.lexemes.shape(self.parser.top(state))
-        return self.lexemes.starts(shape, before)
-
-    def _join(self, parts: ByState, node: int) -> None:
-        state = self.stacks.states[node]
-        parts[state] = self.stacks.union(parts.get(state, NONE), node)
-
-    def _boundary(self, parts: dict[tuple[int, int], ByState]) -> int:
-        listed = [
-            (state, layout, node) for (state, layout), nodes in parts.items() for node in nodes.values() if node != NONE
-        ]
-        return self._number(tuple(sorted(listed)))
-
-    # -- forwards -------------------------------------------------------------------------------------------------
+    # -- steps ----------------------------------------------------------------------------------------------------
 
     def step(self, boundary: int, slot: int) -> int:
         """The boundary behind a slot that holds a token, or is OPEN."""
-        known = self._steps.get((boundary, slot))
-        if known is None:
-            known = self._steps[boundary, slot] = self.slot(boundary, slot).behind
-        return known
-
-    def slot(self, boundary: int, slot: int) -> Slot:
-        """The same with what happened on the way."""
-        found = self._slots.get((boundary, slot))
+        found = self._steps.get((boundary, slot))
         if found is None:
-            found = self._slots[boundary, slot] = self._cross(boundary, slot)
+            group = self._group(slot)
+            found = self.empty if group is None else self._call(steps.OP_CROSS, boundary, group)
+            self._steps[boundary, slot] = found
         return found
-
-    def _cross(self, boundary: int, slot: int) -> Slot:
-        lexemes, stacks, ranks = self.lexemes, self.stacks, self.lexemes.ranks
-        group = ROOT if slot == OPEN else lexemes.group_of_token(slot)
-        if group is None:
-            return Slot([], self.empty)
-        crossings: dict[Crossing, set[int]] = {}
-        pending: list[tuple[int, Crossing]] = []
-        for state, layout, node in self.boundaries[boundary]:
-            crossing = (state, layout, group)
-            if crossing not in crossings:
-                crossings[crossing] = set()
-                heapq.heappush(pending, (ranks[group], crossing))
-            crossings[crossing].add(node)
-        behind: dict[tuple[int, int], set[int]] = {}
-        order = []
-        while pending:
-            _, crossing = heapq.heappop(pending)
-            state, layout, group = crossing
-            nodes = stacks.group(crossings[crossing])
-            order.append((crossing, nodes))
-            inside, exits = lexemes.crossings(state, group)
-            for after, _ in inside:
-                behind.setdefault((after, layout), set()).update(nodes.values())
-            for (terminal, before), then in exits:
-                for node in nodes.values():
-                    shifted = ((layout, node),) if terminal == IGNORED else self.parser.shift(layout, node, terminal)
-                    for new_layout, top in shifted:
-                        for start in self._starts(top, before):
-                            next_crossing = (start, new_layout, then)
-                            parts = crossings.get(next_crossing)
-                            if parts is None:
-                                parts = crossings[next_crossing] = set()
-                                heapq.heappush(pending, (ranks[then], next_crossing))
-                            parts.add(top)
-        self.num_crossings += len(order)
-        return Slot(order, self._boundary({key: stacks.group(nodes) for key, nodes in behind.items()}))
 
     def ends(self, boundary: int) -> int:
         """The part of a boundary with which a text may end."""
         found = self._ends.get(boundary)
         if found is None:
-            parts = (
-                (state, layout, self.parser.ends(layout, node))
-                for state, layout, node in self.boundaries[boundary]
-                if self.lexemes.at_start[state]
-            )
-            found = self._ends[boundary] = self._number(tuple(sorted(part for part in parts if part[2] != NONE)))
+            found = self._ends[boundary] = self._call(steps.OP_ENDS, boundary)
         return found
 
     def join(self, a: int, b: int) -> int:
         """All that is in either of two boundaries."""
-        if b in {a, self.empty}:
-            return a
-        parts: dict[tuple[int, int], ByState] = {}
-        for state, layout, node in (*self.boundaries[a], *self.boundaries[b]):
-            self._join(parts.setdefault((state, layout), {}), node)
-        return self._boundary(parts)
-
-    # -- backwards ------------------------------------------------------------------------------------------------
+        return a if b in {a, self.empty} else self._call(steps.OP_JOIN, a, b)
 
     def alive(self, boundary: int, slot: int, behind: int) -> tuple[int, tuple[int, ...]]:
         """The part of a boundary that a slot leads into part of the boundary ``behind``, and by which sets of tokens.
@@ -222,70 +160,101 @@ class CanvasAutomaton:
         key = (boundary, slot, behind)
         found = self._alive.get(key)
         if found is None:
-            found = self._alive[key] = self._go_back(boundary, self.slot(boundary, slot), behind)
+            group = self._group(slot)
+            if group is None or behind == self.empty:
+                found = self.empty, ()
+            else:
+                part = self._call(steps.OP_BACK, boundary, group, behind)
+                listed = self._token_sets[1 : 1 + int(self._token_sets[0])]
+                found = part, tuple(np.unique(listed).tolist())
+            self._alive[key] = found
         return found
 
-    def _go_back(self, boundary: int, slot: Slot, behind: int) -> tuple[int, tuple[int, ...]]:
-        stacks, states = self.stacks, self.stacks.states
-        wanted: dict[tuple[int, int], ByState] = {}
-        for state, layout, node in self.boundaries[behind]:
-            wanted.setdefault((state, layout), {})[states[node]] = node
-        alive: dict[Crossing, ByState] = {}
-        tokens: dict[int, None] = {}
-        nothing: ByState = {}
-        for crossing, nodes in reversed(slot.crossings):
-            state, layout, group = crossing
-            inside, exits = self.lexemes.crossings(state, group)
-            kept: ByState = {}
-            for after, token_set in inside:
-                ending_here = wanted.get((after, layout), nothing)
-                if not ending_here:
-                    continue
-                for top, node in nodes.items():
-                    part = stacks.intersection(node, ending_here.get(top, NONE))
-                    if part != NONE:
-                        kept[top] = stacks.union(kept.get(top, NONE), part)
-                        tokens[token_set] = None
-            for (terminal, before), then in exits:
-                for top, node in nodes.items():
-                    part = self._before_exit(alive, layout, node, terminal, before, then)
-                    if part != NONE:
-                        kept[top] = stacks.union(kept.get(top, NONE), part)
-            if kept:
-                alive[crossing] = kept
-        group = slot.crossings[0][0][2] if slot.crossings else ROOT
-        parts = [
-            (state, layout, alive.get((state, layout, group), nothing).get(states[node], NONE))
-            for state, layout, node in self.boundaries[boundary]
-        ]
-        return self._number(tuple(sorted(part for part in parts if part[2] != NONE))), tuple(tokens)
+    def _group(self, slot: int) -> int | None:
+        return ROOT if slot == OPEN else self.lexemes.group_of_token(slot)
 
-    def _before_exit(
-        self, alive: dict[Crossing, ByState], layout: int, node: int, terminal: int, before: int, then: int
-    ) -> int:
-        """The stacks of a node that live on behind an exit."""
-        stacks, states = self.stacks, self.stacks.states
-        if terminal == IGNORED:
-            live = self._live(alive, layout, node, before, then)
-            return stacks.intersection(node, live)
-        targets: dict[int, dict[int, int]] = {}
-        for new_layout, top in self.parser.shift(layout, node, terminal):
-            live = self._live(alive, new_layout, top, before, then)
-            if live != NONE:
-                targets.setdefault(new_layout, {})[states[top]] = live
-        if not targets:
-            return NONE
-        ordered: dict[int, Targets] = {
-            new_layout: tuple(nodes[state] for state in sorted(nodes)) for new_layout, nodes in targets.items()
-        }
-        return self.parser.before(layout, node, terminal, ordered)
+    # -- serving the kernels --------------------------------------------------------------------------------------
 
-    def _live(self, alive: dict[Crossing, ByState], layout: int, top: int, before: int, then: int) -> int:
-        state = self.stacks.states[top]
-        live = NONE
-        for start in self._starts(top, before):
-            live = self.stacks.union(live, alive.get((start, layout, then), {}).get(state, NONE))
-        return live
+    def _call(self, operation: int, a: int, b: int = 0, c: int = 0) -> int:
+        """Run an operation (see kernels.canvas.steps) until it has an answer."""
+        engine = self.engine
+        engine.grammar.begin_step()
+        while True:
+            result = int(
+                steps.call(
+                    operation, self._mem, self._stack, engine.mem, self.lexemes.at_start, self._token_sets,
+                    self._accepted, a, b, c,
+                )
+            )  # fmt: skip
+            if result >= 0:
+                return result
+            first, second = self._mem[stacks.H_FIRST : stacks.H_FIRST + 2].tolist()
+            if result == stacks.FULL_CANVAS:
+                self._grow()
+            elif result == stacks.MISS_STARTS:
+                states = self._starts(first, second)
+                self._remember(stacks.M_STARTS, first, second, [len(states), *states])
+            elif result == stacks.MISS_CROSSINGS:
+                self._remember(stacks.M_CROSSINGS, first, second, self._crossings(first, second))
+            elif result == stacks.LIMIT_CANVAS:
+                raise LimitExceededError(
+                    "one slot of this canvas has too many parses", limit="scratch space of a step", given="more"
+                )
+            else:
+                engine.serve(result)
+
+    def _crossings(self, state: int, group: int) -> list[int]:
+        inside, exits = self.lexemes.crossings(state, group)
+        record = [len(inside)]
+        for after, token_set in inside:
+            record += [after, token_set]
+        record.append(len(exits))
+        for (terminal, before), then in exits:
+            record += [terminal, before, then, self.lexemes.ranks[then]]
+        return record
+
+    def _remember(self, memo: int, first: int, second: int, record: list[int]) -> None:
+        self._make_room(len(record))
+        top = int(self._mem[arena.H_TOP])
+        self._mem[top : top + len(record)] = record
+        self._mem[arena.H_TOP] = top + len(record)
+        arena.memo_put(self._mem, memo, first + 1, second, top)
+
+    def _record(self, table: int, payload: list[int]) -> int:
+        """The record of a node or of a list."""
+        self._make_room(len(payload))
+        top = int(self._mem[arena.H_TOP])
+        self._mem[top + stacks.L_ITEMS : top + stacks.L_ITEMS + len(payload)] = payload
+        return int(arena.intern(self._mem, table, stacks.L_ITEMS, len(payload)))
+
+    def _make_room(self, more: int) -> None:
+        while self._mem[arena.H_PRESSURE] or int(self._mem[arena.H_TOP]) + more + 2 * arena.SLACK > len(self._mem):
+            self._grow()
+
+    def _grow(self) -> None:
+        """Enlarge what is too small: hash tables that are more than half full, else all."""
+        mem = self._mem
+        for table in (*stacks.CANVAS_INTERN, *stacks.CANVAS_MEMO):
+            is_memo = table in stacks.CANVAS_MEMO
+            if 2 * int(mem[table + 2]) > int(mem[table + 1]):
+                capacity = 4 * (int(mem[table + 1]) + 1)
+                mem = self._lengthened(capacity * (arena.MEMO_SLOT if is_memo else arena.INTERN_SLOT))
+                arena.grow_table(mem, table, is_memo, capacity)
+        mem[arena.H_PRESSURE] = 0
+        self._lengthened(4 * arena.SLACK)
+
+    def _lengthened(self, more: int) -> Int32Array:
+        """An arena with room for so many numbers more."""
+        needed = int(self._mem[arena.H_TOP]) + more + 4 * arena.SLACK
+        if needed > len(self._mem):
+            size = min(max(2 * len(self._mem), needed), MAX_BYTES // 4)
+            if size < needed:
+                limit = f"{MAX_BYTES} bytes"
+                raise LimitExceededError("the canvases of this grammar have too many different stacks", limit=limit, given="more")
+            longer = np.empty(size, np.int32)
+            longer[: len(self._mem)] = self._mem
+            self._mem = longer
+        return self._mem
 
 
 def _lexes_alike(grammar: Grammar) -> bool:

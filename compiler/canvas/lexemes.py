@@ -59,8 +59,8 @@ class Lexemes:
         self._steps = np.full((64, 256), -1, np.int32)
         self._kinds = np.zeros(64, np.uint8)
         self._exits: list[tuple[Exit, ...]] = []
-        self.at_start: list[bool] = []
-        """Of each lexer state, whether a text may end there if the parser lets it."""
+        self.at_start = np.zeros(64, np.int32)
+        """Of each lexer state, 1 where a text may end if the parser lets it."""
         self._starts: dict[tuple[int, int], tuple[int, ...]] = {}
         self._groups: list[Int32Array | tuple[int, int]] = [np.zeros(1, np.int32)]
         self._group_numbers: dict[bytes | tuple[int, int], int] = {self._groups[0].tobytes(): ROOT}  # type: ignore[union-attr]
@@ -72,6 +72,11 @@ class Lexemes:
         self._tokens, self._targets = np.zeros((2, 0), np.int32)
         self._exit_nodes, self._exit_states = np.zeros((2, 0), np.int32)
         self._data = self._trie.data
+
+    @property
+    def num_states(self) -> int:
+        """Lexer states met so far."""
+        return len(self._addresses)
 
     # -- lexer states ---------------------------------------------------------------------------------------------
 
@@ -86,6 +91,7 @@ class Lexemes:
         if number == len(self._kinds):
             self._steps = np.concatenate([self._steps, np.full_like(self._steps, -1)])
             self._kinds = np.concatenate([self._kinds, np.zeros_like(self._kinds)])
+            self.at_start = np.concatenate([self.at_start, np.zeros_like(self.at_start)])
         mem = engine.mem
         exits: list[Exit] = []
         matches = address + lexer.L_LIST + 2 * int(mem[address + lexer.L_THREADS] + mem[address + lexer.L_MONITORS])
@@ -98,7 +104,7 @@ class Lexemes:
             if not (ignored and self._ordered):
                 exits.append(Exit(terminal, before))
         self._exits.append(tuple(dict.fromkeys(exits)))
-        self.at_start.append(int(mem[address + lexer.L_KIND]) == lexer.AT_START)
+        self.at_start[number] = int(mem[address + lexer.L_KIND]) == lexer.AT_START
         self._kinds[number] = (ALIVE if mem[address + lexer.L_THREADS] else 0) | (MATCHES if exits else 0)
         return number
 
