@@ -59,7 +59,9 @@ def kernel(
         if inline:
             return njit(nogil=True, inline="always", _nrt=False)(function)
         code = function.__code__.replace(co_freevars=("sources",))
-        keyed = types.FunctionType(code, function.__globals__, function.__name__, None, (types.CellType(FINGERPRINT + sources),))
+        keyed = types.FunctionType(
+            code, function.__globals__, function.__name__, None, (types.CellType(FINGERPRINT + sources),)
+        )
         keyed.__doc__, keyed.__module__, keyed.__qualname__ = (
             function.__doc__,
             function.__module__,

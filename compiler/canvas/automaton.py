@@ -11,10 +11,10 @@
             the lexeme ends as t behind the nodes g':    for (y', n') in shift(y, stacks, t), for each start l' of a
                                                          lexeme above n': n' joins crossing (l', y', g')
 
-Sets of stacks join where lexer state, layout and LR state on top are the same: what follows depends on nothing else, so
-nothing is lost. This is the engine's position (``kernels.positions``) for all texts at once; it is the reachable part of
-the product of a pushdown automaton with the finite automaton of the canvas (Bar-Hillel, Perles and Shamir 1961), kept by
-slots, so that "so many slots are left" is exact.
+Sets of stacks join where lexer state, layout and LR state on top are the same: what follows depends on nothing else,
+so nothing is lost. This is the engine's position (``kernels.positions``) for all texts at once; it is the reachable
+part of the product of a pushdown automaton with the finite automaton of the canvas (Bar-Hillel, Perles and Shamir
+1961), kept by slots, so that "so many slots are left" is exact.
 
 **Sets of stacks.** Where slots are open, one boundary is reached with as many stacks as there are ways to nest. They
 differ below and agree on top, so a set is an automaton that reads stacks from the top down:
@@ -23,14 +23,18 @@ differ below and agree on top, so a set is an automaton that reads stacks from t
     L(node) = { state · w : w in L(below) for some node below, or w empty at the bottom }
 
 Deterministic and interned, so equal sets are equal integers (hash-consing; an acyclic automaton built bottom up is
-minimal: Revuz 1992; Daciuk et al. 2000), and all that is ever computed of one is remembered: union and intersection recur
-into pairs of nodes below, most of which were met one slot before. In a graph-structured stack whose nodes are slots
-(Tomita 1987) an open run of L slots has O(L²) edges and reductions walk O(L³) paths; here a slot adds a few nodes,
-because what lies below is what it was.
+minimal: Revuz 1992; Daciuk et al. 2000), and all that is ever computed of one is remembered: union and intersection
+recur into pairs of nodes below, most of which were met one slot before. In a graph-structured stack whose nodes are
+slots (Tomita 1987) an open run of L slots has O(L²) edges and reductions walk O(L³) paths; here a slot adds a few
+nodes, because what lies below is what it was.
 
-**Going back** from the end, ``alive`` gives the part of a boundary that can be completed, and with it the tokens of the
-slot before that lead there: the same crossings in reverse, where unions become intersections and a shift is undone
-(``kernels.canvas.open_shifts``).
+**Going back** from the end, ``alive`` gives the part of a boundary that can be completed: the same crossings in
+reverse, where unions become intersections and a shift is undone (``kernels.canvas.open_shifts``). It is asked of
+boundaries made ``wide``, with all stacks that there could be: so the part depends on the slots behind alone, is the
+same for all open tails of one length, and is not multiplied with what came before. Forwards and backwards meet once: a
+token may stand in a slot if what it leads to has a stack in common with what can be completed (``tokens``, ``meets``).
+Where reductions can go down a stack for ever (right recursion), the part of a wide boundary has no finite form: then
+boundaries stay as they are, and what can be completed is worked out among the stacks that have been reached.
 """
 
 from __future__ import annotations
@@ -62,6 +66,10 @@ _FIRST_SIZE, _FIRST_TABLE = 1 << 16, 1 << 9
 _NO_LAYOUT = 0
 
 
+class EndlessError(Exception):
+    """What can be completed of a boundary that was made wide has no finite form."""
+
+
 class CanvasAutomaton:
     """All that is known of the canvases of one engine. Grows; the caller holds the engine's lock."""
 
@@ -75,16 +83,22 @@ class CanvasAutomaton:
             )
         self.lexemes = Lexemes(engine)
         self._mem = np.zeros(_FIRST_SIZE, np.int32)
-        self._mem[arena.H_TOP] = stacks.T_KEYS + 64
+        self._mem[arena.H_TOP] = stacks.CANVAS_HEADER
         for table in (*stacks.CANVAS_INTERN, *stacks.CANVAS_MEMO):
             arena.grow_table(self._mem, table, table in stacks.CANVAS_MEMO, _FIRST_TABLE)
         self._stack = np.zeros(steps.SCRATCH_SIZE, np.int32)
         self._token_sets = np.zeros(1 << 14, np.int32)
         self._steps: dict[tuple[int, int], int] = {}
         self._ends: dict[int, int] = {}
-        self._alive: dict[tuple[int, int, int], tuple[int, tuple[int, ...]]] = {}
+        self._alive: dict[tuple[int, int, int], int] = {}
+        self._tokens: dict[tuple[int, int, int], tuple[int, ...]] = {}
+        self._universal: dict[int, int] = {}
+        self._wide: dict[int, int] = {}
+        self._num_under = 0
+        self._is_endless = False
         bottom = self._record(stacks.T_NODES, [stacks.BOTTOM_STATE])
         self._accepted = self._record(stacks.T_NODES, [stacks.ACCEPTED, bottom])
+        self._note_under(stacks.ACCEPTED)
         self.empty = self._record(stacks.T_LISTS, [])
         """The boundary that nothing leads to."""
         self.start = self._record(stacks.T_LISTS, self._first(bottom))
@@ -121,10 +135,15 @@ class CanvasAutomaton:
         elif mem[configuration + parser.C_FIELDS]:
             tops.append(self._accepted)
         tops.append(self._record(stacks.T_NODES, [int(mem[node + field]), bottom]))
+        self._note_under(int(mem[node + field]))
         triples = sorted(
             (state, layout, top) for top in tops for state in self._starts(int(self._mem[top + stacks.N_STATE]), 0)
         )
         return [number for triple in triples for number in triple]
+
+    def _note_under(self, state: int) -> None:
+        """Nothing lies under this state."""
+        arena.memo_put(self._mem, stacks.M_UNDER, state + 2, stacks.BOTTOM_STATE + 2, 1)
 
     def _starts(self, state: int, before: int) -> Sequence[int]:
         """The lexer states in which a lexeme begins above an LR state."""
@@ -137,7 +156,9 @@ class CanvasAutomaton:
         found = self._steps.get((boundary, slot))
         if found is None:
             group = self._group(slot)
+            self._mem[stacks.H_NOTES] = 1
             found = self.empty if group is None else self._call(steps.OP_CROSS, boundary, group)
+            self._mem[stacks.H_NOTES] = 0
             self._steps[boundary, slot] = found
         return found
 
@@ -152,22 +173,81 @@ class CanvasAutomaton:
         """All that is in either of two boundaries."""
         return a if b in {a, self.empty} else self._call(steps.OP_JOIN, a, b)
 
-    def alive(self, boundary: int, slot: int, behind: int) -> tuple[int, tuple[int, ...]]:
-        """The part of a boundary that a slot leads into part of the boundary ``behind``, and by which sets of tokens.
+    def wide(self, boundary: int) -> int:
+        """A boundary with all stacks of the same lexer states, layouts and LR states on top: of what came before it only
+        that is left, so that going back from the end is the same behind all beginnings.
 
-        (Numbers in ``lexemes.token_sets``.)
+        Asked for when all steps forward have been taken: until then not all is known that may lie under a state.
+        """
+        if self._is_endless:
+            return boundary
+        under = int(self._mem[stacks.M_UNDER + 2])
+        if under != self._num_under:
+            self._num_under = under
+            self._make_universal()
+        found = self._wide.get(boundary)
+        if found is None:
+            first = boundary + stacks.L_ITEMS
+            triples = self._mem[first : first + int(self._mem[boundary + stacks.P_LENGTH])].reshape(-1, 3).tolist()
+            states = self._mem[[node + stacks.N_STATE for _, _, node in triples]].tolist() if triples else []
+            pairs = zip(triples, states, strict=True)
+            wide = sorted((state, layout, self._universal[top]) for (state, layout, _), top in pairs)
+            found = self._record(stacks.T_LISTS, [number for triple in wide for number in triple])
+            self._wide[boundary] = found
+        return found
+
+    def _make_universal(self) -> None:
+        """New nodes for all stacks of each state, of what is known by now."""
+        mem = self._mem
+        slots = int(mem[stacks.M_UNDER])
+        pairs = mem[slots : slots + arena.MEMO_SLOT * (int(mem[stacks.M_UNDER + 1]) + 1)].reshape(-1, arena.MEMO_SLOT)
+        below: dict[int, list[int]] = {}
+        for state, under in (pairs[pairs[:, 0] != 0, :2] - 2).tolist():
+            below.setdefault(state, []).append(under)
+        bottom = self._record(stacks.T_NODES, [stacks.BOTTOM_STATE])
+        addresses: dict[int, int] = {stacks.BOTTOM_STATE: bottom}
+        top = int(self._mem[arena.H_TOP])
+        for state, under in below.items():
+            addresses[state] = top
+            top += stacks.N_BELOW + len(under)
+        records: list[int] = []
+        for state, under in below.items():
+            records += [stacks.UNIVERSAL, 1 + len(under), state, *(addresses[one] for one in sorted(under))]
+        self._make_room(len(records))
+        self._mem[top - len(records) : top] = records
+        self._mem[arena.H_TOP] = top
+        self._universal = addresses
+        self._wide.clear()
+
+    def alive(self, boundary: int, slot: int, behind: int) -> int:
+        """The part of a boundary that a slot leads into part of the boundary ``behind``.
+
+        Raises EndlessError if the boundary was made wide and must not be (then ``wide`` does so no more).
         """
         key = (boundary, slot, behind)
         found = self._alive.get(key)
         if found is None:
             group = self._group(slot)
-            if group is None or behind == self.empty:
-                found = self.empty, ()
-            else:
-                part = self._call(steps.OP_BACK, boundary, group, behind)
-                listed = self._token_sets[1 : 1 + int(self._token_sets[0])]
-                found = part, tuple(np.unique(listed).tolist())
+            dead = group is None or behind == self.empty
+            found = self.empty if dead else self._call(steps.OP_BACK, boundary, group or ROOT, behind)
             self._alive[key] = found
+        return found
+
+    def meets(self, a: int, b: int) -> bool:
+        """Whether two boundaries have anything in common."""
+        return self._call(steps.OP_MEETS, a, b) != 0
+
+    def tokens(self, boundary: int, slot: int, behind: int) -> tuple[int, ...]:
+        """The sets of tokens (by number in ``lexemes.token_sets``) by which any of a boundary gets to ``behind``."""
+        key = (boundary, slot, behind)
+        found = self._tokens.get(key)
+        if found is None:
+            group = self._group(slot)
+            found = ()
+            if group is not None and behind != self.empty:
+                self._call(steps.OP_TOKENS, boundary, group, behind)
+                found = tuple(np.unique(self._token_sets[1 : 1 + int(self._token_sets[0])]).tolist())
+            self._tokens[key] = found
         return found
 
     def _group(self, slot: int) -> int | None:
@@ -196,6 +276,9 @@ class CanvasAutomaton:
                 self._remember(stacks.M_STARTS, first, second, [len(states), *states])
             elif result == stacks.MISS_CROSSINGS:
                 self._remember(stacks.M_CROSSINGS, first, second, self._crossings(first, second))
+            elif result == stacks.ENDLESS:
+                self._is_endless = True
+                raise EndlessError
             elif result == stacks.LIMIT_CANVAS:
                 raise LimitExceededError(
                     "one slot of this canvas has too many parses", limit="scratch space of a step", given="more"
@@ -250,7 +333,9 @@ class CanvasAutomaton:
             size = min(max(2 * len(self._mem), needed), MAX_BYTES // 4)
             if size < needed:
                 limit = f"{MAX_BYTES} bytes"
-                raise LimitExceededError("the canvases of this grammar have too many different stacks", limit=limit, given="more")
+                raise LimitExceededError(
+                    "the canvases of this grammar have too many different stacks", limit=limit, given="more"
+                )
             longer = np.empty(size, np.int32)
             longer[: len(self._mem)] = self._mem
             self._mem = longer

@@ -14,6 +14,7 @@ Lexer states are those of the engine (``kernels.lexer``), numbered here, with a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Int32Array = npt.NDArray[np.int32]
 
 ROOT = 0  # the group of the trie's root
+_FEW_TOKENS = 512  # fewer are set one by one
 IGNORED = 0  # in place of a terminal: a match that the parser does not see
 _ANY_STATE = 7  # in place of "accepting": of configurations that only stand for what is on top of a stack
 
@@ -67,6 +69,7 @@ class Lexemes:
         self.ranks = [0]
         """Of each group the fewest bytes that have been read: less than those of groups that it leads to."""
         self.token_sets: list[Int32Array] = []
+        self._rows: dict[int, npt.NDArray[np.uint32]] = {}
         self._crossings: dict[tuple[int, int], Crossings] = {}
         self._path = np.zeros(4096, np.int32)
         self._tokens, self._targets = np.zeros((2, 0), np.int32)
@@ -223,6 +226,25 @@ class Lexemes:
             rank = int(((trie.info[group] >> 8) & 0xFFF).min())
             exits.append((exit_, self._group(group, rank)))
         return Crossings(tuple(inside), tuple(exits))
+
+    def row_of(self, token_sets: Iterable[int], others: Iterable[int], size: int) -> Int32Array:
+        """The packed row, int32 ``(ceil(size/32),)``, of all tokens of some sets, and of others."""
+        words = (size + 31) // 32
+        flags = np.zeros(32 * words, np.uint8)
+        wide = np.zeros(words, np.uint32)
+        for number in token_sets:
+            tokens = self.token_sets[number]
+            if len(tokens) < _FEW_TOKENS:
+                flags[tokens] = 1
+                continue
+            row = self._rows.get(number)
+            if row is None:
+                own = np.zeros(32 * words, np.uint8)
+                own[tokens] = 1
+                row = self._rows[number] = np.packbits(own, bitorder="little").view(np.uint32)
+            wide |= row
+        flags[list(others)] = 1
+        return (np.packbits(flags, bitorder="little").view(np.uint32) | wide).view(np.int32)
 
     def _make_room(self, nodes: Int32Array) -> None:
         """For all that one walk may list. (A node of a group may lie below another.)"""

@@ -95,11 +95,11 @@ class Canvas:
 
     def is_completable(self) -> bool:
         """Whether some filling of the open slots is a text."""
-        return self._is_completable(self._line)
+        return self._is_completable(self._line, 0)
 
-    def _is_completable(self, line: Line) -> bool:
+    def _is_completable(self, line: Line, behind: int) -> bool:
         with self._lock:
-            if not line.is_completable():
+            if not line.is_completable(behind):
                 return False
         return self._compiled.guard is None or self._is_admitted(line)
 
@@ -126,16 +126,13 @@ class Canvas:
         if line.slots[slot] != OPEN:
             line = line.changed({slot: OPEN})
         with self._lock:
-            living = line.living()
-            row = np.zeros((self._size + 31) // 32, np.uint32)
-            for token_set in living[slot].token_sets:
-                _set_tokens(row, line.automaton.lexemes.token_sets[token_set])
-            if living[slot + 1].over:
-                if line.ended[slot]:
-                    _set_tokens(row, _ascending(line.tail))
-                elif line.may_end(slot):
-                    _set_tokens(row, _ascending(line.stops))
-            return row.view(np.int32)
+            behind = line.living(slot + 1)
+            line.go_to(slot)
+            token_sets = line.automaton.tokens(line.boundaries[slot], OPEN, behind.part)
+            others = frozenset[int]()
+            if behind.over:
+                others = line.tail if line.ended[slot] else line.stops if line.may_end(slot) else others
+            return line.automaton.lexemes.row_of(token_sets, others, self._size)
 
     def best_completion(self, logps: Logps, *, max_boundaries: int = MAX_BOUNDARIES) -> tuple[list[int], float]:
         """The filling of the open slots that is most probable, and its log-probability (that of open slots, summed).
@@ -172,7 +169,7 @@ class Canvas:
             raise InvalidArgumentError(f"its shape is {logps.shape}, but the canvas is {wanted}", argument="logps")
         if not line.is_completable():
             raise UnsatisfiableGrammarError("no filling of its open slots is a text", place="the canvas")
-        living = line.living()
+        living = [line.living(number) for number in range(len(line.slots), -1, -1)][::-1]
         return Course(
             automaton=line.automaton,
             slots=line.slots,
@@ -207,7 +204,7 @@ class Canvas:
         if not chosen:
             return self.is_completable()
         line = self._line.changed(chosen)
-        if not self._is_completable(line):
+        if not self._is_completable(line, max(chosen) + 1):
             return False
         self._line = line
         return True
@@ -219,7 +216,3 @@ def _tokens_of(row: Int32Array) -> Int32Array:
 
 def _ascending(tokens: frozenset[int]) -> Int32Array:
     return np.array(sorted(tokens), np.int32)
-
-
-def _set_tokens(row: npt.NDArray[np.uint32], tokens: Int32Array) -> None:
-    np.bitwise_or.at(row, tokens >> 5, np.uint32(1) << (tokens & 31).astype(np.uint32))

@@ -60,7 +60,7 @@ class Course:
                 yield (self.tail if is_open else np.array([held], np.int32)), ENDED
             return
         automaton = self.automaton
-        _, token_sets = automaton.alive(boundary, held, self.alive[slot + 1])
+        token_sets = automaton.tokens(boundary, held, self.alive[slot + 1])
         sets = [automaton.lexemes.token_sets[number] for number in token_sets]
         for tokens in _partition(sets):
             yield tokens, automaton.step(boundary, int(tokens[0]))

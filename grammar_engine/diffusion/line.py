@@ -2,60 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from grammar_engine.compiler.canvas.automaton import OPEN
+from grammar_engine.compiler.canvas.automaton import OPEN, EndlessError
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.canvas.automaton import CanvasAutomaton
 
 
 class Living(NamedTuple):
-    """What of a boundary can be completed. part: of it, a boundary too. over: whether a text that is over there can be
-    left so. token_sets: by which the slot behind leads on (numbers in ``CanvasAutomaton.lexemes.token_sets``).
+    """What of a boundary can be completed. part: a boundary too, of stacks that need not have been reached. over:
+    whether a text that is over there can be left so.
     """
 
     part: int
     over: bool
-    token_sets: tuple[int, ...]
 
 
 class Line:
-    """Slots, from left to right. What is asked of it is computed once; ``changed`` makes another that keeps what still
-    holds. The caller holds the engine's lock.
+    """Slots, from left to right. The caller holds the engine's lock.
+
+    Boundaries are known from the first on, as far as was asked for; what can be completed is known from the last on. A
+    change of some slots leaves the boundaries before them and what can be completed behind them as they are, so it
+    costs the steps between the first and the last of them.
     """
 
     def __init__(
-        self,
-        automaton: CanvasAutomaton,
-        slots: Sequence[int],
-        stops: frozenset[int],
-        tail: frozenset[int],
-        known: Sequence[tuple[int, bool]] = (),
+        self, automaton: CanvasAutomaton, slots: Sequence[int], stops: frozenset[int], tail: frozenset[int]
     ) -> None:
-        """slots: tokens, or OPEN. stops: tokens that end a text; tail: those that may follow. known: boundaries."""
+        """slots: tokens, or OPEN. stops: tokens that end a text; tail: those that may follow."""
         self.automaton = automaton
         self.slots = list(slots)
         self.stops = stops
         self.tail = tail
-        self.boundaries = [boundary for boundary, _ in known] or [automaton.start]
+        self.boundaries = [automaton.start]
         """Those that are known, from the first on."""
-        self.ended = [ended for _, ended in known] or [False]
+        self.ended = [False]
         """Whether a text may be over there, with a stop token before."""
-        self._living: list[Living] | None = None
+        self._living: dict[int, Living] = {}
 
-    def changed(self, changes: dict[int, int]) -> Line:
+    def changed(self, changes: Mapping[int, int]) -> Line:
         """The same with other contents of some slots."""
-        slots = list(self.slots)
+        other = Line(self.automaton, self.slots, self.stops, self.tail)
         for slot, content in changes.items():
-            slots[slot] = content
-        same = min(changes) + 1
-        known = list(zip(self.boundaries[:same], self.ended[:same], strict=True))
-        return Line(self.automaton, slots, self.stops, self.tail, known)
+            other.slots[slot] = content
+        first, last = min(changes), max(changes)
+        other.boundaries = self.boundaries[: first + 1]
+        other.ended = self.ended[: first + 1]
+        fills = all(self.slots[slot] == OPEN for slot in changes)  # (then nothing new is reached behind)
+        other._living = {n: living for n, living in self._living.items() if n > last and fills}
+        return other
 
-    def is_completable(self) -> bool:
-        """Whether some filling of the open slots is a text."""
+    def is_completable(self, behind: int = 0) -> bool:
+        """Whether some filling of the open slots is a text. behind: a boundary behind all that has changed, if what can
+        be completed there may be known.
+        """
+        if behind in self._living:
+            living = self._living[behind]
+            self.go_to(behind)
+            if living.over and self.ended[behind]:
+                return True
+            return self.automaton.meets(self.boundaries[behind], living.part)
         # Behind the last slot that holds a token of the text, any text that is over may stay so.
         slots = self.slots
         rest = len(slots)
@@ -96,20 +104,27 @@ class Line:
             return False
         return number == len(self.slots) or self._may_stop(self.slots[number])
 
-    def living(self) -> list[Living]:
-        """Of each boundary what can be completed."""
-        if self._living is None:
-            automaton = self.automaton
-            last = len(self.slots)
-            self.go_to(last)
-            part, over = automaton.ends(self.boundaries[last]), self.ended[last]
-            living = [Living(part, over, ())]
-            for number in reversed(range(last)):
-                slot, boundary = self.slots[number], self.boundaries[number]
-                part, token_sets = automaton.alive(boundary, slot, part)
-                if over and self._may_stop(slot):
-                    part = automaton.join(part, automaton.ends(boundary))
-                over = over and self.ended[number] and (slot == OPEN or slot in self.tail)
-                living.append(Living(part, over, token_sets))
-            self._living = living[::-1]
-        return self._living
+    def living(self, number: int) -> Living:
+        """What of a boundary can be completed."""
+        if number not in self._living:
+            try:
+                self._go_back(number)
+            except EndlessError:
+                self._living.clear()
+                self._go_back(number)
+        return self._living[number]
+
+    def _go_back(self, number: int) -> None:
+        automaton = self.automaton
+        last = len(self.slots)
+        self.go_to(min(self._living, default=last))
+        if not self._living:
+            self._living[last] = Living(automaton.ends(automaton.wide(self.boundaries[last])), self.ended[last])
+        for before in range(min(self._living) - 1, number - 1, -1):
+            slot, boundary = self.slots[before], automaton.wide(self.boundaries[before])
+            behind = self._living[before + 1]
+            part = automaton.alive(boundary, slot, behind.part)
+            if behind.over and self._may_stop(slot):
+                part = automaton.join(part, automaton.ends(boundary))
+            over = behind.over and self.ended[before] and (slot == OPEN or slot in self.tail)
+            self._living[before] = Living(part, over)

@@ -1,1 +1,1 @@
-"""Kernels of canvases: sets of stacks, what parsers do to them, and steps over slots. Compiled apart from the engine's."""
+"""Kernels of canvases: sets of stacks, what parsers do to them, steps over slots. Compiled apart from the engine's."""

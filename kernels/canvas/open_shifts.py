@@ -11,6 +11,8 @@ The way back goes through the same reductions:
                                       each base b there := open_back(goto(state(b), X), b, A)
                                                            (b, if X is the start symbol and A has ACCEPTED)
                                       put together what is left
+
+Where reductions can go down a stack for ever (right recursion), that has no end in universal nodes: ENDLESS.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from grammar_engine.kernels.arena import H_START, kernel
 from grammar_engine.kernels.canvas.stacks import (
     ACCEPTED,
     ARENAS,
+    ENDLESS,
+    H_ROUND,
     K_VALUE,
     L_ITEMS,
     LIMIT_CANVAS,
@@ -162,6 +166,7 @@ def open_back(mem, stack, sp, engine, accepted, state, node, targets):
     stack[sp] = state
     stack[sp + 1] = node
     waiting = 1
+    mem[H_ROUND] += 1
     work = sp + 2 * MOST_WAITING
     if work + 1024 > stack.size:
         return np.int64(LIMIT_CANVAS)
@@ -172,7 +177,7 @@ def open_back(mem, stack, sp, engine, accepted, state, node, targets):
         key = np.int64(key_of(mem, PUSHED, state, node, targets, 0))
         if key < 0:
             return key
-        if mem[key + K_VALUE] != 0:
+        if mem[key + K_VALUE] > 0:
             result = np.int64(mem[key + K_VALUE] - 1)
             waiting -= 1
             continue
@@ -206,9 +211,11 @@ def open_back(mem, stack, sp, engine, accepted, state, node, targets):
                 other = np.int64(key_of(mem, PUSHED, pushed, base, targets, 0))
                 if other < 0:
                     return other
-                if mem[other + K_VALUE] != 0:
+                if mem[other + K_VALUE] > 0:
                     stack[i + count] = mem[other + K_VALUE] - 1
                     continue
+                if mem[other + K_VALUE] == -mem[H_ROUND]:
+                    return np.int64(ENDLESS)
                 if waiting == MOST_WAITING:
                     return np.int64(LIMIT_CANVAS)
                 stack[sp + 2 * waiting] = pushed
@@ -222,7 +229,9 @@ def open_back(mem, stack, sp, engine, accepted, state, node, targets):
                 result = np.int64(union(mem, stack, work, result, part))
                 if result < 0:
                     return result
-        if not misses:
+        if misses:
+            mem[key + K_VALUE] = -mem[H_ROUND]
+        else:
             mem[key + K_VALUE] = result + 1
             waiting -= 1
     return result

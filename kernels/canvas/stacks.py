@@ -7,6 +7,10 @@ They lie in an arena of their own, laid out as the engine's is (``kernels.arena`
     key       interned [numbers...] with one field: what is remembered for it, plus 1, or 0
     layout    a list [column, layout below]
 
+A node is **universal** if it stands for all stacks of its state: those below it are universal too, one for each state
+that is known to lie under its own. These are made by Python, not interned, and go round in circles. The union with one
+is that, the intersection the other node.
+
 ``stack`` is scratch space, and ``sp`` says from where on it is free. Codes: FULL_CANVAS where this arena must grow,
 LIMIT_CANVAS where scratch space is exhausted; those of the engine as they are.
 """
@@ -32,11 +36,17 @@ SOURCES = sources_fingerprint(Path(__file__).parent)
 
 NONE, BOTTOM_STATE, ACCEPTED = 0, -1, 0
 FULL_CANVAS, LIMIT_CANVAS, MISS_CROSSINGS, MISS_STARTS = -20, -21, -22, -23
+ENDLESS = -24  # a way back into universal nodes that has no end
 H_FIRST, H_SECOND = 2, 3  # what a MISS is about
 T_NODES, T_LISTS, T_KEYS = 16, 20, 24
-M_UNION, M_INTERSECTION, M_CROSSINGS, M_STARTS = 28, 32, 36, 40
-CANVAS_INTERN, CANVAS_MEMO = (T_NODES, T_LISTS, T_KEYS), (M_UNION, M_INTERSECTION, M_CROSSINGS, M_STARTS)
-CANVAS_HEADER = 48
+M_UNION, M_INTERSECTION, M_CROSSINGS, M_STARTS, M_MEETS = 28, 32, 36, 40, 44
+M_UNDER = 48  # (2 + a state, 2 + one that lies under it)
+H_NOTES = 4  # 1 while what lies under what is written down
+H_ROUND = 5  # numbers the ways back: what is being worked out in this one has minus this for a value
+CANVAS_INTERN = (T_NODES, T_LISTS, T_KEYS)
+CANVAS_MEMO = (M_UNION, M_INTERSECTION, M_CROSSINGS, M_STARTS, M_MEETS, M_UNDER)
+CANVAS_HEADER = 56
+UNIVERSAL = -7  # the hash of such a node, unlike any
 
 P_LENGTH = 1  # of the payload, in every record
 N_STATE, N_BELOW = 2, 3  # of a node: its state, its first node below
@@ -61,6 +71,12 @@ def node_of(mem, stack, state, first, count):
         return NONE
     if is_full(mem, count):
         return FULL_CANVAS
+    if mem[H_NOTES] != 0:
+        for i in range(first, first + count):
+            if memo_get(mem, M_UNDER, state + 2, mem[stack[i] + N_STATE] + 2) == UNKNOWN:
+                memo_put(mem, M_UNDER, state + 2, mem[stack[i] + N_STATE] + 2, 1)
+                if must_grow(mem):
+                    return FULL_CANVAS
     top = mem[H_TOP]
     mem[top + N_STATE] = state
     for i in range(count):
@@ -101,6 +117,10 @@ def combined(mem, memo, a, b):
     """What is known of the union (intersection) of two nodes of one state, or UNKNOWN."""
     if a == b:
         return a
+    if mem[a] == UNIVERSAL:
+        return a if memo == M_UNION else b
+    if mem[b] == UNIVERSAL:
+        return b if memo == M_UNION else a
     return np.int64(memo_get(mem, memo, min(a, b), max(a, b)))
 
 
@@ -161,7 +181,7 @@ def combine(mem, stack, sp, memo, first, second):
 @kernel(f"int64({ARENAS}, int64, int64, int64)", sources=SOURCES)
 def union(mem, stack, sp, a, b):
     """The stacks of either of two nodes of one state, or a code."""
-    if a == b or b == NONE:
+    if a == b or b == NONE:  # noqa: PLR1714 (compiled)
         return a
     if a == NONE:
         return b
@@ -174,10 +194,64 @@ def intersection(mem, stack, sp, a, b):
     """The stacks of both of two nodes, or a code."""
     if a == b:
         return a
-    if a == NONE or b == NONE or mem[a + N_STATE] != mem[b + N_STATE]:
+    if a == NONE or b == NONE or mem[a + N_STATE] != mem[b + N_STATE]:  # noqa: PLR1714 (compiled)
         return np.int64(NONE)
     known = combined(mem, M_INTERSECTION, a, b)
     return np.int64(combine(mem, stack, sp, M_INTERSECTION, a, b)) if known == UNKNOWN else known
+
+
+@kernel(f"int64({ARENAS}, int64, int64, int64)", sources=SOURCES)
+def meets(mem, stack, sp, first, second):
+    """1 if two nodes have a stack in common, 0 if not, or a code. Depth first, as far as the first that they have."""
+    stack[sp] = first
+    stack[sp + 1] = second
+    waiting = 1
+    answer = np.int64(0)
+    while waiting > 0:
+        at = sp + 2 * waiting - 2
+        a, b = min(stack[at], stack[at + 1]), max(stack[at], stack[at + 1])
+        if at + 64 > stack.size:
+            return np.int64(LIMIT_CANVAS)
+        if a == b or mem[a] == UNIVERSAL or mem[b] == UNIVERSAL:
+            answer = np.int64(a != NONE)
+            waiting -= 1
+            continue
+        if a == NONE:
+            answer = np.int64(0)
+            waiting -= 1
+            continue
+        answer = np.int64(memo_get(mem, M_MEETS, a, b))
+        if answer != UNKNOWN:
+            waiting -= 1
+            continue
+        i, end_i = a + N_BELOW, a + N_STATE + mem[a + P_LENGTH]
+        j, end_j = b + N_BELOW, b + N_STATE + mem[b + P_LENGTH]
+        answer = np.int64(0)
+        while i < end_i and j < end_j and answer == 0:
+            own, other = mem[mem[i] + N_STATE], mem[mem[j] + N_STATE]
+            if own < other:
+                i += 1
+            elif other < own:
+                j += 1
+            else:
+                x, y = min(mem[i], mem[j]), max(mem[i], mem[j])
+                if x == y or mem[x] == UNIVERSAL or mem[y] == UNIVERSAL:
+                    answer = np.int64(1)
+                else:
+                    answer = np.int64(memo_get(mem, M_MEETS, x, y))
+                    if answer == UNKNOWN:
+                        stack[at + 2] = x
+                        stack[at + 3] = y
+                        waiting += 1
+                i += 1
+                j += 1
+        if answer == UNKNOWN:
+            continue
+        if must_grow(mem):
+            return np.int64(FULL_CANVAS)
+        memo_put(mem, M_MEETS, a, b, answer)
+        waiting -= 1
+    return answer
 
 
 @kernel(f"int64({ARENAS}, int64, int64, int64)", sources=SOURCES)
@@ -221,7 +295,7 @@ def pop(mem, stack, first, count):
 
 @kernel(f"int64({ARENAS}, int64, int64, int64)", sources=SOURCES)
 def take_apart(mem, stack, sp, node, depth):
-    """The nodes that lie 0, 1, ..., depth levels below a node, each level's once: where the last level begins, or a code.
+    """The nodes that lie 0, 1, ..., depth levels below a node, once per level: where the last level begins, or a code.
 
     A level is [its number of nodes, those, as many values]; stack[sp + i] tells where level i begins.
     """

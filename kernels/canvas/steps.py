@@ -1,7 +1,7 @@
 """Steps of the automaton of canvases, forwards and back (the idea: ``compiler.canvas.automaton``).
 
-A boundary is a list of (lexer state, layout, node). One step works on **entries** (lexer state, layout, group), each with
-a set of stacks, one node for each state on top:
+A boundary is a list of (lexer state, layout, node). One step works on **entries** (lexer state, layout, group), each
+with a set of stacks, one node for each state on top:
 
     group ≥ 0    a crossing: stacks whose lexer is in that state when the trie nodes of the group have been read
     BEHIND       what the step leads to
@@ -21,6 +21,7 @@ import numpy as np
 from grammar_engine.kernels.arena import H_TABLE, UNKNOWN, entry_point, kernel, memo_get, mix
 from grammar_engine.kernels.canvas.open_shifts import open_before, open_shift
 from grammar_engine.kernels.canvas.stacks import (
+    ACCEPTED,
     ARENAS,
     H_FIRST,
     H_SECOND,
@@ -36,11 +37,12 @@ from grammar_engine.kernels.canvas.stacks import (
     SOURCES,
     intersection,
     list_of,
+    meets,
     union,
 )
 from grammar_engine.kernels.canvas.table_shifts import table_before, table_ends, table_shift
 
-OP_CROSS, OP_BACK, OP_ENDS, OP_JOIN = 0, 1, 2, 3
+OP_CROSS, OP_BACK, OP_ENDS, OP_JOIN, OP_TOKENS, OP_MEETS = 0, 1, 2, 3, 4, 5
 
 BEHIND, WANTED = -1, -2
 # Scratch: a hash table of entries; entries; cells [node, next cell]; of each rank its first entry; the order of work;
@@ -330,11 +332,9 @@ def before_exit(mem, stack, engine, accepted, layout, node, terminal, before, th
     return np.int64(open_before(mem, stack, FREE, engine, accepted, node, terminal, targets))
 
 
-@kernel(f"int64({ARENAS}, int32[::1], int64, int64, int32[::1])", sources=SOURCES)
-def go_back(mem, stack, engine, accepted, wanted, token_sets):
-    """After ``cross``: mark what of each crossing leads into the boundary ``wanted``; how many token sets do, which are
-    listed (some twice); or a code.
-    """
+@kernel(f"int64({ARENAS}, int64)", sources=SOURCES)
+def want(mem, stack, wanted):
+    """Enter a boundary that is to be reached; 1, or a code."""
     for i in range(wanted + L_ITEMS, wanted + L_ITEMS + mem[wanted + P_LENGTH], 3):
         entry = find(stack, mem[i], mem[i + 1], WANTED, 0)
         if entry < 0:
@@ -342,7 +342,44 @@ def go_back(mem, stack, engine, accepted, wanted, token_sets):
         code = np.int64(add(mem, stack, entry + E_NODES, mem[i + 2]))
         if code < 0:
             return code
+    return np.int64(1)
+
+
+@kernel(f"int64({ARENAS}, int32[::1])", sources=SOURCES)
+def tokens_to(mem, stack, token_sets):
+    """After ``cross`` and ``want``: token_sets[1:] := those that lead to what is wanted (some twice), token_sets[0] :=
+    their number; 1, or a code.
+    """
     count = 0
+    for o in range(stack[NUM_ORDER]):
+        entry = np.int64(stack[ORDER + o])
+        record = record_of(mem, M_CROSSINGS, stack[entry + E_STATE], stack[entry + E_GROUP], MISS_CROSSINGS)
+        at = record + 1
+        for _ in range(mem[record]):
+            ending = find(stack, mem[at], stack[entry + E_LAYOUT], WANTED, -1)
+            token_set = mem[at + 1]
+            at += 2
+            cell = stack[entry + E_NODES] if ending != 0 else 0
+            while cell != 0:
+                node = np.int64(stack[CELLS + 2 * cell])
+                cell = np.int32(stack[CELLS + 2 * cell + 1])
+                other = node_in(mem, stack, stack[ending + E_NODES], np.int64(mem[node + N_STATE]))
+                leads = np.int64(meets(mem, stack, FREE, node, other))
+                if leads < 0:
+                    return leads
+                if leads != 0:
+                    if count + 1 == token_sets.size:
+                        return np.int64(LIMIT_CANVAS)
+                    count += 1
+                    token_sets[count] = token_set
+                    break
+    token_sets[0] = count
+    return np.int64(1)
+
+
+@kernel(f"int64({ARENAS}, int32[::1], int64)", sources=SOURCES)
+def go_back(mem, stack, engine, accepted):
+    """After ``cross`` and ``want``: what of each crossing leads to what is wanted; 1, or a code."""
     for o in range(stack[NUM_ORDER] - 1, -1, -1):
         entry = np.int64(stack[ORDER + o])
         layout = np.int64(stack[entry + E_LAYOUT])
@@ -350,46 +387,32 @@ def go_back(mem, stack, engine, accepted, wanted, token_sets):
         at = record + 1
         for _ in range(mem[record]):
             ending = find(stack, mem[at], layout, WANTED, -1)
-            token_set = mem[at + 1]
             at += 2
-            if ending == 0:
-                continue
-            leads = False
-            cell = stack[entry + E_NODES]
+            cell = np.int32(stack[entry + E_NODES] if ending != 0 else 0)
             while cell != 0:
                 node = np.int64(stack[CELLS + 2 * cell])
-                cell = stack[CELLS + 2 * cell + 1]
+                cell = np.int32(stack[CELLS + 2 * cell + 1])
                 other = node_in(mem, stack, stack[ending + E_NODES], np.int64(mem[node + N_STATE]))
                 part = np.int64(intersection(mem, stack, FREE, node, other))
+                if part > 0:
+                    part = np.int64(add(mem, stack, entry + E_ALIVE, part))
                 if part < 0:
                     return part
-                if part != NONE:
-                    leads = True
-                    code = np.int64(add(mem, stack, entry + E_ALIVE, part))
-                    if code < 0:
-                        return code
-            if leads:
-                if count == token_sets.size:
-                    return np.int64(LIMIT_CANVAS)
-                token_sets[count] = token_set
-                count += 1
         exits = mem[at]
         at += 1
         for _ in range(exits):
             terminal, before, then = mem[at], mem[at + 1], mem[at + 2]
             at += 4
-            cell = stack[entry + E_NODES]
+            cell = np.int32(stack[entry + E_NODES])
             while cell != 0:
                 node = np.int64(stack[CELLS + 2 * cell])
-                cell = stack[CELLS + 2 * cell + 1]
+                cell = np.int32(stack[CELLS + 2 * cell + 1])
                 part = before_exit(mem, stack, engine, accepted, layout, node, terminal, before, then)
+                if part > 0:
+                    part = np.int64(add(mem, stack, entry + E_ALIVE, part))
                 if part < 0:
                     return part
-                if part != NONE:
-                    code = np.int64(add(mem, stack, entry + E_ALIVE, part))
-                    if code < 0:
-                        return code
-    return np.int64(count)
+    return np.int64(1)
 
 
 @kernel(
@@ -400,22 +423,39 @@ def go_back(mem, stack, engine, accepted, wanted, token_sets):
 def run(operation, mem, stack, engine, at_start, token_sets, accepted, a, b, c):
     """One operation, or a code.
 
-    OP_CROSS: the boundary behind boundary a and a slot of group b. OP_BACK: with c the boundary
-    that is wanted behind: the part of boundary a that leads there; token_sets[0] := how many are listed behind it.
+    OP_CROSS: the boundary behind boundary a and a slot of group b. OP_BACK: with c the boundary that is wanted behind:
+    the part of boundary a that leads there. OP_TOKENS: by which token sets any of boundary a does (see ``tokens_to``).
     OP_ENDS: the part of boundary a with which texts may end; at_start: of lexer states, 1 where they may. OP_JOIN: the
-    boundary that is all of boundaries a and b.
+    boundary that is all of boundaries a and b. OP_MEETS: 1 if boundaries a and b have anything in common.
     """
-    if operation == OP_CROSS or operation == OP_BACK:
+    if operation == OP_MEETS:
+        begin(stack)
+        code = want(mem, stack, b)
+        if code < 0:
+            return code
+        for i in range(a + L_ITEMS, a + L_ITEMS + mem[a + P_LENGTH], 3):
+            entry = find(stack, mem[i], mem[i + 1], WANTED, -1)
+            if entry != 0:
+                other = node_in(mem, stack, stack[entry + E_NODES], np.int64(mem[mem[i + 2] + N_STATE]))
+                code = np.int64(meets(mem, stack, FREE, mem[i + 2], other))
+                if code != 0:
+                    return code
+        return np.int64(0)
+    if operation == OP_CROSS or operation == OP_BACK or operation == OP_TOKENS:  # noqa: PLR1714, SIM109 (compiled)
         code = cross(mem, stack, engine, accepted, a, b)
         if code < 0:
             return code
         cells = E_NODES
         group = np.int64(BEHIND)
-        if operation == OP_BACK:
-            code = go_back(mem, stack, engine, accepted, c, token_sets[1:])
+        if operation != OP_CROSS:
+            code = want(mem, stack, c)
             if code < 0:
                 return code
-            token_sets[0] = code
+            if operation == OP_TOKENS:
+                return tokens_to(mem, stack, token_sets)
+            code = go_back(mem, stack, engine, accepted)
+            if code < 0:
+                return code
             cells = E_ALIVE
             group = np.int64(b)
         for number in range(stack[NUM_ENTRIES]):
@@ -437,7 +477,7 @@ def run(operation, mem, stack, engine, at_start, token_sets, accepted, a, b, c):
                     node = np.int64(table_ends(mem, stack, FREE, engine, mem[i + 1], node))
                     if node < 0:
                         return node
-                elif node != accepted:
+                elif mem[node + N_STATE] != ACCEPTED:
                     continue
                 if node == NONE:
                     continue

@@ -14,6 +14,8 @@ from grammar_engine.kernels.arena import H_LAYOUT, H_TABLE, kernel
 from grammar_engine.kernels.canvas.open_shifts import BEFORE_FED, FED, MOST_WAITING, SHIFTED, in_list, under
 from grammar_engine.kernels.canvas.stacks import (
     ARENAS,
+    ENDLESS,
+    H_ROUND,
     K_VALUE,
     L_ITEMS,
     LIMIT_CANVAS,
@@ -31,7 +33,7 @@ from grammar_engine.kernels.canvas.stacks import (
     put_together,
     take_apart,
 )
-from grammar_engine.kernels.lexer import X_FAMILY, X_LAYOUT
+from grammar_engine.kernels.lexer import X_LAYOUT
 from grammar_engine.kernels.table_parser import CLOSES, END, OPENS, PARENTHESIS, S_ACTIONS, S_GOTOS, look_up
 
 MOST_PENDING = 4096
@@ -122,6 +124,7 @@ def table_back(mem, stack, sp, engine, node, symbol, targets):
     """See above."""
     stack[sp] = node
     waiting = 1
+    mem[H_ROUND] += 1
     work = sp + MOST_WAITING
     if work + 1024 > stack.size:
         return np.int64(LIMIT_CANVAS)
@@ -131,7 +134,7 @@ def table_back(mem, stack, sp, engine, node, symbol, targets):
         key = np.int64(key_of(mem, BEFORE_FED, node, symbol, targets, 0))
         if key < 0:
             return key
-        if mem[key + K_VALUE] != 0:
+        if mem[key + K_VALUE] > 0:
             result = np.int64(mem[key + K_VALUE] - 1)
             waiting -= 1
             continue
@@ -166,10 +169,12 @@ def table_back(mem, stack, sp, engine, node, symbol, targets):
                 other = np.int64(key_of(mem, BEFORE_FED, pushed, symbol, targets, 0))
                 if other < 0:
                     return other
-                if mem[other + K_VALUE] != 0:
+                if mem[other + K_VALUE] > 0:
                     value = np.int64(mem[other + K_VALUE] - 1)
                     stack[i + count] = mem[value + N_BELOW] if value != NONE else NONE
                     continue
+                if mem[other + K_VALUE] == -mem[H_ROUND]:
+                    return np.int64(ENDLESS)
                 if waiting == MOST_WAITING:
                     return np.int64(LIMIT_CANVAS)
                 stack[sp + waiting] = pushed
@@ -179,7 +184,9 @@ def table_back(mem, stack, sp, engine, node, symbol, targets):
                 result = np.int64(put_together(mem, stack, work, depth))
         if result < 0:
             return result
-        if not misses:
+        if misses:
+            mem[key + K_VALUE] = -mem[H_ROUND]
+        else:
             mem[key + K_VALUE] = result + 1
             waiting -= 1
     return result
@@ -327,7 +334,7 @@ def table_shift(mem, stack, sp, engine, layout, node, terminal):
 
 @kernel(f"int64({ARENAS}, int64, int32[::1], int64, int64, int64, int64)", sources=SOURCES)
 def table_before(mem, stack, sp, engine, layout, node, terminal, targets):
-    """The stacks of a node that a terminal leads into a list of nodes (beside the layout that it leads to); or a code."""
+    """The stacks of a node that a terminal leads into a list of nodes (beside the layout behind it); or a code."""
     if sp + 2 * MOST_SYMBOLS + 64 > stack.size:
         return np.int64(LIMIT_CANVAS)
     count = np.int64(symbols_of(mem, stack, sp, engine, layout, terminal))
