@@ -104,6 +104,21 @@ class CanvasAutomaton:
         self.start = self._record(stacks.T_LISTS, self._first(bottom))
 
     @property
+    def num_nodes(self) -> int:
+        """Sets of stacks met so far."""
+        return int(self._mem[stacks.T_NODES + 2])
+
+    @property
+    def can_be_wide(self) -> bool:
+        """False once ``wide`` has turned out to lead nowhere."""
+        return not self._is_endless
+
+    @property
+    def universe(self) -> int:
+        """How much is known of what may lie under states: wide boundaries made before it grew have become too narrow."""
+        return int(self._mem[stacks.M_UNDER + 2])
+
+    @property
     def is_large(self) -> bool:
         """Whether new canvases had better begin anew."""
         return 4 * int(self._mem[arena.H_TOP]) > RENEWED_FROM
@@ -112,7 +127,7 @@ class CanvasAutomaton:
     def statistics(self) -> dict[str, int]:
         """Counts for benchmarks: sets of stacks, lexer states, classes of tokens, bytes."""
         return {
-            "nodes": int(self._mem[stacks.T_NODES + 2]),
+            "nodes": self.num_nodes,
             "lexer_states": self.lexemes.num_states,
             "crossings": int(self._mem[stacks.M_CROSSINGS + 2]),
             "token_sets": len(self.lexemes.token_sets),
@@ -156,9 +171,7 @@ class CanvasAutomaton:
         found = self._steps.get((boundary, slot))
         if found is None:
             group = self._group(slot)
-            self._mem[stacks.H_NOTES] = 1
             found = self.empty if group is None else self._call(steps.OP_CROSS, boundary, group)
-            self._mem[stacks.H_NOTES] = 0
             self._steps[boundary, slot] = found
         return found
 
@@ -177,13 +190,13 @@ class CanvasAutomaton:
         """A boundary with all stacks of the same lexer states, layouts and LR states on top: of what came before it only
         that is left, so that going back from the end is the same behind all beginnings.
 
-        Asked for when all steps forward have been taken: until then not all is known that may lie under a state.
+        Until all steps forward have been taken, from wide boundaries too, not all is known that may lie under a state
+        (see ``universe``).
         """
         if self._is_endless:
             return boundary
-        under = int(self._mem[stacks.M_UNDER + 2])
-        if under != self._num_under:
-            self._num_under = under
+        if self.universe != self._num_under:
+            self._num_under = self.universe
             self._make_universal()
         found = self._wide.get(boundary)
         if found is None:

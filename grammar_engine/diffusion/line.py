@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from grammar_engine.compiler.canvas.automaton import CanvasAutomaton
 
 
+MANY_NODES = 4000
+"""New sets of stacks from which on a check goes on from the other end."""
+
+
 class Living(NamedTuple):
     """What of a boundary can be completed. part: a boundary too, of stacks that need not have been reached. over:
-    whether a text that is over there can be left so.
+    whether a text that is over there can be left so: all slots behind hold stop or pad tokens or are open.
     """
 
     part: int
@@ -23,9 +27,10 @@ class Living(NamedTuple):
 class Line:
     """Slots, from left to right. The caller holds the engine's lock.
 
-    Boundaries are known from the first on, as far as was asked for; what can be completed is known from the last on. A
-    change of some slots leaves the boundaries before them and what can be completed behind them as they are, so it
-    costs the steps between the first and the last of them.
+    Boundaries are known from the first on, as far as was asked for; what can be completed is known from the last on,
+    for wide boundaries (``CanvasAutomaton.wide``) that steps from the last exact one lead to. A change of some slots
+    leaves the boundaries before them and what can be completed behind them as they are, so it costs the steps between
+    the first and the last of them.
     """
 
     def __init__(
@@ -40,6 +45,8 @@ class Line:
         """Those that are known, from the first on."""
         self.ended = [False]
         """Whether a text may be over there, with a stop token before."""
+        self._wide: list[int] = []
+        """All boundaries, wide; or none."""
         self._living: dict[int, Living] = {}
 
     def changed(self, changes: Mapping[int, int]) -> Line:
@@ -50,8 +57,9 @@ class Line:
         first, last = min(changes), max(changes)
         other.boundaries = self.boundaries[: first + 1]
         other.ended = self.ended[: first + 1]
-        fills = all(self.slots[slot] == OPEN for slot in changes)  # (then nothing new is reached behind)
-        other._living = {n: living for n, living in self._living.items() if n > last and fills}
+        if all(self.slots[slot] == OPEN for slot in changes):  # (then nothing new is reached behind)
+            other._wide = self._wide
+            other._living = {n: living for n, living in self._living.items() if n > last}
         return other
 
     def is_completable(self, behind: int = 0) -> bool:
@@ -59,24 +67,31 @@ class Line:
         be completed there may be known.
         """
         if behind in self._living:
-            living = self._living[behind]
-            self.go_to(behind)
-            if living.over and self.ended[behind]:
-                return True
-            return self.automaton.meets(self.boundaries[behind], living.part)
+            return self._meets(behind)
         # Behind the last slot that holds a token of the text, any text that is over may stay so.
         slots = self.slots
         rest = len(slots)
         while rest and (slots[rest - 1] == OPEN or slots[rest - 1] in self.tail):
             rest -= 1
+        few = self.automaton.num_nodes + MANY_NODES
         for number in range(len(slots) + 1):
             self.go_to(number)
             if number < rest:
                 if self.boundaries[number] == self.automaton.empty and not self.ended[number]:
                     return False
+                if self.automaton.num_nodes > few and self.automaton.can_be_wide:
+                    return self._meets(number)
             elif self._may_end_at(number):
                 return True
         return False
+
+    def _meets(self, number: int) -> bool:
+        """Whether anything of a boundary can be completed."""
+        living = self.living(number)
+        self.go_to(number)
+        if living.over and self.ended[number]:
+            return True
+        return self.automaton.meets(self.boundaries[number], living.part)
 
     def go_to(self, number: int) -> None:
         """Make boundaries known up to one of them."""
@@ -111,20 +126,35 @@ class Line:
                 self._go_back(number)
             except EndlessError:
                 self._living.clear()
+                self._wide = []
                 self._go_back(number)
         return self._living[number]
 
     def _go_back(self, number: int) -> None:
         automaton = self.automaton
         last = len(self.slots)
-        self.go_to(min(self._living, default=last))
+        self._widen()
         if not self._living:
-            self._living[last] = Living(automaton.ends(automaton.wide(self.boundaries[last])), self.ended[last])
+            self._living[last] = Living(automaton.ends(self._wide[last]), over=True)
         for before in range(min(self._living) - 1, number - 1, -1):
-            slot, boundary = self.slots[before], automaton.wide(self.boundaries[before])
+            slot, boundary = self.slots[before], self._wide[before]
             behind = self._living[before + 1]
             part = automaton.alive(boundary, slot, behind.part)
             if behind.over and self._may_stop(slot):
                 part = automaton.join(part, automaton.ends(boundary))
-            over = behind.over and self.ended[before] and (slot == OPEN or slot in self.tail)
+            over = behind.over and (slot == OPEN or slot in self.tail)
             self._living[before] = Living(part, over)
+
+    def _widen(self) -> None:
+        """Make all wide boundaries. What may lie under a state comes to light on the way; then they are made again."""
+        automaton = self.automaton
+        if not automaton.can_be_wide:
+            self.go_to(len(self.slots))
+            self._wide = self.boundaries
+        while len(self._wide) <= len(self.slots):
+            known = automaton.universe
+            wide = [automaton.wide(boundary) for boundary in self.boundaries]
+            for slot in self.slots[len(wide) - 1 :]:
+                wide.append(automaton.wide(automaton.step(wide[-1], slot)))
+            if automaton.universe == known:
+                self._wide = wide

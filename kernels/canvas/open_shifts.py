@@ -36,8 +36,8 @@ from grammar_engine.kernels.canvas.stacks import (
     join,
     key_of,
     list_of,
-    node_of,
     pop,
+    pushed_node,
     put_together,
     take_apart,
     union,
@@ -146,7 +146,7 @@ def open_shift(mem, stack, sp, engine, accepted, node, terminal):
                     return parents
                 if g > e:
                     stack[edges + 2 * g] = 0
-        top = np.int64(node_of(mem, stack, state, under, parents))
+        top = np.int64(pushed_node(mem, stack, state, under, parents))
         if top < 0:
             return top
         stack[results + found_tops] = top

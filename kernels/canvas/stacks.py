@@ -41,8 +41,7 @@ H_FIRST, H_SECOND = 2, 3  # what a MISS is about
 T_NODES, T_LISTS, T_KEYS = 16, 20, 24
 M_UNION, M_INTERSECTION, M_CROSSINGS, M_STARTS, M_MEETS = 28, 32, 36, 40, 44
 M_UNDER = 48  # (2 + a state, 2 + one that lies under it)
-H_NOTES = 4  # 1 while what lies under what is written down
-H_ROUND = 5  # numbers the ways back: what is being worked out in this one has minus this for a value
+H_ROUND = 4  # numbers the ways back: what is being worked out in this one has minus this for a value
 CANVAS_INTERN = (T_NODES, T_LISTS, T_KEYS)
 CANVAS_MEMO = (M_UNION, M_INTERSECTION, M_CROSSINGS, M_STARTS, M_MEETS, M_UNDER)
 CANVAS_HEADER = 56
@@ -71,17 +70,23 @@ def node_of(mem, stack, state, first, count):
         return NONE
     if is_full(mem, count):
         return FULL_CANVAS
-    if mem[H_NOTES] != 0:
-        for i in range(first, first + count):
-            if memo_get(mem, M_UNDER, state + 2, mem[stack[i] + N_STATE] + 2) == UNKNOWN:
-                memo_put(mem, M_UNDER, state + 2, mem[stack[i] + N_STATE] + 2, 1)
-                if must_grow(mem):
-                    return FULL_CANVAS
     top = mem[H_TOP]
     mem[top + N_STATE] = state
     for i in range(count):
         mem[top + N_BELOW + i] = stack[first + i]
     return intern(mem, T_NODES, N_STATE, count + 1)
+
+
+@kernel(f"int64({ARENAS}, int64, int64, int64)", sources=SOURCES)
+def pushed_node(mem, stack, state, first, count):
+    """``node_of`` for a state that a parser has pushed: what lies under it is written down."""
+    for i in range(first, first + count):
+        under = mem[stack[i] + N_STATE]
+        if memo_get(mem, M_UNDER, state + 2, under + 2) == UNKNOWN:
+            if must_grow(mem):
+                return np.int64(FULL_CANVAS)
+            memo_put(mem, M_UNDER, state + 2, under + 2, 1)
+    return np.int64(node_of(mem, stack, state, first, count))
 
 
 @kernel(f"int64({ARENAS}, int64, int64)", entry=True, sources=SOURCES)

@@ -28,8 +28,8 @@ from grammar_engine.kernels.canvas.stacks import (
     join,
     key_of,
     list_of,
-    node_of,
     pop,
+    pushed_node,
     put_together,
     take_apart,
 )
@@ -78,7 +78,7 @@ def table_feed(mem, stack, sp, engine, node, symbol):
             continue
         stack[levels] = top
         if action > 0:
-            pushed = np.int64(node_of(mem, stack, action, levels, 1))
+            pushed = np.int64(pushed_node(mem, stack, action, levels, 1))
             if pushed < 0:
                 return pushed
             # (joining needs room behind the results, which lies before what is pending)
@@ -95,7 +95,7 @@ def table_feed(mem, stack, sp, engine, node, symbol):
             base = np.int64(stack[b])
             target = look_up(engine, engine[mem[base + N_STATE] + S_GOTOS], engine[-action])
             stack[levels + bases] = base
-            pushed = np.int64(node_of(mem, stack, target, levels + bases, 1))
+            pushed = np.int64(pushed_node(mem, stack, target, levels + bases, 1))
             if pushed < 0:
                 return pushed
             if symbol == END and target == end_state:
@@ -163,7 +163,7 @@ def table_back(mem, stack, sp, engine, node, symbol, targets):
                     stack[i + count] = value
                     continue
                 stack[free] = base
-                pushed = np.int64(node_of(mem, stack, target, free, 1))
+                pushed = np.int64(pushed_node(mem, stack, target, free, 1))
                 if pushed < 0:
                     return pushed
                 other = np.int64(key_of(mem, BEFORE_FED, pushed, symbol, targets, 0))
