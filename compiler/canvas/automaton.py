@@ -115,7 +115,7 @@ class CanvasAutomaton:
 
     @property
     def universe(self) -> int:
-        """How much is known of what may lie under states: wide boundaries made before it grew have become too narrow."""
+        """How much is known of what may lie under states: wide boundaries of before it grew have become too narrow."""
         return int(self._mem[stacks.M_UNDER + 2])
 
     @property
@@ -187,8 +187,8 @@ class CanvasAutomaton:
         return a if b in {a, self.empty} else self._call(steps.OP_JOIN, a, b)
 
     def wide(self, boundary: int) -> int:
-        """A boundary with all stacks of the same lexer states, layouts and LR states on top: of what came before it only
-        that is left, so that going back from the end is the same behind all beginnings.
+        """A boundary with all stacks of the same lexer states, layouts and LR states on top: only that is left of what
+        came before it, so that going back from the end is the same behind all beginnings.
 
         Until all steps forward have been taken, from wide boundaries too, not all is known that may lie under a state
         (see ``universe``).

@@ -31,6 +31,7 @@ Int32Array = npt.NDArray[np.int32]
 
 ROOT = 0  # the group of the trie's root
 _FEW_TOKENS = 512  # fewer are set one by one
+_MOST_ROWS = 512  # that are remembered
 IGNORED = 0  # in place of a terminal: a match that the parser does not see
 _ANY_STATE = 7  # in place of "accepting": of configurations that only stand for what is on top of a stack
 
@@ -70,6 +71,7 @@ class Lexemes:
         """Of each group the fewest bytes that have been read: less than those of groups that it leads to."""
         self.token_sets: list[Int32Array] = []
         self._rows: dict[int, npt.NDArray[np.uint32]] = {}
+        self._unions: dict[tuple[int, ...], npt.NDArray[np.uint32]] = {}
         self._crossings: dict[tuple[int, int], Crossings] = {}
         self._path = np.zeros(4096, np.int32)
         self._tokens, self._targets = np.zeros((2, 0), np.int32)
@@ -227,9 +229,19 @@ class Lexemes:
             exits.append((exit_, self._group(group, rank)))
         return Crossings(tuple(inside), tuple(exits))
 
-    def row_of(self, token_sets: Iterable[int], others: Iterable[int], size: int) -> Int32Array:
+    def row_of(self, token_sets: tuple[int, ...], others: Iterable[int], size: int) -> Int32Array:
         """The packed row, int32 ``(ceil(size/32),)``, of all tokens of some sets, and of others."""
-        words = (size + 31) // 32
+        found = self._unions.get(token_sets)
+        if found is None:
+            if len(self._unions) >= _MOST_ROWS:
+                self._unions.clear()
+            found = self._unions[token_sets] = self._union(token_sets, (size + 31) // 32)
+        row = found.copy()
+        for token in others:
+            row[token >> 5] |= np.uint32(1) << np.uint32(token & 31)
+        return row.view(np.int32)
+
+    def _union(self, token_sets: tuple[int, ...], words: int) -> npt.NDArray[np.uint32]:
         flags = np.zeros(32 * words, np.uint8)
         wide = np.zeros(words, np.uint32)
         for number in token_sets:
@@ -243,8 +255,8 @@ class Lexemes:
                 own[tokens] = 1
                 row = self._rows[number] = np.packbits(own, bitorder="little").view(np.uint32)
             wide |= row
-        flags[list(others)] = 1
-        return (np.packbits(flags, bitorder="little").view(np.uint32) | wide).view(np.int32)
+        wide |= np.packbits(flags, bitorder="little").view(np.uint32)
+        return wide
 
     def _make_room(self, nodes: Int32Array) -> None:
         """For all that one walk may list. (A node of a group may lie below another.)"""
