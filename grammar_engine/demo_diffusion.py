@@ -49,7 +49,7 @@ def show(prompt: str = PROMPT, page: Path | None = None) -> None:
         console.print(Rule(name))
 
         def each(step: StepRecord) -> None:
-            console.print(step_text(step, compiled.shown, model.mask_token_id), no_wrap=True, overflow="ellipsis")
+            console.print(step_text(step, compiled.shown, model.mask_token_id))
 
         result: DiffusionResult[Any] = generate(
             model, prompt, compiled, method, slots=SLOTS, seed=SEED, on_step=each, read=Person.model_validate_json
