@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -157,6 +158,9 @@ def serving(backend: str, speculative: bool) -> Iterator[int]:
         command += ["--speculative-config", json.dumps(SPECULATIVE)]
     # -m looks in the current folder first, and a checkout's root holds half of this package.
     folder = Path(__file__).parent
+    with socket.socket() as probe:  # else a server that is there already would answer
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", PORT))
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder) as process:
         try:
             for _ in range(400):

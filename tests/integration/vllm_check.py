@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -415,6 +416,9 @@ def post(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 def serving(*arguments: str) -> Iterator[None]:
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model(), "--port", str(PORT)]
     command += ["--served-model-name", "smollm2", "--enforce-eager", "--max-model-len", "1024", "--max-num-seqs", "8"]
+    with socket.socket() as probe:  # else a server that is there already would answer
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", PORT))
     # -m looks in the current folder first, and a checkout's root holds half of this package.
     with subprocess.Popen([*command, *arguments], cwd=Path(__file__).parent) as process:
         try:
