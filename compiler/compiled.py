@@ -30,7 +30,7 @@ from grammar_engine.compiler.mask_cache import MaskCache
 from grammar_engine.compiler.mask_store import MaskStore
 from grammar_engine.compiler.reading import copy_json
 from grammar_engine.compiler.shipped_grammars import stored_grammar
-from grammar_engine.compiler.warmup import load_kernels
+from grammar_engine.compiler.warmup import CANVAS_MODULES, load_kernels
 
 if TYPE_CHECKING:
     import os
@@ -98,14 +98,17 @@ class CompiledGrammar:
                 self.renewals += 1
             return (*self._newest, self.renewals)
 
-    def canvas_automaton(self) -> CanvasAutomaton:
-        """What canvases of this grammar know; begun anew when it has become large, as engines are."""
+    def canvas_automaton(self, *, anew: bool = False) -> CanvasAutomaton:
+        """What canvases of this grammar know; begun anew when it has become large, as engines are, or on request."""
+        load_kernels(CANVAS_MODULES)
         from grammar_engine.compiler.canvas.automaton import CanvasAutomaton
 
         with self._lock:
             found = self._canvases
-            if found is None or found.engine is not self.engine or found.is_large:
+            if found is None or found.engine is not self.engine:
                 found = self._canvases = CanvasAutomaton(self.engine)
+            elif anew or found.is_large:
+                found = self._canvases = CanvasAutomaton(self.engine, found.lexemes)
             return found
 
     def warm_up(self, texts: Iterable[str | bytes | Sequence[int]]) -> int:

@@ -73,7 +73,8 @@ class EndlessError(Exception):
 class CanvasAutomaton:
     """All that is known of the canvases of one engine. Grows; the caller holds the engine's lock."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, lexemes: Lexemes | None = None) -> None:
+        """lexemes: of an older automaton of this engine."""
         self.engine = engine
         if not _lexes_alike(engine.grammar):
             raise UnsupportedGrammarError(
@@ -81,7 +82,7 @@ class CanvasAutomaton:
                 place="terminals that compete: which of them are tried depends on all parses of a text at once",
                 advice='Use parser="lalr", or parser="earley".',
             )
-        self.lexemes = Lexemes(engine)
+        self.lexemes = lexemes or Lexemes(engine)
         self._mem = np.zeros(_FIRST_SIZE, np.int32)
         self._mem[arena.H_TOP] = stacks.CANVAS_HEADER
         for table in (*stacks.CANVAS_INTERN, *stacks.CANVAS_MEMO):
