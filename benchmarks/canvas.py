@@ -7,7 +7,7 @@ medians over rounds, each with other texts and gaps; the automaton of the gramma
 of its vocabulary are known (a canvas before has met them). NaN: the limit of memory was met.
 
     check      the first question of a new canvas
-    commit     one token of the text into one open slot, with what can be completed known: median and most of 20 slots
+    commit     one token of the text into one open slot whose mask has been asked for: median and most of 20 slots
     back       what can be completed of all boundaries: what all masks need once
     masks      the rows of all open slots, with that
     again      check, back and masks of a second canvas with other gaps in the same text
@@ -98,7 +98,7 @@ def one_round(
     costs = []
     for slot in asked:
         one = Canvas(compiled, first, mask_token_id=mask)
-        one.allowed(0)
+        cost(lambda one=one, slot=slot: one.allowed(slot))
         token = text[slot] if slot < len(text) else stop
         costs.append(cost(lambda one=one, slot=slot, token=token: one.commit([(slot, token)])))
     found["commit"] = statistics.median(costs)
