@@ -239,7 +239,8 @@ class Lexemes:
         row = found.copy()
         for token in others:
             row[token >> 5] |= np.uint32(1) << np.uint32(token & 31)
-        return row.view(np.int32)
+        signed: Int32Array = row.view(np.int32)
+        return signed
 
     def _union(self, token_sets: tuple[int, ...], words: int) -> npt.NDArray[np.uint32]:
         flags = np.zeros(32 * words, np.uint8)

@@ -31,12 +31,31 @@ from grammar_engine.matcher import Matcher
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.compiled import CompiledGrammar
+    from grammar_engine.compiler.vocabulary import Vocabulary
 
 Int32Array = npt.NDArray[np.int32]
 
 MAX_BOUNDARIES = 4096
 """Places that completions look at, if no other number is asked for."""
 _NO_TOKENS = np.zeros(0, np.int32)
+
+
+def check_canvas(
+    vocabulary: Vocabulary, token_ids: Sequence[int], mask_token_id: int, pad_token_id: int | None
+) -> None:
+    """Refuse, with InvalidArgumentError, what cannot be a canvas over a vocabulary (see ``Canvas``)."""
+    if not len(token_ids):
+        raise InvalidArgumentError("a canvas needs at least one slot", argument="token_ids")
+    for name, given in (("mask_token_id", mask_token_id), ("pad_token_id", pad_token_id)):
+        if given is not None and not 0 <= given < vocabulary.size:
+            raise InvalidArgumentError(f"{given} is no id of {vocabulary.size}", argument=name)
+    if vocabulary.tokens[mask_token_id] is not None or mask_token_id in vocabulary.stop_token_ids:
+        raise InvalidArgumentError("the mask is a token of texts, or ends them", argument="mask_token_id")
+    if mask_token_id == pad_token_id:
+        raise InvalidArgumentError("mask and pad are the same token", argument="pad_token_id")
+    for token in token_ids:
+        if not 0 <= token < vocabulary.size:
+            raise InvalidArgumentError(f"{token} is no id of {vocabulary.size}", argument="token_ids")
 
 
 class Canvas:
@@ -50,7 +69,7 @@ class Canvas:
 
     Raises:
         InvalidArgumentError: no slots; an id outside of the vocabulary; a mask that is text, or ends texts.
-        UnsupportedGrammarError: the grammar cannot be followed on canvases (see docs/diffusion.md).
+        UnsupportedGrammarError: the grammar cannot be followed on canvases (see docs/canvas.md).
     """
 
     def __init__(
@@ -62,18 +81,7 @@ class Canvas:
         pad_token_id: int | None = None,
     ) -> None:
         vocabulary = compiled.vocabulary
-        if not len(token_ids):
-            raise InvalidArgumentError("a canvas needs at least one slot", argument="token_ids")
-        for name, given in (("mask_token_id", mask_token_id), ("pad_token_id", pad_token_id)):
-            if given is not None and not 0 <= given < vocabulary.size:
-                raise InvalidArgumentError(f"{given} is no id of {vocabulary.size}", argument=name)
-        if vocabulary.tokens[mask_token_id] is not None or mask_token_id in vocabulary.stop_token_ids:
-            raise InvalidArgumentError("the mask is a token of texts, or ends them", argument="mask_token_id")
-        if mask_token_id == pad_token_id:
-            raise InvalidArgumentError("mask and pad are the same token", argument="pad_token_id")
-        for token in token_ids:
-            if not 0 <= token < vocabulary.size:
-                raise InvalidArgumentError(f"{token} is no id of {vocabulary.size}", argument="token_ids")
+        check_canvas(vocabulary, token_ids, mask_token_id, pad_token_id)
         self._compiled = compiled
         self._size = vocabulary.size
         self._mask = mask_token_id

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grammar_engine import CompiledGrammar, Matcher
+from grammar_engine.diffusion.canvas import check_canvas
 from grammar_engine.errors import InvalidArgumentError, UnsatisfiableGrammarError
 
 State = Hashable
@@ -69,18 +70,7 @@ class PlainCanvas:
         positions: Positions | None = None,
     ) -> None:
         vocabulary = compiled.vocabulary
-        if not len(token_ids):
-            raise InvalidArgumentError("a canvas needs at least one slot", argument="token_ids")
-        for name, given in (("mask_token_id", mask_token_id), ("pad_token_id", pad_token_id)):
-            if given is not None and not 0 <= given < vocabulary.size:
-                raise InvalidArgumentError(f"{given} is no id of {vocabulary.size}", argument=name)
-        if vocabulary.tokens[mask_token_id] is not None or mask_token_id in vocabulary.stop_token_ids:
-            raise InvalidArgumentError("the mask is a token of texts, or ends them", argument="mask_token_id")
-        if mask_token_id == pad_token_id:
-            raise InvalidArgumentError("mask and pad are the same token", argument="pad_token_id")
-        for token in token_ids:
-            if not 0 <= token < vocabulary.size:
-                raise InvalidArgumentError(f"{token} is no id of {vocabulary.size}", argument="token_ids")
+        check_canvas(vocabulary, token_ids, mask_token_id, pad_token_id)
         self._size = vocabulary.size
         self._stops = frozenset(vocabulary.stop_token_ids)
         self._tail = self._stops | ({pad_token_id} if pad_token_id is not None else set())
