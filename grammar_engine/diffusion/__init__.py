@@ -1,6 +1,7 @@
 """Masked diffusion models under a grammar: slots filled in any order, and always completable.
 
     ge.diffusion.generate(model, prompt, compiled)     a filled canvas, its value, and how it came about
+    ge.diffusion.smc(model, prompt, compiled, …)       weighted texts: unbiased sampling
 
 See docs/diffusion.md. Names are imported when they are first used.
 """
@@ -19,6 +20,7 @@ _HOMES = {
     "grammar_engine.diffusion.lookahead": ("LaveSettings",),
     "grammar_engine.diffusion.models": ("load_diffusion_model",),
     "grammar_engine.diffusion.records": ("Counters", "DiffusionResult", "SlotRecord", "StepRecord"),
+    "grammar_engine.diffusion.sampling": ("smc",),
     "grammar_engine.diffusion.schedules": ("Remasking", "Schedule"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -36,6 +38,7 @@ __all__ = [
     "StepRecord",
     "generate",
     "load_diffusion_model",
+    "smc",
 ]
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from grammar_engine.diffusion.lookahead import LaveSettings
     from grammar_engine.diffusion.models import load_diffusion_model
     from grammar_engine.diffusion.records import Counters, DiffusionResult, SlotRecord, StepRecord
+    from grammar_engine.diffusion.sampling import smc
     from grammar_engine.diffusion.schedules import Remasking, Schedule
 
 

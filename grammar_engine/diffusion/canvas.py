@@ -17,6 +17,7 @@ numbers; after a commit it steps on from the first slot that changed, and stops 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grammar_engine.compiler.canvas.automaton import OPEN
-from grammar_engine.diffusion.completions import Course, Logps, best, draw
+from grammar_engine.diffusion.completions import Course, Fillings, Logps, best, draw, fillings
 from grammar_engine.diffusion.line import Line
 from grammar_engine.errors import InvalidArgumentError, UnsatisfiableGrammarError
 from grammar_engine.matcher import Matcher
@@ -168,9 +169,23 @@ class Canvas:
         Args and errors: as for ``best_completion``, which alone meets the limit.
         """
         with self._lock:
-            return draw(self._course(logps), logps, rng, max_boundaries)
+            return draw(self._course(logps, masks=False), logps, rng, max_boundaries)
 
-    def _course(self, logps: Logps) -> Course:
+    def fillings(self, logps: Logps, *, max_boundaries: int = MAX_BOUNDARIES) -> Fillings | None:
+        """All fillings with their mass, to draw from more than once; None where ``sample`` would not be exact.
+
+        They stay what they are when the canvas changes. Args and errors: as for ``best_completion``, but that all have
+        probability 0 is no error.
+        """
+        with self._lock:
+            return fillings(self._course(logps, masks=False), logps, max_boundaries)
+
+    def fork(self) -> Canvas:
+        """Another canvas with the same slots; what happens to one does not change the other."""
+        return copy.copy(self)  # (a commit replaces the line)
+
+    def _course(self, logps: Logps, *, masks: bool = True) -> Course:
+        """masks: whether ``allowed`` is needed."""
         line = self._line
         wanted = (len(line.slots), self._size)
         if logps.shape != wanted:
@@ -184,7 +199,8 @@ class Canvas:
             alive=[place.part for place in living],
             over=[place.over for place in living],
             allowed=[
-                _tokens_of(self.allowed(slot)) if held == OPEN else _NO_TOKENS for slot, held in enumerate(line.slots)
+                _tokens_of(self.allowed(slot)) if masks and held == OPEN else _NO_TOKENS
+                for slot, held in enumerate(line.slots)
             ],
             stops=_ascending(line.stops),
             tail=_ascending(line.tail),

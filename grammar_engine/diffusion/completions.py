@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Int32Array = npt.NDArray[np.int32]
 Logps = npt.NDArray[np.floating[Any]]
+_Layer = dict[int, list[tuple[Int32Array, int]]]
+_Masses = dict[int, list[tuple[Int32Array, int, float]]]
 
 ENDED = -1
 """In place of a boundary: the text is over."""
@@ -147,37 +149,92 @@ def _way_back(found: dict[tuple[int, int], tuple[float, tuple[int, int], int]], 
     return tokens[::-1]
 
 
+class Fillings:
+    """All fillings of a canvas, each with its probability; made once, drawn from often. Without state.
+
+    log_mass: the logarithm of the mass of all; −inf if none has a probability above 0.
+    """
+
+    def __init__(self, course: Course, logps: Logps, layers: Sequence[_Layer]) -> None:
+        """layers: from ``_layers``."""
+        self._start = course.automaton.start
+        self._rows = [_row(course, logps, slot) for slot in range(len(course.slots))]
+        self._ways: list[_Masses] = [
+            {
+                boundary: [(tokens, after, _class_mass(row, tokens)) for tokens, after in ways]
+                for boundary, ways in layer.items()
+            }
+            for row, layer in zip(self._rows, layers, strict=False)
+        ]
+        self._mass: list[dict[int, float]] = [dict.fromkeys(layers[-1], 0.0)]
+        for layer in reversed(self._ways):
+            self._mass.insert(0, _behind(layer, self._mass[0]))
+        self.log_mass = self._mass[0][self._start]
+
+    def draw(self, rng: np.random.Generator) -> list[int]:
+        """A filling, in proportion to its probability. ``log_mass`` must be finite."""
+        boundary = self._start
+        chosen = []
+        for slot, layer in enumerate(self._ways):
+            row, mass = self._rows[slot], self._mass[slot + 1]
+            ways = layer[boundary]
+            which = _choose([share + mass[after] for _, after, share in ways], rng)
+            tokens, boundary, _ = ways[which]
+            chosen.append(int(tokens[0]) if row is None else int(tokens[_choose(row[tokens], rng)]))
+        return chosen
+
+    def log_mass_given(self, chosen: Mapping[int, int]) -> float:
+        """Of the fillings with these tokens in these slots, the log-mass of what the other slots hold.
+
+        chosen: slot → token, of slots that were open; at least one.
+        """
+        last = max(chosen)
+        mass = self._mass[last + 1]
+        for slot in range(last, -1, -1):
+            layer = self._ways[slot]
+            if slot in chosen:
+                token = chosen[slot]
+                layer = {
+                    boundary: [(tokens, after, 0.0) for tokens, after, _ in ways if _holds(tokens, token)]
+                    for boundary, ways in layer.items()
+                }
+            mass = _behind(layer, mass)
+        return mass[self._start]
+
+
+def fillings(course: Course, logps: Logps, max_boundaries: int) -> Fillings | None:
+    """All fillings, or None where there are more boundaries than ``max_boundaries``."""
+    layers = _layers(course, max_boundaries)
+    return None if layers is None else Fillings(course, logps, layers)
+
+
 def draw(course: Course, logps: Logps, rng: np.random.Generator, max_boundaries: int) -> tuple[list[int], float]:
     """A filling, and the logarithm of its weight: that of the mass of all fillings, where it can be had exactly."""
-    layers = _layers(course, max_boundaries)
-    if layers is None:
+    known = fillings(course, logps, max_boundaries)
+    if known is None:
         return _draw_in_turn(course, logps, rng)
-    mass: list[dict[int, float]] = [dict.fromkeys(layers[-1], 0.0)]
-    for slot in reversed(range(len(course.slots))):
-        row = _row(course, logps, slot)
-        sums = {}
-        for boundary, ways in layers[slot].items():
-            sums[boundary] = _log_sum([_class_mass(row, tokens) + mass[0][after] for tokens, after in ways])
-        mass.insert(0, sums)
-    boundary = course.automaton.start
-    total = mass[0][boundary]
-    if total == -math.inf:
+    if known.log_mass == -math.inf:
         raise UnsatisfiableGrammarError("every completion has probability 0", place="the canvas")
-    chosen = []
-    for slot in range(len(course.slots)):
-        ways = layers[slot][boundary]
-        row = _row(course, logps, slot)
-        which = _choose([_class_mass(row, tokens) + mass[slot + 1][after] for tokens, after in ways], rng)
-        tokens, boundary = ways[which]
-        chosen.append(int(tokens[0]) if row is None else int(tokens[_choose(row[tokens], rng)]))
-    return chosen, total
+    return known.draw(rng), known.log_mass
 
 
-def _layers(course: Course, max_boundaries: int) -> list[dict[int, list[tuple[Int32Array, int]]]] | None:
+def _behind(
+    layer: Mapping[int, Sequence[tuple[Int32Array, int, float]]], mass: Mapping[int, float]
+) -> dict[int, float]:
+    """Log-masses at the boundaries before a slot, from those behind it."""
+    return {boundary: _log_sum([share + mass[after] for _, after, share in ways]) for boundary, ways in layer.items()}
+
+
+def _holds(tokens: Int32Array, token: int) -> bool:
+    at = int(np.searchsorted(tokens, token))
+    return at < len(tokens) and int(tokens[at]) == token
+
+
+def _layers(course: Course, max_boundaries: int) -> list[_Layer] | None:
     """Per slot the boundaries that texts reach, with their classes; behind the last those that are reached then. None:
     there are too many.
     """
-    layers: list[dict[int, list[tuple[Int32Array, int]]]] = []
+    layers: list[_Layer] = []
     reached = {course.automaton.start: None}
     count = 0
     for slot in range(len(course.slots)):

@@ -47,7 +47,7 @@ def as_sampler(sampler: object, temperature: float | None) -> Sampler:
     if not isinstance(chosen, (Greedy, Sample)):
         raise InvalidArgumentError(
             f"the slots of a diffusion model are filled by Greedy() or Sample(...), not {type(chosen).__name__}: the "
-            "others write texts from left to right",
+            "others write texts from left to right (weighted texts of a diffusion model: ge.diffusion.smc)",
             argument="sampler",
         )
     if chosen.repetition is not None:

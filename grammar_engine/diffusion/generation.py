@@ -131,7 +131,7 @@ def prepare_run(
         raise InvalidArgumentError("there are false answers to count with lave only", argument="audit")
     require_vocabulary(model, compiled)
     encoded = [model.encode(one, tools) for one in prompts]
-    ids = _initial(model, encoded, slots, most_slots, canvas)
+    ids = initial_canvas(model, encoded, slots, most_slots, canvas)
     chosen = as_schedule(schedule)
     quotas(steps, chosen.blocks(len(ids)))
     if chosen.joint:
@@ -228,7 +228,7 @@ def _slots_needed(make: NewCanvas, too_few: int, mask: int) -> int | None:
     return many
 
 
-def _initial(
+def initial_canvas(
     model: DiffusionModel,
     prompts: Sequence[Sequence[int]],
     slots: int | None,

@@ -49,12 +49,15 @@ class Step:
     log_weights: behind the token, before resampling.
     ess:         effective sample size of these.
     ancestors:   whom each particle was copied from behind the step; None where all went on as they were.
+    filled:      of canvases (``ge.diffusion.smc``), each particle's slots of this step with their tokens; ``token_ids``
+                 has the first of them.
     """
 
     token_ids: tuple[int, ...]
     log_weights: tuple[float, ...]
     ess: float
     ancestors: tuple[int, ...] | None
+    filled: tuple[tuple[tuple[int, int], ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
