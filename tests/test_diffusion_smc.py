@@ -141,7 +141,7 @@ def dead_or_alive(speaker: RandomDiffusion, compiled: CompiledGrammar, *, seed: 
 
 CASES: list[tuple[str, dict[str, Any], int]] = [
     ("one particle", {}, 1),
-    ("resampling always", {"ess_threshold": 1.0}, 4),
+    ("resampling always", {"ess_threshold": 1.0}, 32),
     ("resampling never", {"ess_threshold": 0.0}, 3),
     ("random orders", {"order": "random", "ess_threshold": 1.0, "resampling": "systematic"}, 4),
     ("two slots a step", {"tokens_per_step": 2, "order": "random", "ess_threshold": 1.0}, 3),
