@@ -7,6 +7,7 @@ from order to order, and from step size to step size. What it is, is computed he
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -21,7 +22,7 @@ from diffusion_language import COMPILER, MASK, PAD, STOP, TOKENS, model
 from plain_canvas import PlainCanvas
 from random_diffusion import RandomDiffusion
 
-from grammar_engine import CompiledGrammar, Matcher
+from grammar_engine import SMC, CompiledGrammar, Matcher, generate, load_model
 from grammar_engine.diffusion import Canvas, smc
 from grammar_engine.errors import (
     AllParticlesDeadError,
@@ -344,3 +345,26 @@ def test_masses_given_tokens(name: str) -> None:
         assert known.log_mass_given(chosen) == pytest.approx(plain.sample(logps, rng)[1])
         asked += 1
     assert asked > 5
+
+
+def test_a_trained_model() -> None:
+    """Whole texts of a schema, each with a weight; ``generate`` says where they are to be had."""
+    pytest.importorskip("transformers", reason="needs the extra hf")
+    trained = load_model("tiny-dlm")
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    }
+    compiled = trained.compiler.compile_json_schema(schema)
+    population = smc(
+        trained, "person: Ida, 52", compiled, particles=6, rng=np.random.default_rng(0), slots=32, tokens_per_step=4,
+        max_boundaries=0,
+    )  # fmt: skip
+    values = [json.loads(text) for text in population.posterior()]
+    assert all(set(value) == {"name", "age"} and isinstance(value["age"], int) for value in values)
+    assert all(particle.state == FINISHED for particle in population.particles)
+    assert population.passes == 8
+    with pytest.raises(InvalidArgumentError, match=r"ge\.diffusion\.smc"):
+        generate("person: Ida, 52", schema=schema, model=trained, sampler=SMC(particles=2))
