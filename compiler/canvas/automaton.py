@@ -331,14 +331,17 @@ class CanvasAutomaton:
     def _grow(self) -> None:
         """Enlarge what is too small: hash tables that are more than half full, else all."""
         mem = self._mem
+        has_grown = False
         for table in (*stacks.CANVAS_INTERN, *stacks.CANVAS_MEMO):
             is_memo = table in stacks.CANVAS_MEMO
             if 2 * int(mem[table + 2]) > int(mem[table + 1]):
                 capacity = 4 * (int(mem[table + 1]) + 1)
                 mem = self._lengthened(capacity * (arena.MEMO_SLOT if is_memo else arena.INTERN_SLOT))
                 arena.grow_table(mem, table, is_memo, capacity)
+                has_grown = True
         mem[arena.H_PRESSURE] = 0
-        self._lengthened(4 * arena.SLACK)
+        if not has_grown:
+            self._lengthened(len(mem))
 
     def _lengthened(self, more: int) -> Int32Array:
         """An arena with room for so many numbers more."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.kernels import arena, lexer
 from grammar_engine.kernels.engine import OP_STARTS, OP_STEP
 from grammar_engine.kernels.export.class_walks import ALIVE, LISTED, MATCHES, lexeme_walk
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
 
 Int32Array = npt.NDArray[np.int32]
+
+MOST_STATES = 10_000
+"""Lexer states that canvases of one grammar may meet; a row of steps takes 1 KiB, and a third of a millisecond."""
 
 ROOT = 0  # the group of the trie's root
 _FEW_TOKENS = 512  # fewer are set one by one
@@ -91,6 +95,12 @@ class Lexemes:
         if found is not None:
             return found
         engine = self._engine
+        if len(self._addresses) >= MOST_STATES:
+            raise LimitExceededError(
+                "the lexemes of this grammar have too many states for a canvas (counted loops have one per count)",
+                limit=f"{MOST_STATES} lexer states",
+                given="more",
+            )
         number = self._numbers[address] = len(self._addresses)
         self._addresses.append(address)
         if number == len(self._kinds):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MANY_NODES = 4000
 """New sets of stacks from which on a check goes on from the other end."""
+MOST_PASSES = 4
+"""Rounds of wide steps in which more and more comes to light, after which exact steps are taken instead."""
 
 
 class Living(NamedTuple):
@@ -146,15 +148,23 @@ class Line:
             self._living[before] = Living(part, over)
 
     def _widen(self) -> None:
-        """Make all wide boundaries. What may lie under a state comes to light on the way; then they are made again."""
+        """Make all wide boundaries: of exact ones, or, where those have too many sets of stacks, by steps from the last
+        of them. What may lie under a state can come to light on the way; then they are made again.
+        """
         automaton = self.automaton
-        if not automaton.can_be_wide:
-            self.go_to(len(self.slots))
-            self._wide = self.boundaries
-        while len(self._wide) <= len(self.slots):
+        last = len(self.slots)
+        if len(self._wide) > last:
+            return
+        many = automaton.num_nodes + 8 * MANY_NODES
+        while len(self.boundaries) <= last and (automaton.num_nodes < many or not automaton.can_be_wide):
+            self.go_to(len(self.boundaries))
+        for _ in range(MOST_PASSES):
             known = automaton.universe
             wide = [automaton.wide(boundary) for boundary in self.boundaries]
             for slot in self.slots[len(wide) - 1 :]:
                 wide.append(automaton.wide(automaton.step(wide[-1], slot)))
             if automaton.universe == known:
                 self._wide = wide
+                return
+        self.go_to(last)
+        self._wide = [automaton.wide(boundary) for boundary in self.boundaries]

@@ -48,12 +48,12 @@ BEHIND, WANTED = -1, -2
 # Scratch: a hash table of entries; entries; cells [node, next cell]; of each rank its first entry; the order of work;
 # and what is free.
 HASH = 0
-HASH_SIZE = 1 << 15
+HASH_SIZE = 1 << 17
 ENTRIES = HASH + HASH_SIZE
-E_STATE, E_LAYOUT, E_GROUP, E_NODES, E_NEXT, E_ALIVE, ENTRY_SIZE = 0, 1, 2, 3, 4, 5, 6
+E_STATE, E_LAYOUT, E_GROUP, E_NODES, E_NEXT, E_ALIVE, E_SLOT, ENTRY_SIZE = 0, 1, 2, 3, 4, 5, 6, 7
 MOST_ENTRIES = HASH_SIZE // 2
 CELLS = ENTRIES + MOST_ENTRIES * ENTRY_SIZE
-MOST_CELLS = 1 << 17
+MOST_CELLS = 1 << 18
 RANKS = CELLS + 2 * MOST_CELLS
 NUM_RANKS = 4100
 ORDER = RANKS + NUM_RANKS
@@ -66,9 +66,9 @@ NUM_ENTRIES, NUM_CELLS, NUM_ORDER, MOST_RANK = COUNTS, COUNTS + 1, COUNTS + 2, C
 @kernel("void(int32[::1])", sources=SOURCES)
 def begin(stack):
     """No entries."""
-    for i in range(HASH, HASH + HASH_SIZE):
-        stack[i] = 0
-    for i in range(RANKS, RANKS + NUM_RANKS):
+    for entry in range(ENTRIES, ENTRIES + stack[NUM_ENTRIES] * ENTRY_SIZE, ENTRY_SIZE):
+        stack[HASH + stack[entry + E_SLOT]] = 0
+    for i in range(RANKS, RANKS + stack[MOST_RANK] + 1):
         stack[i] = 0
     for i in range(COUNTS, COUNTS + 8):
         stack[i] = 0
@@ -93,6 +93,7 @@ def find(stack, state, layout, group, rank):
     stack[NUM_ENTRIES] = number + 1
     entry = np.int64(ENTRIES + number * ENTRY_SIZE)
     stack[HASH + slot] = entry
+    stack[entry + E_SLOT] = slot
     stack[entry + E_STATE] = state
     stack[entry + E_LAYOUT] = layout
     stack[entry + E_GROUP] = group
