@@ -5,7 +5,8 @@
 
 Suites: `tasks`, prompts of the kinds that the tiny model was trained on, with the answer that is due; `schemas`, a
 seeded sample of MaskBench's open half, of which the prompt says nothing; both with as many slots as --slots says. A
-schema that does not compile, or whose shortest text takes more slots, is counted and left out for all methods alike.
+schema that does not compile, whose shortest text takes more slots, or that takes longer than --seconds, is counted and
+left out for all methods alike.
 
     valid      the text is what an oracle accepts: json.loads and jsonschema, or Lark
     equal      it is the answer that is due (tasks)
@@ -22,8 +23,10 @@ asked in a second run with the same seeds.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -244,11 +247,12 @@ def measure(
         options = {"slots": arguments.slots, "schedule": arguments.schedule, "steps": arguments.steps}
         options |= {"seed": arguments.seed, "temperature": arguments.temperature}
         try:
-            results = {m: generate(model, case.prompt, case.compiled, m, **options) for m in arguments.methods}
-            audited = None
-            if "lave" in arguments.methods and not arguments.no_audit:
-                audited = generate(model, case.prompt, case.compiled, "lave", audit=True, **options)
-        except ge.GrammarEngineError as error:
+            with at_most(arguments.seconds):
+                results = {m: generate(model, case.prompt, case.compiled, m, **options) for m in arguments.methods}
+                audited = None
+                if "lave" in arguments.methods and not arguments.no_audit:
+                    audited = generate(model, case.prompt, case.compiled, "lave", audit=True, **options)
+        except (ge.GrammarEngineError, TimeoutError) as error:
             left_out.append({"case": case.name, "why": f"{type(error).__name__}: {str(error).splitlines()[0]}"})
             continue
         for method, result in results.items():
@@ -257,6 +261,22 @@ def measure(
             found["lave"].false_rejects += audited.counters.false_rejects
             found["lave"].false_accepts += audited.counters.false_accepts
     return found
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """TimeoutError in what takes longer."""
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"all methods together took more than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def main() -> None:
@@ -273,6 +293,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--minutes", type=float, default=30.0, help="of each suite at most")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each case, all methods together, at most")
     parser.add_argument("--no-audit", action="store_true", help="do not count LAVE's false answers")
     parser.add_argument("--json", type=Path, help="also write all figures there")
     arguments = parser.parse_args()

@@ -156,9 +156,17 @@ class Lexemes:
 
     def _list_steps(self, number: int) -> None:
         engine, address = self._engine, self._addresses[number]
-        row = [engine.call(OP_STEP, address, byte) for byte in range(256)]
-        listed = [self.number(after) if after else -1 for after in row]
-        self._steps[number] = listed
+        mem = engine.mem
+        first = address + lexer.L_LIST
+        threads = mem[first : first + 2 * int(mem[address + lexer.L_THREADS]) : 2]
+        read: set[int] = set()
+        for low, high in zip(mem[threads + lexer.P_LOW].tolist(), mem[threads + lexer.P_HIGH].tolist(), strict=True):
+            read.update(range(low, min(high, 255) + 1))
+        for byte in read:
+            after = engine.call(OP_STEP, address, byte)
+            if after:
+                state = self.number(after)  # (which may lengthen the table)
+                self._steps[number, byte] = state
         self._kinds[number] |= LISTED
 
     def step(self, state: int, byte: int) -> int:
