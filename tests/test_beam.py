@@ -14,7 +14,7 @@ from small_language import MOST, STOP, VOCABULARY, compile_regex, masses, no_dou
 from table_model import TableForward, TableModel
 
 from grammar_engine import GrammarCompiler, Matcher, Vocabulary
-from grammar_engine.errors import AllParticlesDeadError, IncompleteGenerationError, InvalidArgumentError
+from grammar_engine.errors import AllParticlesDeadError, ConditionError, IncompleteGenerationError, InvalidArgumentError
 from grammar_engine.sampling import Beam, BestOf
 from grammar_engine.sampling.population import Population
 from grammar_engine.sampling.weighted import PopulationSampler, Work
@@ -159,7 +159,7 @@ def test_best_of(vocabulary: Vocabulary, compiled: Any) -> None:
         if finished:
             assert sampler.chosen(population, rng).logprob == max(particle.logprob for particle in finished)
             assert len(longest.chosen(population, rng).text) == max(len(particle.text) for particle in finished)
-    with pytest.raises(InvalidArgumentError, match="not a number"):
+    with pytest.raises(ConditionError, match="returned nan"):
         BestOf(n=4, score=lambda _: math.nan).chosen(runs[0], rng)
 
 
