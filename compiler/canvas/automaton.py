@@ -115,6 +115,11 @@ class CanvasAutomaton:
         return not self._is_endless
 
     @property
+    def has_table(self) -> bool:
+        """Whether all LR states are there from the beginning, so that the universe soon stays what it is."""
+        return bool(self.engine.mem[arena.H_TABLE])
+
+    @property
     def universe(self) -> int:
         """How much is known of what may lie under states: wide boundaries of before it grew have become too narrow."""
         return int(self._mem[stacks.M_UNDER + 2])

@@ -155,7 +155,7 @@ class Line:
         last = len(self.slots)
         if len(self._wide) > last:
             return
-        many = automaton.num_nodes + 8 * MANY_NODES
+        many = automaton.num_nodes + (0 if automaton.has_table else 8 * MANY_NODES)
         while len(self.boundaries) <= last and (automaton.num_nodes < many or not automaton.can_be_wide):
             self.go_to(len(self.boundaries))
         for _ in range(MOST_PASSES):

@@ -44,7 +44,7 @@ from grammar_engine.kernels.canvas.stacks import (
 )
 from grammar_engine.kernels.parser import S_COMPLETE, S_TERMINALS, expand_state, goto_state
 
-SHIFTED, PUSHED, BEFORE, FED, BEFORE_FED = 1, 2, 3, 4, 5  # kinds of keys
+SHIFTED, PUSHED, FED, BEFORE_FED = 1, 2, 3, 4  # kinds of keys
 MOST_EDGES = 4096
 MOST_WAITING = 1 << 14
 
