@@ -108,7 +108,7 @@ class CompiledGrammar:
             if found is None or found.engine is not self.engine:
                 found = self._canvases = CanvasAutomaton(self.engine)
             elif anew or found.is_large:
-                found = self._canvases = CanvasAutomaton(self.engine, found.lexemes)
+                found = self._canvases = CanvasAutomaton(self.engine, None if found.lexemes.is_large else found.lexemes)
             return found
 
     def warm_up(self, texts: Iterable[str | bytes | Sequence[int]]) -> int:

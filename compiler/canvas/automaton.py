@@ -62,6 +62,8 @@ MAX_BYTES = 1 << 29
 """Memory of one automaton, of which canvases of one grammar share one."""
 RENEWED_FROM = 1 << 26
 """Bytes from which on new canvases begin with a new automaton."""
+MOST_TOKEN_SETS = 1 << 17
+"""Classes of tokens that may stand in one slot."""
 _FIRST_SIZE, _FIRST_TABLE = 1 << 16, 1 << 9
 _NO_LAYOUT = 0
 
@@ -88,7 +90,7 @@ class CanvasAutomaton:
         for table in (*stacks.CANVAS_INTERN, *stacks.CANVAS_MEMO):
             arena.grow_table(self._mem, table, table in stacks.CANVAS_MEMO, _FIRST_TABLE)
         self._stack = np.zeros(steps.SCRATCH_SIZE, np.int32)
-        self._token_sets = np.zeros(1 << 14, np.int32)
+        self._token_sets = np.zeros(MOST_TOKEN_SETS, np.int32)
         self._steps: dict[tuple[int, int], int] = {}
         self._ends: dict[int, int] = {}
         self._alive: dict[tuple[int, int, int], int] = {}
@@ -127,18 +129,7 @@ class CanvasAutomaton:
     @property
     def is_large(self) -> bool:
         """Whether new canvases had better begin anew."""
-        return 4 * int(self._mem[arena.H_TOP]) > RENEWED_FROM
-
-    @property
-    def statistics(self) -> dict[str, int]:
-        """Counts for benchmarks: sets of stacks, lexer states, classes of tokens, bytes."""
-        return {
-            "nodes": self.num_nodes,
-            "lexer_states": self.lexemes.num_states,
-            "crossings": int(self._mem[stacks.M_CROSSINGS + 2]),
-            "token_sets": len(self.lexemes.token_sets),
-            "bytes": 4 * int(self._mem[arena.H_TOP]),
-        }
+        return 4 * int(self._mem[arena.H_TOP]) > RENEWED_FROM or self.lexemes.is_large
 
     def _first(self, bottom: int) -> list[int]:
         """The boundary before the first slot, as a list of (lexer state, layout, node)."""

@@ -23,7 +23,7 @@ from grammar_engine.compiler.errors import LimitExceededError
 from grammar_engine.kernels import arena, lexer
 from grammar_engine.kernels.engine import OP_STARTS, OP_STEP
 from grammar_engine.kernels.export.class_walks import ALIVE, LISTED, MATCHES, lexeme_walk
-from grammar_engine.kernels.parser import C_FIELDS, C_SHAPE
+from grammar_engine.kernels.parser import C_FIELDS, C_SHAPE, S_TERMINALS
 
 if TYPE_CHECKING:
     from grammar_engine.compiler.engine import Engine
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 Int32Array = npt.NDArray[np.int32]
 
 MOST_STATES = 10_000
-"""Lexer states that canvases of one grammar may meet; a row of steps takes 1 KiB, and a third of a millisecond."""
+"""Lexer states that canvases of one grammar may meet; a row of steps takes 1 KiB."""
+
+RENEWED_FROM_CROSSINGS = 200_000
+"""Crossings from which on new canvases begin with none; tokens that were committed have some of their own."""
 
 ROOT = 0  # the group of the trie's root
 _FEW_TOKENS = 512  # fewer are set one by one
@@ -83,9 +86,9 @@ class Lexemes:
         self._data = self._trie.data
 
     @property
-    def num_states(self) -> int:
-        """Lexer states met so far."""
-        return len(self._addresses)
+    def is_large(self) -> bool:
+        """Whether new canvases had better begin with new classes."""
+        return len(self._crossings) > RENEWED_FROM_CROSSINGS
 
     # -- lexer states ---------------------------------------------------------------------------------------------
 
@@ -147,8 +150,6 @@ class Lexemes:
         engine = self._engine
         mem = engine.mem
         if mem[arena.H_TABLE]:
-            from grammar_engine.kernels.parser import S_TERMINALS
-
             (state,) = states
             count = int(mem[int(mem[state + S_TERMINALS])])
             return engine.interned(arena.T_CONFIG, C_FIELDS, [-2, state] + [-1] * ((count + 31) // 32))

@@ -1,4 +1,4 @@
-"""Sets of parser stacks as interned deterministic automata (the idea: ``compiler.canvas.stacks``).
+"""Sets of parser stacks as interned deterministic automata (the idea: ``compiler.canvas.automaton``).
 
 They lie in an arena of their own, laid out as the engine's is (``kernels.arena``):
 
@@ -89,7 +89,7 @@ def pushed_node(mem, stack, state, first, count):
     return np.int64(node_of(mem, stack, state, first, count))
 
 
-@kernel(f"int64({ARENAS}, int64, int64)", entry=True, sources=SOURCES)
+@kernel(f"int64({ARENAS}, int64, int64)", sources=SOURCES)
 def list_of(mem, stack, first, count):
     """The list of the numbers stack[first:first + count], or a code."""
     if is_full(mem, count):
