@@ -10,7 +10,7 @@ import pytest
 from canvas_languages import LANGUAGES, LETTER_TOKENS, SIGN_TOKENS, Language, lark
 from plain_canvas import PlainCanvas
 
-from grammar_engine import Matcher
+from grammar_engine import GrammarCompiler, Matcher, Vocabulary
 from grammar_engine.diffusion import Canvas
 from grammar_engine.errors import (
     InvalidArgumentError,
@@ -186,6 +186,29 @@ def test_a_contextual_lexer_without_a_table_is_refused() -> None:
     compiled = Language(LETTER_TOKENS, lark(source, parser="glr"), 3).compiled
     with pytest.raises(UnsupportedGrammarError, match="contextual lexer"):
         Canvas(compiled, [10], mask_token_id=10)
+
+
+def test_tags_that_name_a_stop_token_are_refused() -> None:
+    """There the token is text and an end at once, which a canvas would not see."""
+    vocabulary = Vocabulary(
+        [b"a", None, None, None], special_tokens={"<|end|>": 1}, stop_token_ids=[1], special_token_ids=[2, 3]
+    )
+    made = {"type": "sequence", "elements": [{"type": "regex", "pattern": "a+"}, {"type": "token", "token": 1}]}
+    tag = {"type": "structural_tag", "format": made}
+    compiled = GrammarCompiler(vocabulary, cache_dir="", prepare=False).compile_structural_tag(tag)
+    with pytest.raises(UnsupportedGrammarError, match="stop token"):
+        Canvas(compiled, [2] * 3, mask_token_id=2, pad_token_id=3)
+
+
+def test_a_draw_of_no_weight_is_a_filling_all_the_same(signs: Language) -> None:
+    """Where tokens are drawn one by one and the model gives all that may stand probability 0."""
+    mask = signs.options["mask_token_id"]
+    canvas = Canvas(signs.compiled, [mask] * 4, **signs.options)
+    logps = np.full((4, signs.compiled.vocabulary.size), -np.inf)
+    drawn, log_weight = canvas.sample(logps, np.random.default_rng(0), max_boundaries=1)
+    assert log_weight == -math.inf
+    assert PlainCanvas(signs.compiled, drawn, **signs.options).is_completable()
+    assert len(drawn) == 4
 
 
 def test_names_are_not_repeated() -> None:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from grammar_engine.compiler.canvas.automaton import OPEN
 from grammar_engine.diffusion.completions import Course, Fillings, Logps, best, draw, fillings
 from grammar_engine.diffusion.line import Line
-from grammar_engine.errors import InvalidArgumentError, UnsatisfiableGrammarError
+from grammar_engine.errors import InvalidArgumentError, UnsatisfiableGrammarError, UnsupportedGrammarError
 from grammar_engine.matcher import Matcher
 
 if TYPE_CHECKING:
@@ -83,6 +83,12 @@ class Canvas:
     ) -> None:
         vocabulary = compiled.vocabulary
         check_canvas(vocabulary, token_ids, mask_token_id, pad_token_id)
+        if compiled.closing_ids:
+            raise UnsupportedGrammarError(
+                "a canvas of a structural tag that names a stop token",
+                place="where the tag has it, it is text and an end at once",
+                advice="Leave the stop token out of the tag: a canvas ends texts with one anyway.",
+            )
         self._compiled = compiled
         self._size = vocabulary.size
         self._mask = mask_token_id

@@ -256,9 +256,11 @@ def _draw_in_turn(course: Course, logps: Logps, rng: np.random.Generator) -> tup
         ways = list(course.classes(slot, boundary))
         masses = [_class_mass(row, tokens) for tokens, _ in ways]
         total = _log_sum(masses)
-        if total == -math.inf:
-            return chosen + [int(tokens[0]) for tokens, _ in ways[:1]], -math.inf
         weight += total
+        if total == -math.inf:  # a filling all the same, of no weight
+            tokens, boundary = ways[0]
+            chosen.append(int(tokens[0]))
+            continue
         tokens, boundary = ways[_choose(masses, rng)]
         chosen.append(int(tokens[0]) if row is None else int(tokens[_choose(row[tokens], rng)]))
     return chosen, weight
