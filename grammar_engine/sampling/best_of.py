@@ -10,14 +10,14 @@ import numpy as np
 
 from grammar_engine.errors import InvalidArgumentError
 from grammar_engine.sampling.conditions import Condition, scored
-from grammar_engine.sampling.particles import ParticleRun, Settings
+from grammar_engine.sampling.particles import Settings
 from grammar_engine.sampling.population import Particle, Population
-from grammar_engine.sampling.smc import checked_settings, particle_run
-from grammar_engine.sampling.weighted import PopulationSampler, Work, check_count
+from grammar_engine.sampling.smc import ParticleSampler
+from grammar_engine.sampling.weighted import check_count
 
 
 @dataclass(frozen=True)
-class BestOf(PopulationSampler):
+class BestOf(ParticleSampler):
     """The best of ``n`` texts, for ``generate``; all of them are in ``Generation.population``, properly weighted.
 
     n:     texts that are drawn side by side, each by itself.
@@ -47,23 +47,7 @@ class BestOf(PopulationSampler):
         check_count(self.n, "n")
         if self.score is not None and not callable(self.score):
             raise InvalidArgumentError(f"expected a function of a text, not {self.score!r}", argument="score")
-        return checked_settings(
-            condition=self.condition,
-            temperature=self.temperature,
-            method=self.method,
-            max_accepts=self.max_accepts,
-            max_rejects=self.max_rejects,
-            max_tokens=max_tokens,
-            on_device=self.on_device,
-        )
-
-    def check(self, max_tokens: int) -> None:
-        """See ``PopulationSampler``."""
-        self.settings(max_tokens)
-
-    def begin(self, work: Work) -> ParticleRun:
-        """See ``PopulationSampler``."""
-        return particle_run(work, self.settings(max(work.max_tokens)), particles=self.n)
+        return self.shared_settings(max_tokens)
 
     def chosen(self, population: Population, rng: np.random.Generator) -> Particle:  # noqa: ARG002
         """The best; each text is scored once. ConditionError where the score raises or is no number."""

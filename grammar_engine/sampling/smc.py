@@ -42,8 +42,15 @@ if TYPE_CHECKING:
 SAMPLE, BEST = "sample", "best"
 
 
-class _Particles(PopulationSampler):
-    """What both samplers are: a run of particles with settings."""
+class ParticleSampler(PopulationSampler):
+    """What AWRS, SMC and BestOf are: a run of particles with settings, some of which they share."""
+
+    condition: Condition | Callable[[str], bool] | None
+    temperature: float
+    method: str
+    max_accepts: int
+    max_rejects: int | None
+    on_device: bool | None
 
     @property
     @abstractmethod
@@ -53,6 +60,24 @@ class _Particles(PopulationSampler):
     @abstractmethod
     def settings(self, max_tokens: int) -> Settings:
         """Checked settings for a run. InvalidArgumentError where they make no sense."""
+
+    def shared_settings(
+        self, max_tokens: int, *, critic: Critic | None = None, ess_threshold: float = 0.0,
+        resampling: str = METHODS[0],
+    ) -> Settings:  # fmt: skip
+        """Checked settings of what they share, without resampling unless it is asked for."""
+        return checked_settings(
+            condition=self.condition,
+            critic=critic,
+            ess_threshold=ess_threshold,
+            resampling=resampling,
+            temperature=self.temperature,
+            method=self.method,
+            max_accepts=self.max_accepts,
+            max_rejects=self.max_rejects,
+            max_tokens=max_tokens,
+            on_device=self.on_device,
+        )
 
     @property
     def shows_tokens(self) -> bool:
@@ -69,7 +94,7 @@ class _Particles(PopulationSampler):
 
 
 @dataclass(frozen=True)
-class AWRS(_Particles):
+class AWRS(ParticleSampler):
     """Weighted draws under a condition that no mask can carry, for ``generate``.
 
     condition:   a predicate of the text so far, or a ``Condition``; None: the grammar alone.
@@ -91,15 +116,7 @@ class AWRS(_Particles):
 
     def settings(self, max_tokens: int) -> Settings:
         """Checked settings for a run. InvalidArgumentError where they make no sense."""
-        return checked_settings(
-            condition=self.condition,
-            temperature=self.temperature,
-            method=self.method,
-            max_accepts=self.max_accepts,
-            max_rejects=self.max_rejects,
-            max_tokens=max_tokens,
-            on_device=self.on_device,
-        )
+        return self.shared_settings(max_tokens)
 
     @property
     def num_particles(self) -> int:
@@ -112,7 +129,7 @@ class AWRS(_Particles):
 
 
 @dataclass(frozen=True)
-class SMC(_Particles):
+class SMC(ParticleSampler):
     """Sequential Monte Carlo, for ``generate``.
 
     particles:     texts that are written side by side.
@@ -142,17 +159,8 @@ class SMC(_Particles):
         if self.pick not in (SAMPLE, BEST):
             raise InvalidArgumentError(f"expected 'sample' or 'best', not {self.pick!r}", argument="pick")
         check_count(self.particles, "particles")
-        return checked_settings(
-            condition=self.condition,
-            critic=self.critic,
-            ess_threshold=self.ess_threshold,
-            resampling=self.resampling,
-            temperature=self.temperature,
-            method=self.method,
-            max_accepts=self.max_accepts,
-            max_rejects=self.max_rejects,
-            max_tokens=max_tokens,
-            on_device=self.on_device,
+        return self.shared_settings(
+            max_tokens, critic=self.critic, ess_threshold=self.ess_threshold, resampling=self.resampling
         )
 
     @property
