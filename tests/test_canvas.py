@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from canvas_languages import LANGUAGES, LETTER_TOKENS, SIGN_TOKENS, Language, lark
+from grammar_engine.compiler.canvas import automaton, lexemes
 from plain_canvas import PlainCanvas
 
 from grammar_engine import GrammarCompiler, Matcher, Vocabulary
@@ -186,6 +187,30 @@ def test_a_contextual_lexer_without_a_table_is_refused() -> None:
     compiled = Language(LETTER_TOKENS, lark(source, parser="glr"), 3).compiled
     with pytest.raises(UnsupportedGrammarError, match="contextual lexer"):
         Canvas(compiled, [10], mask_token_id=10)
+
+
+def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many lexer states or bytes are errors; an automaton that is large is left to older canvases."""
+    language = LANGUAGES["JSON"]()
+    compiled, options = language.compiled, language.options
+    ids = [options["mask_token_id"]] * 4
+    older = Canvas(compiled, ids, **options)
+    allowed = older.allowed(1)
+    known = compiled.canvas_automaton()
+    monkeypatch.setattr(automaton, "RENEWED_FROM", 0)
+    assert compiled.canvas_automaton() is not known
+    assert compiled.canvas_automaton().lexemes is known.lexemes
+    monkeypatch.setattr(lexemes, "RENEWED_FROM_CROSSINGS", 0)
+    assert compiled.canvas_automaton().lexemes is not known.lexemes
+    assert np.array_equal(Canvas(compiled, ids, **options).allowed(1), allowed)
+    assert np.array_equal(older.allowed(1), allowed)
+    with monkeypatch.context() as patched:
+        patched.setattr(lexemes, "MOST_STATES", 3)
+        with pytest.raises(LimitExceededError, match="3 lexer states"):
+            Canvas(compiled, ids, **options).allowed(1)
+    monkeypatch.setattr(automaton, "MAX_BYTES", 1 << 18)
+    with pytest.raises(LimitExceededError, match="262144 bytes"):
+        Canvas(compiled, ids * 8, **options).allowed(30)
 
 
 def test_tags_that_name_a_stop_token_are_refused() -> None:
